@@ -1,1 +1,14 @@
-//! Content follows.
+//! The decisions of the broker, without IO.
+//!
+//! What stands here takes time, entropy and storage as arguments and hands out records, verdicts
+//! and answers. It knows no clock, no socket, no file, no thread and no source of randomness, so
+//! that a seeded simulator can run whole clusters of it on one thread.
+//!
+//! Reading order: [`topic_name`], [`config`], [`metadata`] (records, image, decisions on topics),
+//! [`replica`] (what a partition's leader may acknowledge and show).
+
+pub mod config;
+pub mod metadata;
+pub mod replica;
+pub mod retention_clock;
+pub mod topic_name;

@@ -1,0 +1,24 @@
+//! The cluster's metadata: records, the image they add up to, and the decisions that make them.
+//!
+//! One path for live, restart and test: a decision yields records, the records are committed,
+//! and [`MetadataImage::apply`] is the only thing that ever changes an image.
+
+mod image;
+mod placement;
+mod producer_ids;
+mod record;
+mod topics;
+
+pub use image::{
+    BrokerRegistration, ConfigResource, Endpoint, MetadataDelta, MetadataImage, PartitionImage,
+    TopicImage,
+};
+pub use placement::{PlacementError, UsableBroker, place};
+pub use producer_ids::{
+    PRODUCER_ID_BLOCK, ProducerIdBlock, allocate_producer_ids, first_producer_id,
+};
+pub use record::{MetadataRecord, RecordFrameError};
+pub use topics::{
+    Assignments, CreatePartitions, CreateTopic, CreatedTopic, TopicDefaults, TopicError, TopicKey,
+    create_partitions, create_topics, delete_topics,
+};

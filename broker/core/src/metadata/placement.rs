@@ -1,0 +1,164 @@
+//! Where the replicas of new partitions go.
+//!
+//! Kafka's rack-aware rule (KIP-36): brokers are dealt out rack by rack, leaders go round all
+//! brokers, and the replicas of a partition meet as many racks as there are before one repeats.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A broker that may get replicas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsableBroker {
+    pub id: i32,
+    pub rack: Option<String>,
+}
+
+/// Not enough brokers for the factor asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacementError {
+    pub replication_factor: usize,
+    pub brokers: usize,
+}
+
+impl fmt::Display for PlacementError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Unable to replicate the partition {} time(s): The target replication factor of {} \
+             cannot be reached because only {} broker(s) are registered.",
+            self.replication_factor, self.replication_factor, self.brokers
+        )
+    }
+}
+
+/// Replica lists for `partitions` partitions, the first replica of each the preferred leader.
+/// `start` decides where the round begins, so that topics do not all lead on the same broker.
+pub fn place(
+    brokers: &[UsableBroker],
+    partitions: usize,
+    replication_factor: usize,
+    start: usize,
+) -> Result<Vec<Vec<i32>>, PlacementError> {
+    if replication_factor > brokers.len() || brokers.is_empty() {
+        return Err(PlacementError {
+            replication_factor,
+            brokers: brokers.len(),
+        });
+    }
+    let ring = rack_alternating(brokers);
+    let racks = ring
+        .iter()
+        .map(|broker| &broker.rack)
+        .collect::<std::collections::BTreeSet<_>>();
+    let place_one = |partition: usize| {
+        let first = start.wrapping_add(partition);
+        // Each time round the ring the followers move on by one, so that two brokers which once
+        // share a partition do not share all of them.
+        let shift = partition / ring.len();
+        replicas_of(&ring, racks.len(), first, shift, replication_factor)
+    };
+    Ok((0..partitions).map(place_one).collect())
+}
+
+/// The brokers so that neighbours stand in different racks as far as possible.
+fn rack_alternating(brokers: &[UsableBroker]) -> Vec<&UsableBroker> {
+    let mut by_rack: BTreeMap<&Option<String>, Vec<&UsableBroker>> = BTreeMap::new();
+    for broker in brokers {
+        by_rack.entry(&broker.rack).or_default().push(broker);
+    }
+    let longest = by_rack.values().map(Vec::len).max().unwrap_or(0);
+    let rows = (0..longest).flat_map(|row| by_rack.values().filter_map(move |rack| rack.get(row)));
+    rows.copied().collect()
+}
+
+fn replicas_of(
+    ring: &[&UsableBroker],
+    racks: usize,
+    first: usize,
+    shift: usize,
+    replication_factor: usize,
+) -> Vec<i32> {
+    let leader = ring[first % ring.len()];
+    let mut chosen = vec![leader];
+    let others = ring.len() - 1;
+    let candidates: Vec<&UsableBroker> = (0..others)
+        .map(|step| ring[(first + 1 + (shift + step) % others.max(1)) % ring.len()])
+        .collect();
+    // First pass: only racks not met yet; second pass: whoever is left.
+    for new_racks_only in [true, false] {
+        for &candidate in &candidates {
+            let taken = chosen.iter().any(|broker| broker.id == candidate.id);
+            let rack_met = chosen.iter().any(|broker| broker.rack == candidate.rack);
+            let all_met = chosen.len() >= racks;
+            if chosen.len() < replication_factor
+                && !taken
+                && (!new_racks_only || all_met || !rack_met)
+            {
+                chosen.push(candidate);
+            }
+        }
+    }
+    chosen.iter().map(|broker| broker.id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn brokers(racks: &[&str]) -> Vec<UsableBroker> {
+        let rack = |name: &&str| (!name.is_empty()).then(|| (*name).to_owned());
+        let broker = |(id, name): (i32, &&str)| UsableBroker {
+            id,
+            rack: rack(name),
+        };
+        (1..).zip(racks.iter()).map(broker).collect()
+    }
+
+    #[test]
+    fn every_partition_spans_as_many_racks_as_it_can() {
+        for racks in [
+            &["a", "a", "b", "b", "c", "c"][..],
+            &["a", "b", "b", "b"],
+            &["a", "a", "a", "b"],
+        ] {
+            let brokers = brokers(racks);
+            let distinct = racks.iter().collect::<BTreeSet<_>>().len();
+            for factor in 1..=brokers.len() {
+                for replicas in place(&brokers, 24, factor, 5).unwrap() {
+                    let ids: BTreeSet<_> = replicas.iter().collect();
+                    assert_eq!(ids.len(), factor, "no broker twice: {replicas:?}");
+                    let met: BTreeSet<_> = replicas
+                        .iter()
+                        .map(|&id| racks[usize::try_from(id).unwrap() - 1])
+                        .collect();
+                    assert_eq!(met.len(), factor.min(distinct), "{racks:?} {replicas:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn leaders_go_round_all_brokers() {
+        let placed = place(&brokers(&["", "", ""]), 9, 2, 0).unwrap();
+        for id in 1..=3 {
+            assert_eq!(
+                placed.iter().filter(|replicas| replicas[0] == id).count(),
+                3
+            );
+        }
+    }
+
+    #[test]
+    fn too_few_brokers_are_told() {
+        let error = place(&brokers(&["a"]), 1, 3, 0).unwrap_err();
+        assert_eq!(
+            error,
+            PlacementError {
+                replication_factor: 3,
+                brokers: 1
+            }
+        );
+        assert!(place(&[], 1, 1, 0).is_err());
+    }
+}
