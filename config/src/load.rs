@@ -1,0 +1,399 @@
+//! From layers to a checked configuration: every value parsed, every problem gathered.
+//!
+//! Owns: the order of the layers, unknown and missing keys, and the rules between keys.
+//! Invariant: all problems of all layers come out at once, sorted by layer and line. A value of
+//! a lower layer is checked even when a higher one overrides it, since the file stays wrong.
+
+use std::collections::BTreeMap;
+
+use crate::file::{FileEntry, FileTable, Shape};
+use crate::layers::{Layers, Setting};
+use crate::loaded::{Effective, Loaded};
+use crate::merge::{Accepted, Layer, address, merge};
+use crate::origin::Origin;
+use crate::problem::{ConfigProblem, ConfigProblems};
+use crate::schema::{Form, KeyTable, Schema, env_name};
+use crate::value::Raw;
+use crate::{ConfigFile, DefaultValue, Key, Kind, nearest};
+
+/// Loads a configuration, or tells everything that is wrong with it.
+pub fn load(layers: &Layers, schema: &'static Schema) -> Result<Loaded, ConfigProblems> {
+    let mut loader = Loader::new(schema, layers.file.as_ref());
+    loader.take_defaults();
+    loader.seal();
+    loader.take_settings(&layers.presets, Origin::Preset);
+    loader.seal();
+    if let Some(file) = &layers.file {
+        loader.take_file(file);
+    }
+    loader.seal();
+    loader.take_env(&layers.env);
+    loader.seal();
+    loader.take_settings(&layers.flags, Origin::Flag);
+    loader.seal();
+    loader.finish()
+}
+
+struct Loader {
+    schema: &'static Schema,
+    whole: Origin,
+    /// Sealed layers, lowest first.
+    layers: Vec<Layer>,
+    /// The layer that is being read.
+    top: Layer,
+    problems: Vec<ConfigProblem>,
+    /// The file is not TOML, so what it leaves out is not judged.
+    broken: bool,
+}
+
+impl Loader {
+    fn new(schema: &'static Schema, file: Option<&ConfigFile>) -> Self {
+        let whole = match file {
+            Some(file) => file.origin(None),
+            None => Origin::File {
+                name: "(no file)".to_owned(),
+                line: None,
+            },
+        };
+        Self {
+            schema,
+            whole,
+            layers: Vec::new(),
+            top: Layer::default(),
+            problems: Vec::new(),
+            broken: false,
+        }
+    }
+
+    fn seal(&mut self) {
+        self.layers.push(std::mem::take(&mut self.top));
+    }
+
+    fn take_defaults(&mut self) {
+        for (table, key) in self.schema.single_keys() {
+            self.take_default(table, None, key);
+        }
+    }
+
+    fn take_default(&mut self, table: &'static KeyTable, row: Option<usize>, key: &'static Key) {
+        if let DefaultValue::Is(text) = key.default {
+            self.take(
+                table,
+                row,
+                key,
+                &Raw::Text(text.to_owned()),
+                Origin::Default,
+            );
+        }
+    }
+
+    fn take_file(&mut self, file: &ConfigFile) {
+        match file.tables() {
+            Ok(tables) => tables
+                .into_iter()
+                .for_each(|table| self.take_table(file, table)),
+            Err(problems) => {
+                self.broken = true;
+                self.problems.extend(problems);
+            }
+        }
+    }
+
+    fn take_table(&mut self, file: &ConfigFile, found: FileTable) {
+        let origin = file.origin(Some(found.line));
+        let Some(table) = self.schema.table(&found.name) else {
+            let known = self.schema.tables.iter().map(|table| table.name);
+            let remedy = unknown_remedy(&found.name, known);
+            return self.refuse(origin, &found.name, None, "is not a known table", remedy);
+        };
+        match (table.form, found.shape) {
+            (Form::Plain | Form::Flat, Shape::Single(entries)) => {
+                self.take_entries(file, table, None, entries);
+            }
+            (Form::Repeated, Shape::Rows(rows)) => {
+                for (row, entries) in rows.into_iter().enumerate() {
+                    self.take_row(file, table, row, entries, &origin);
+                }
+            }
+            (Form::Repeated, Shape::Bare(Raw::List(items))) if items.is_empty() => {}
+            (Form::Plain | Form::Flat, Shape::Rows(_) | Shape::Bare(_)) => {
+                let remedy = format!("write [{}] once, and its keys below it", table.name);
+                self.refuse(origin, table.name, None, "must be one table", remedy);
+            }
+            (Form::Repeated, Shape::Single(_) | Shape::Bare(_)) => {
+                let remedy = format!("write [[{}]] for each", table.name);
+                self.refuse(origin, table.name, None, "must be a list of tables", remedy);
+            }
+        }
+    }
+
+    fn take_row(
+        &mut self,
+        file: &ConfigFile,
+        table: &'static KeyTable,
+        row: usize,
+        entries: Vec<FileEntry>,
+        whole: &Origin,
+    ) {
+        let origin = entries
+            .first()
+            .map_or(whole.clone(), |entry| file.origin(Some(entry.line)));
+        for key in table.keys {
+            if entries.iter().any(|entry| entry.name == key.name) {
+                continue;
+            }
+            self.take_default(table, Some(row), key);
+            if key.default == DefaultValue::Required {
+                let key = address(table, Some(row), key.name);
+                self.refuse(
+                    origin.clone(),
+                    &key,
+                    None,
+                    "is missing",
+                    "give it a value".to_owned(),
+                );
+            }
+        }
+        self.take_entries(file, table, Some(row), entries);
+    }
+
+    fn take_entries(
+        &mut self,
+        file: &ConfigFile,
+        table: &'static KeyTable,
+        row: Option<usize>,
+        entries: Vec<FileEntry>,
+    ) {
+        let mut lines: BTreeMap<String, usize> = BTreeMap::new();
+        for entry in entries {
+            let origin = file.origin(Some(entry.line));
+            let Some(key) = table.key(&entry.name) else {
+                let remedy = unknown_remedy(&entry.name, table.keys.iter().map(|key| key.name));
+                let address = address(table, row, &entry.name);
+                self.refuse(origin, &address, None, "is not a known key", remedy);
+                continue;
+            };
+            if let Some(first) = lines.insert(entry.name, entry.line) {
+                let address = address(table, row, key.name);
+                let what = format!("is given twice, first in line {first}");
+                self.refuse(origin, &address, None, what, "keep one of them".to_owned());
+                continue;
+            }
+            self.take(table, row, key, &entry.raw, origin);
+        }
+    }
+
+    fn take_env(&mut self, env: &[(String, String)]) {
+        let known: BTreeMap<String, _> = self
+            .schema
+            .single_keys()
+            .map(|(table, key)| (env_name(&table.address(key.name)), (table, key)))
+            .collect();
+        for (name, value) in env {
+            if !name.starts_with("ISTHMUS_") || self.schema.ignores_env(name) {
+                continue;
+            }
+            let origin = Origin::Env(name.clone());
+            match known.get(name) {
+                Some((table, key)) => {
+                    self.take(table, None, key, &Raw::Text(value.clone()), origin);
+                }
+                None => {
+                    let remedy = match nearest(name, known.keys().map(String::as_str)) {
+                        Some(near) => format!("the nearest known name is {near}"),
+                        None => "unset it".to_owned(),
+                    };
+                    self.refuse(origin, "", None, "is not the name of a known key", remedy);
+                }
+            }
+        }
+    }
+
+    fn take_settings(&mut self, settings: &[Setting], origin: fn(String) -> Origin) {
+        for setting in settings {
+            let origin = origin(setting.flag.clone());
+            match self.schema.single_key(&setting.key) {
+                Some((table, key)) => {
+                    self.take(table, None, key, &Raw::Text(setting.value.clone()), origin);
+                }
+                None => {
+                    let known: Vec<_> = self
+                        .schema
+                        .single_keys()
+                        .map(|(table, key)| table.address(key.name))
+                        .collect();
+                    let remedy = unknown_remedy(&setting.key, known.iter().map(String::as_str));
+                    self.refuse(origin, &setting.key, None, "is not a known key", remedy);
+                }
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        table: &'static KeyTable,
+        row: Option<usize>,
+        key: &'static Key,
+        raw: &Raw,
+        origin: Origin,
+    ) {
+        match key.kind.read(raw) {
+            Ok(value) => self.top.accepted.push(Accepted {
+                table,
+                row,
+                key,
+                value,
+                origin,
+            }),
+            Err(mismatch) => {
+                let shown = (key.kind != Kind::Secret).then(|| raw.to_string());
+                let key = address(table, row, key.name);
+                self.refuse(origin, &key, shown, mismatch.what, mismatch.remedy);
+            }
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        origin: Origin,
+        key: &str,
+        value: Option<String>,
+        what: impl Into<String>,
+        remedy: String,
+    ) {
+        let (key, what) = (key.to_owned(), what.into());
+        self.problems.push(ConfigProblem {
+            origin,
+            key,
+            value,
+            what,
+            remedy,
+        });
+    }
+
+    fn finish(mut self) -> Result<Loaded, ConfigProblems> {
+        let settings = self.effective();
+        if !self.broken {
+            self.refuse_missing(&settings);
+        }
+        let order = order(self.schema, &settings);
+        let merged = merge(std::mem::take(&mut self.layers));
+        let loaded = Loaded {
+            settings,
+            order,
+            merged,
+            whole: self.whole.clone(),
+        };
+        if !self.broken {
+            self.test_rules(&loaded);
+        }
+        if self.problems.is_empty() {
+            return Ok(loaded);
+        }
+        self.problems.sort_by(|a, b| a.origin.cmp(&b.origin));
+        Err(ConfigProblems(self.problems))
+    }
+
+    fn effective(&self) -> BTreeMap<String, Effective> {
+        let mut settings: BTreeMap<String, Effective> = self
+            .schema
+            .single_keys()
+            .map(|(table, key)| (table.address(key.name), unset(table.address(key.name), key)))
+            .collect();
+        for accepted in self.layers.iter().flat_map(|layer| &layer.accepted) {
+            let address = accepted.address();
+            let effective = settings
+                .entry(address.clone())
+                .or_insert_with(|| unset(address, accepted.key));
+            let (value, origin) = (accepted.value.clone(), accepted.origin.clone());
+            let old_origin = std::mem::replace(&mut effective.origin, origin);
+            if let Some(old) = effective.value.replace(value) {
+                effective.overridden.push((old_origin, old));
+            }
+        }
+        settings
+    }
+
+    /// A key is missing when no layer names it; one that was named wrongly is told already.
+    fn refuse_missing(&mut self, settings: &BTreeMap<String, Effective>) {
+        for (table, key) in self.schema.single_keys() {
+            let address = table.address(key.name);
+            let named = settings[&address].value.is_some() || self.is_refused(&address);
+            if key.default == DefaultValue::Required && !named {
+                let place = match table.form {
+                    Form::Flat => format!("{:?} under [{}]", key.name, table.name),
+                    Form::Plain | Form::Repeated => format!("{} under [{}]", key.name, table.name),
+                };
+                let remedy = format!("set {place}, or {}", env_name(&address));
+                self.refuse(self.whole.clone(), &address, None, "is missing", remedy);
+            }
+        }
+    }
+
+    fn is_refused(&self, address: &str) -> bool {
+        self.problems.iter().any(|problem| problem.key == address)
+    }
+
+    fn test_rules(&mut self, loaded: &Loaded) {
+        for rule in self.schema.rules {
+            let touched = |problem: &ConfigProblem| {
+                rule.keys
+                    .iter()
+                    .any(|key| problem.key == *key || problem.key.starts_with(&format!("{key}[")))
+            };
+            if self.problems.iter().any(touched) {
+                continue;
+            }
+            if let Err(breach) = (rule.test)(loaded) {
+                self.problems
+                    .push(loaded.problem(&breach.key, breach.what, breach.remedy));
+            }
+        }
+    }
+}
+
+fn unset(key_address: String, key: &Key) -> Effective {
+    Effective {
+        key: key_address,
+        value: None,
+        origin: Origin::Default,
+        doc: key.doc,
+        worst: key.worst,
+        overridden: Vec::new(),
+    }
+}
+
+fn unknown_remedy<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    match nearest(name, known) {
+        Some(near) => format!("the nearest known name is {near}"),
+        None => "remove it".to_owned(),
+    }
+}
+
+fn order(schema: &Schema, settings: &BTreeMap<String, Effective>) -> Vec<String> {
+    let mut order = Vec::with_capacity(settings.len());
+    for table in schema.tables {
+        match table.form {
+            Form::Plain | Form::Flat => {
+                order.extend(table.keys.iter().map(|key| table.address(key.name)));
+            }
+            Form::Repeated => {
+                let rows = (0..).take_while(|row| {
+                    let prefix = format!("{}[{row}].", table.name);
+                    settings
+                        .range(prefix.clone()..)
+                        .next()
+                        .is_some_and(|(k, _)| k.starts_with(&prefix))
+                });
+                for row in rows {
+                    let keys = table
+                        .keys
+                        .iter()
+                        .map(|key| address(table, Some(row), key.name));
+                    order.extend(keys.filter(|address| settings.contains_key(address)));
+                }
+            }
+        }
+    }
+    order
+}
