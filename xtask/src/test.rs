@@ -1,0 +1,242 @@
+//! `cargo xtask test`: the set-up, every check, every test, and where the time went.
+//!
+//! The tests that need real Kafka clients find them by two variables: `ISTHMUS_TEST_KAFKA_LIBS`,
+//! the folder of Apache Kafka's jars, and `ISTHMUS_TEST_KCAT`, the kcat program. A plain
+//! `cargo test` sets neither, and those tests then say what they miss. Here
+//! `ISTHMUS_TEST_REQUIRE=1` makes it a failure to miss anything.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, IsTerminal};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::peers::Kafka;
+use crate::steps::Steps;
+use crate::workspace::{cargo, line_of, metadata, root_tests};
+use crate::{Flags, arrows, r#gen, setup};
+
+/// Integration tests of the root package that need the set-up, and the features they need.
+const NEEDY: [(&str, &str); 2] = [("interop", ""), ("chaos", "fault-points")];
+
+pub(crate) fn run(flags: Flags) -> Result<()> {
+    let mut steps = Steps::new("xtask test");
+    let mut tally = Tally::default();
+    let result = run_steps(&mut steps, &mut tally, flags);
+    steps.report(&tally.show());
+    result
+}
+
+fn run_steps(steps: &mut Steps, tally: &mut Tally, flags: Flags) -> Result<()> {
+    let mut env = BTreeMap::new();
+    if flags.quick {
+        steps.leave_out("set-up", "--quick");
+    } else {
+        // The set-up comes first, so that a person who must say yes is asked at once.
+        steps.run("set-up", || {
+            env = set_up(flags.install)?;
+            Ok(String::new())
+        })?;
+    }
+    steps.run("format", || {
+        passes(cargo(["fmt", "--all", "--", "--check"]))
+    })?;
+    steps.run("generated code", || {
+        r#gen::run(true).map(|()| String::new())
+    })?;
+    steps.run("arrows and house rules", || {
+        arrows::run().map(|()| String::new())
+    })?;
+    steps.run("clippy, everything", || {
+        passes(clippy(&["--workspace", "--all-features"]))
+    })?;
+    steps.run("clippy, as shipped", || {
+        passes(clippy(&[
+            "--package",
+            "isthmus",
+            "--no-default-features",
+            "--features",
+            "broker",
+        ]))
+    })?;
+    steps.run("tests of the crates", || {
+        tally.count(cargo([
+            "test",
+            "--workspace",
+            "--exclude",
+            "isthmus",
+            "--locked",
+        ]))
+    })?;
+    let tests = root_tests(&metadata()?);
+    steps.run("tests of the program", || {
+        tally.count(program_tests(&tests))
+    })?;
+    for (test, features) in NEEDY {
+        if flags.quick {
+            steps.leave_out(test, "--quick");
+            continue;
+        }
+        steps.run(test, || {
+            if !tests.iter().any(|known| known == test) {
+                bail!("the root package has no integration test {test}");
+            }
+            let args = ["test", "--package", "isthmus", "--locked", "--test", test];
+            let mut command = cargo(args);
+            command.args(["--features", features]).envs(&env);
+            tally.count(command)
+        })?;
+    }
+    Ok(())
+}
+
+/// The programs and jars, as the variables by which tests find them.
+fn set_up(install: bool) -> Result<BTreeMap<&'static str, OsString>> {
+    let programs = setup::ensure_programs(install)?;
+    let kafka = Kafka::ensure()?;
+    Ok(BTreeMap::from([
+        ("ISTHMUS_TEST_KCAT", programs.kcat.into_os_string()),
+        ("ISTHMUS_TEST_KAFKA_LIBS", kafka.libs().into_os_string()),
+        ("ISTHMUS_TEST_REQUIRE", OsString::from("1")),
+    ]))
+}
+
+fn clippy(what: &[&str]) -> Command {
+    let mut command = cargo(["clippy", "--locked", "--all-targets"]);
+    command.args(what).args(["--", "--deny", "warnings"]);
+    command
+}
+
+/// All tests of the root package but those that need the set-up.
+fn program_tests(tests: &[String]) -> Command {
+    let mut command = cargo(["test", "--package", "isthmus", "--locked", "--bins"]);
+    for test in tests
+        .iter()
+        .filter(|test| NEEDY.iter().all(|(needy, _)| needy != test))
+    {
+        command.args(["--test", test]);
+    }
+    command
+}
+
+fn passes(mut command: Command) -> Result<String> {
+    quiet_without_terminal(&mut command);
+    let status = command.stdin(Stdio::null()).status()?;
+    if !status.success() {
+        bail!("{}: {status}", line_of(&command));
+    }
+    Ok(String::new())
+}
+
+/// Progress bars are for people; in a file they are noise.
+fn quiet_without_terminal(command: &mut Command) {
+    if !std::io::stderr().is_terminal() {
+        command
+            .env("CARGO_TERM_PROGRESS_WHEN", "never")
+            .env("CARGO_TERM_COLOR", "never");
+    }
+}
+
+/// How many tests ran, over all steps.
+#[derive(Debug, Default, PartialEq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Tally {
+    /// Runs a `cargo test`, shows what it prints and counts its results.
+    fn count(&mut self, mut command: Command) -> Result<String> {
+        quiet_without_terminal(&mut command);
+        // A test that waits for input or asks for colours would behave otherwise on a terminal.
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let stdout = child.stdout.take().context("no pipe to cargo test")?;
+        let before = self.passed;
+        for line in BufReader::new(stdout).lines() {
+            let line = line?;
+            println!("{line}");
+            self.add(&line);
+        }
+        let status = child.wait()?;
+        if !status.success() {
+            bail!("{}: {status}", line_of(&command));
+        }
+        Ok(format!("{} tests", self.passed - before))
+    }
+
+    /// `test result: ok. 20 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; …`
+    fn add(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else {
+            return;
+        };
+        for part in result.split([';', '.']) {
+            let mut words = part.split_whitespace();
+            let number = words.next().and_then(|word| word.parse::<u64>().ok());
+            match (number, words.next()) {
+                (Some(number), Some("passed")) => self.passed += number,
+                (Some(number), Some("failed")) => self.failed += number,
+                (Some(number), Some("ignored")) => self.ignored += number,
+                (Some(_), Some(_)) | (Some(_), None) | (None, _) => {}
+            }
+        }
+    }
+
+    fn show(&self) -> String {
+        let Self {
+            passed,
+            failed,
+            ignored,
+        } = self;
+        format!("{passed} tests passed, {failed} failed, {ignored} ignored")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_cargo_test_are_added_up() {
+        let mut tally = Tally::default();
+        let text = "\
+running 20 tests
+test units::tests::bytes ... ok
+test result: ok. 20 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.12s
+test result: FAILED. 19 passed; 1 failed; 2 ignored; 0 measured; 3 filtered out; finished in 1.02s";
+        text.lines().for_each(|line| tally.add(line));
+        assert_eq!(
+            tally,
+            Tally {
+                passed: 39,
+                failed: 1,
+                ignored: 2
+            }
+        );
+        assert_eq!(tally.show(), "39 tests passed, 1 failed, 2 ignored");
+    }
+
+    #[test]
+    fn tests_that_need_the_set_up_run_on_their_own() {
+        let tests = ["chaos", "cli", "interop"].map(str::to_owned);
+        let command = program_tests(&tests);
+        let args: Vec<_> = command
+            .get_args()
+            .map(|arg| arg.to_string_lossy())
+            .collect();
+        assert_eq!(
+            args,
+            [
+                "test",
+                "--package",
+                "isthmus",
+                "--locked",
+                "--bins",
+                "--test",
+                "cli"
+            ]
+        );
+    }
+}
