@@ -27,6 +27,7 @@
 mod attributes;
 mod builder;
 mod control;
+mod crc_shift;
 mod error;
 mod header;
 pub mod patch;

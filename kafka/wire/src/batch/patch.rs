@@ -3,12 +3,13 @@
 //! Base offset and leader epoch lie outside the CRC. For all else the CRC is patched without
 //! reading the records: a CRC is affine, so changing the 40 covered header bytes from `a` to `b`
 //! changes the CRC of the batch by the CRC difference of `a` and `b` shifted over the `n` bytes of
-//! records, which `crc32c_combine` does in O(log n).
+//! records, in O(log n).
 //!
 //! Only the first 61 bytes are needed: the records may lie elsewhere, for a vectored write.
-//! Check the CRC before an edit: a patched CRC of a damaged batch stays as wrong as it was, but an
-//! edit must not be what hides where the damage came from.
+//! A damaged batch stays damaged: the patched CRC is as wrong as the old one was. Check it before
+//! an edit all the same, or the damage is found far from its cause.
 
+use super::crc_shift::shift_crc;
 use super::header::{
     ATTRIBUTES, BASE_OFFSET, BASE_SEQUENCE, CRC, CRC_START, MAX_TIMESTAMP, PARTITION_LEADER_EPOCH,
     PRODUCER_EPOCH, PRODUCER_ID, field,
@@ -110,7 +111,7 @@ impl HeaderEdit {
         self.write(&header, bytes);
         let after = crc32c::crc32c(&bytes[CRC_START..]);
         let records_len = header.size_in_bytes() - BATCH_HEADER_LEN;
-        let change = crc32c::crc32c_combine(before ^ after, 0, records_len);
+        let change = shift_crc(before ^ after, records_len);
         let crc = u32::from_be_bytes(field(bytes, CRC)) ^ change;
         bytes[CRC].copy_from_slice(&crc.to_be_bytes());
         Ok(())

@@ -52,7 +52,7 @@ pub struct RecordRef<'a> {
 
 impl<'a> RecordRef<'a> {
     /// The record at the front of `cursor`.
-    #[inline(always)]
+    #[inline]
     pub(super) fn read(cursor: &mut Cursor<'a>) -> Result<Self, RecordError> {
         let before = cursor.remaining();
         let len = cursor.varint()?;

@@ -178,6 +178,7 @@ fn control_batch_keys() {
     assert_eq!(ControlRecordType::Commit.key(), [0, 0, 0, 1]);
     assert_eq!(ControlRecordType::from_key(&[0, 0, 0]), None);
     assert_eq!(ControlRecordType::from_key(&[0, 0, 0, 7]), None);
+    assert_eq!(ControlRecordType::from_key(&[0xff, 0xff, 0, 1]), None);
     // A later version of the key may be longer.
     let longer = [0, 1, 0, 1, 9, 9];
     assert_eq!(

@@ -276,7 +276,9 @@ proptest! {
 
     #[test]
     fn scan_accepts_what_a_client_builds((params, records) in any_batch(false)) {
-        prop_assume!(!records.is_empty());
+        if records.is_empty() {
+            return Ok(());
+        }
         let view = view(build(&params, &records));
         let (found, _) = scan(&view, OffsetRule::Consecutive).unwrap();
         prop_assert_eq!(found.records as usize, records.len());
