@@ -5,9 +5,11 @@
 //! that a seeded simulator can run whole clusters of it on one thread.
 //!
 //! Reading order: [`topic_name`], [`config`], [`metadata`] (records, image, decisions on topics),
-//! [`replica`] (what a partition's leader may acknowledge and show).
+//! [`replica`] (what a partition's leader may acknowledge and show), [`groups`] (consumer groups
+//! and their offsets).
 
 pub mod config;
+pub mod groups;
 pub mod metadata;
 pub mod replica;
 pub mod retention_clock;

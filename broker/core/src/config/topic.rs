@@ -2,7 +2,7 @@
 //!
 //! Every key that Kafka knows is accepted and shown. Those that steer something this broker does
 //! not have yet (compaction, remote storage, replication throttles) are kept and have no effect:
-//! docs/configuration tells which.
+//! docs/configuration.md tells which.
 
 use super::key::{ConfigKey, ConfigType, words_of};
 use std::collections::BTreeMap;
