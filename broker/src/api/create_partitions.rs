@@ -1,0 +1,78 @@
+//! CreatePartitions (37), versions 0–3 (KIP-195): a topic grows to a total.
+
+use super::create_topics::timeout;
+use super::{Call, Reply, Serve};
+use isthmus_broker_core::metadata;
+use isthmus_wire::messages::create_partitions_response::CreatePartitionsTopicResult;
+use isthmus_wire::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
+use isthmus_wire::{ErrorCode, VersionRange};
+
+pub(super) struct CreatePartitions;
+
+impl Serve for CreatePartitions {
+    type Request = CreatePartitionsRequest;
+    const VERSIONS: VersionRange = VersionRange { min: 0, max: 3 };
+
+    async fn serve(
+        call: Call<'_>,
+        request: CreatePartitionsRequest,
+    ) -> Reply<CreatePartitionsResponse> {
+        let names: Vec<String> = request
+            .topics
+            .iter()
+            .map(|topic| topic.name.clone())
+            .collect();
+        let wishes: Vec<metadata::CreatePartitions> = request
+            .topics
+            .into_iter()
+            .map(|topic| metadata::CreatePartitions {
+                name: topic.name,
+                count: topic.count,
+                assignments: topic
+                    .assignments
+                    .map(|lists| lists.into_iter().map(|list| list.broker_ids).collect()),
+            })
+            .collect();
+        let controller = &call.broker.controller;
+        let verdicts = if request.validate_only {
+            Ok(metadata::create_partitions(&call.broker.image(), &wishes).0)
+        } else {
+            controller
+                .create_partitions(wishes, timeout(request.timeout_ms))
+                .await
+        };
+        let results = match verdicts {
+            Ok(verdicts) => names
+                .into_iter()
+                .zip(verdicts)
+                .map(|(name, verdict)| match verdict {
+                    Ok(()) => answer(name, ErrorCode::NONE, None),
+                    Err(error) => answer(name, error.code, Some(error.message)),
+                })
+                .collect(),
+            Err(failure) => {
+                let told = Some(failure.to_string());
+                names
+                    .into_iter()
+                    .map(|name| answer(name, failure.code(), told.clone()))
+                    .collect()
+            }
+        };
+        Reply::Now(CreatePartitionsResponse {
+            results,
+            ..CreatePartitionsResponse::default()
+        })
+    }
+}
+
+fn answer(
+    name: String,
+    error_code: ErrorCode,
+    error_message: Option<String>,
+) -> CreatePartitionsTopicResult {
+    CreatePartitionsTopicResult {
+        name,
+        error_code,
+        error_message,
+    }
+}

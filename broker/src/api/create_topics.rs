@@ -1,0 +1,112 @@
+//! CreateTopics (19), versions 2–7.
+//!
+//! One verdict per topic: some may be created while others are refused.
+//!
+//! Versions: 4 takes -1 for the broker's default partitions and factor (KIP-464); 5 shows the
+//! topic's configuration; 7 its id.
+
+use super::describe_configs::topic_entries;
+use super::{Call, Reply, Serve};
+use isthmus_broker_core::metadata::{CreateTopic, CreatedTopic, TopicError};
+use isthmus_wire::messages::create_topics_request::CreatableTopic;
+use isthmus_wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
+use isthmus_wire::messages::{CreateTopicsRequest, CreateTopicsResponse};
+use isthmus_wire::{ErrorCode, VersionRange};
+use std::time::Duration;
+
+pub(super) struct CreateTopics;
+
+impl Serve for CreateTopics {
+    type Request = CreateTopicsRequest;
+    const VERSIONS: VersionRange = VersionRange { min: 2, max: 7 };
+
+    async fn serve(call: Call<'_>, request: CreateTopicsRequest) -> Reply<CreateTopicsResponse> {
+        let wishes: Vec<CreateTopic> = request.topics.into_iter().map(wish).collect();
+        let names: Vec<String> = wishes.iter().map(|wish| wish.name.clone()).collect();
+        let controller = &call.broker.controller;
+        let verdicts = if request.validate_only {
+            Ok(controller.check_topics(&wishes))
+        } else {
+            controller
+                .create_topics(wishes, timeout(request.timeout_ms))
+                .await
+        };
+        let topics = match verdicts {
+            Ok(verdicts) => names
+                .into_iter()
+                .zip(verdicts)
+                .map(|(name, verdict)| match verdict {
+                    Ok(created) => created_answer(call, name, &created),
+                    Err(error) => refused(name, error),
+                })
+                .collect(),
+            Err(failure) => {
+                let error = TopicError {
+                    code: failure.code(),
+                    message: failure.to_string(),
+                };
+                names
+                    .into_iter()
+                    .map(|name| refused(name, error.clone()))
+                    .collect()
+            }
+        };
+        Reply::Now(CreateTopicsResponse {
+            topics,
+            ..CreateTopicsResponse::default()
+        })
+    }
+}
+
+/// A client's time-out; none, zero or less is no time to do anything in, as in Kafka.
+pub(super) fn timeout(timeout_ms: i32) -> Duration {
+    Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0))
+}
+
+fn wish(topic: CreatableTopic) -> CreateTopic {
+    CreateTopic {
+        name: topic.name,
+        num_partitions: topic.num_partitions,
+        replication_factor: topic.replication_factor,
+        assignments: topic
+            .assignments
+            .into_iter()
+            .map(|assignment| (assignment.partition_index, assignment.broker_ids))
+            .collect(),
+        configs: topic
+            .configs
+            .into_iter()
+            .map(|config| (config.name, config.value))
+            .collect(),
+    }
+}
+
+fn created_answer(call: Call<'_>, name: String, created: &CreatedTopic) -> CreatableTopicResult {
+    let configs =
+        topic_entries(call.broker, Some(&created.configs)).map(|entry| CreatableTopicConfigs {
+            name: entry.name.to_owned(),
+            value: Some(entry.value),
+            read_only: false,
+            config_source: entry.source,
+            is_sensitive: false,
+        });
+    CreatableTopicResult {
+        name,
+        topic_id: created.id,
+        error_code: ErrorCode::NONE,
+        error_message: None,
+        num_partitions: created.num_partitions,
+        replication_factor: created.replication_factor,
+        configs: Some(configs.collect()),
+        ..CreatableTopicResult::default()
+    }
+}
+
+fn refused(name: String, error: TopicError) -> CreatableTopicResult {
+    CreatableTopicResult {
+        name,
+        error_code: error.code,
+        error_message: Some(error.message),
+        ..CreatableTopicResult::default()
+    }
+}

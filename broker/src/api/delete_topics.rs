@@ -1,0 +1,116 @@
+//! DeleteTopics (20), versions 1–6.
+//!
+//! The topic leaves the metadata at once; its files are renamed at once and removed after
+//! `file.delete.delay.ms`.
+//!
+//! Versions: 3 has a code of its own for a broker that allows no deletion; 5 the message; 6 names
+//! topics by name or by id (KIP-516).
+
+use super::create_topics::timeout;
+use super::{Call, Reply, Serve};
+use isthmus_broker_core::metadata::{TopicError, TopicKey};
+use isthmus_wire::messages::delete_topics_request::DeleteTopicState;
+use isthmus_wire::messages::delete_topics_response::DeletableTopicResult;
+use isthmus_wire::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
+use isthmus_wire::{ErrorCode, Uuid, VersionRange};
+
+pub(super) struct DeleteTopics;
+
+impl Serve for DeleteTopics {
+    type Request = DeleteTopicsRequest;
+    const VERSIONS: VersionRange = VersionRange { min: 1, max: 6 };
+
+    async fn serve(call: Call<'_>, request: DeleteTopicsRequest) -> Reply<DeleteTopicsResponse> {
+        let by_name = request
+            .topic_names
+            .into_iter()
+            .map(|name| DeleteTopicState {
+                name: Some(name),
+                topic_id: Uuid::ZERO,
+            });
+        let asked: Vec<DeleteTopicState> = by_name.chain(request.topics).collect();
+        let responses = if call.broker.settings.delete_topic_enable {
+            delete(call, asked, request.timeout_ms).await
+        } else {
+            let code = if call.version() < 3 {
+                ErrorCode::INVALID_REQUEST
+            } else {
+                ErrorCode::TOPIC_DELETION_DISABLED
+            };
+            asked
+                .into_iter()
+                .map(|topic| answer(topic.name, topic.topic_id, code, None))
+                .collect()
+        };
+        Reply::Now(DeleteTopicsResponse {
+            responses,
+            ..DeleteTopicsResponse::default()
+        })
+    }
+}
+
+async fn delete(
+    call: Call<'_>,
+    asked: Vec<DeleteTopicState>,
+    timeout_ms: i32,
+) -> Vec<DeletableTopicResult> {
+    let keys: Vec<Result<TopicKey, TopicError>> = asked.iter().map(key).collect();
+    let good: Vec<TopicKey> = keys
+        .iter()
+        .filter_map(|key| key.as_ref().ok().cloned())
+        .collect();
+    let mut verdicts = match call
+        .broker
+        .controller
+        .delete_topics(good, timeout(timeout_ms))
+        .await
+    {
+        Ok(verdicts) => verdicts.into_iter(),
+        Err(failure) => {
+            let (code, told) = (failure.code(), failure.to_string());
+            let all = asked.into_iter();
+            return all
+                .map(|topic| answer(topic.name, topic.topic_id, code, Some(told.clone())))
+                .collect();
+        }
+    };
+    let settled = asked.into_iter().zip(keys).map(|(topic, key)| {
+        let verdict = key.and_then(|_| {
+            verdicts
+                .next()
+                .expect("the controller gives one verdict per key")
+        });
+        match verdict {
+            Ok((name, id)) => answer(Some(name), id, ErrorCode::NONE, None),
+            Err(error) => answer(topic.name, topic.topic_id, error.code, Some(error.message)),
+        }
+    });
+    settled.collect()
+}
+
+fn key(topic: &DeleteTopicState) -> Result<TopicKey, TopicError> {
+    let invalid = |message: &str| TopicError {
+        code: ErrorCode::INVALID_REQUEST,
+        message: message.to_owned(),
+    };
+    match (&topic.name, topic.topic_id.is_zero()) {
+        (Some(_), false) => Err(invalid("You may not specify both topic name and topic id.")),
+        (None, true) => Err(invalid("Neither topic name nor id were specified.")),
+        (Some(name), true) => Ok(TopicKey::Name(name.clone())),
+        (None, false) => Ok(TopicKey::Id(topic.topic_id)),
+    }
+}
+
+fn answer(
+    name: Option<String>,
+    topic_id: Uuid,
+    error_code: ErrorCode,
+    error_message: Option<String>,
+) -> DeletableTopicResult {
+    DeletableTopicResult {
+        name,
+        topic_id,
+        error_code,
+        error_message,
+    }
+}

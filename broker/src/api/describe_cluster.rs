@@ -1,0 +1,69 @@
+//! DescribeCluster (60), versions 0–2 (KIP-700).
+//!
+//! Versions: 1 can ask for controllers (KIP-919), which a client listener has none to show of;
+//! 2 can include fenced brokers.
+
+use super::{Call, Reply, Serve};
+use crate::endpoints;
+use isthmus_wire::messages::describe_cluster_response::DescribeClusterBroker;
+use isthmus_wire::messages::{DescribeClusterRequest, DescribeClusterResponse};
+use isthmus_wire::{ErrorCode, VersionRange};
+
+const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;
+
+pub(super) struct DescribeCluster;
+
+impl Serve for DescribeCluster {
+    type Request = DescribeClusterRequest;
+    const VERSIONS: VersionRange = VersionRange { min: 0, max: 2 };
+
+    async fn serve(
+        call: Call<'_>,
+        request: DescribeClusterRequest,
+    ) -> Reply<DescribeClusterResponse> {
+        match request.endpoint_type {
+            BROKERS => Reply::Now(describe(call, &request)),
+            CONTROLLERS => refused(
+                ErrorCode::MISMATCHED_ENDPOINT_TYPE,
+                "The request was sent to an endpoint of the wrong type.",
+            ),
+            _ => refused(
+                ErrorCode::UNSUPPORTED_ENDPOINT_TYPE,
+                "Unsupported endpoint type.",
+            ),
+        }
+    }
+}
+
+fn describe(call: Call<'_>, request: &DescribeClusterRequest) -> DescribeClusterResponse {
+    let image = call.broker.image();
+    let brokers = endpoints::registered(&image, &call.caller.listener.name)
+        .filter(|broker| request.include_fenced_brokers || !broker.fenced)
+        .map(|broker| DescribeClusterBroker {
+            broker_id: broker.id,
+            host: broker.host.to_owned(),
+            port: i32::from(broker.port),
+            rack: broker.rack.map(str::to_owned),
+            is_fenced: request.include_fenced_brokers && broker.fenced,
+        });
+    let mut response = DescribeClusterResponse {
+        error_message: None,
+        cluster_id: call.broker.cluster_id.clone(),
+        controller_id: call.broker.node_id,
+        brokers: brokers.collect(),
+        ..DescribeClusterResponse::default()
+    };
+    if request.include_cluster_authorized_operations {
+        response.cluster_authorized_operations = crate::operations::ON_CLUSTER;
+    }
+    response
+}
+
+fn refused(error_code: ErrorCode, message: &str) -> Reply<DescribeClusterResponse> {
+    Reply::Now(DescribeClusterResponse {
+        error_code,
+        error_message: Some(message.to_owned()),
+        ..DescribeClusterResponse::default()
+    })
+}

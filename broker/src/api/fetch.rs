@@ -1,0 +1,89 @@
+//! Fetch (1), versions 4–18, for consumers.
+//!
+//! A fetch is answered at once when it finds `min_bytes` or an error; else it waits, second
+//! stage, until enough has come or `max_wait_ms` is over. Records are not read here: the answer
+//! names a region of a segment's file that goes from there to the socket.
+//!
+//! Sessions (KIP-227): session id 0 is answered to everyone, which is always legal and means that
+//! each request is a full one. A request that insists on a session gets
+//! FETCH_SESSION_ID_NOT_FOUND, upon which clients begin anew.
+//!
+//! A fetch as a replica (`replica_id` ≥ 0) is refused on a client listener: any client could
+//! otherwise move the high watermark (design, decision 20).
+//!
+//! Versions: 5 log start offset; 7 sessions; 9 and 12 leader epochs (KIP-320, KIP-595); 11 the
+//! client's rack (KIP-392); 13 topic ids (KIP-516); 15 the replica's state in a tag; 16 new
+//! leaders' endpoints (KIP-951); 17 and 18 concern replicas only.
+
+use super::fetch_read::{FetchPlan, Progress};
+use super::{Call, Reply, Serve};
+use crate::broker::Broker;
+use isthmus_wire::messages::{FetchRequest, FetchResponse};
+use isthmus_wire::{ErrorCode, VersionRange};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Longest wait, whatever the client asks for.
+const WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// A full fetch that wants a session, and the last fetch of one.
+const SESSION_NEW: i32 = 0;
+const SESSION_CLOSE: i32 = -1;
+
+pub(super) struct Fetch;
+
+impl Serve for Fetch {
+    type Request = FetchRequest;
+    const VERSIONS: VersionRange = VersionRange { min: 4, max: 18 };
+
+    async fn serve(call: Call<'_>, request: FetchRequest) -> Reply<FetchResponse> {
+        let asks_for_session = request.session_id != 0
+            || !matches!(request.session_epoch, SESSION_NEW | SESSION_CLOSE);
+        if call.version() >= 7 && asks_for_session {
+            return Reply::Now(FetchResponse {
+                error_code: ErrorCode::FETCH_SESSION_ID_NOT_FOUND,
+                ..FetchResponse::default()
+            });
+        }
+        let plan = FetchPlan::new(call.broker, call.version(), &request);
+        let progress = plan.read();
+        let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+        if plan.is_enough(&progress) || wait.is_zero() {
+            return Reply::Now(answer(call.broker, progress));
+        }
+        let deadline = Instant::now() + wait.min(WAIT_MAX);
+        let broker = Arc::clone(call.broker);
+        Reply::Later(Box::pin(async move {
+            let progress = wait_for_more(plan, deadline, broker.stop.clone()).await;
+            answer(&broker, progress)
+        }))
+    }
+}
+
+fn answer(broker: &Broker, progress: Progress) -> FetchResponse {
+    broker.metrics.bytes_out.inc_by(progress.bytes() as u64);
+    progress.into_response()
+}
+
+async fn wait_for_more(plan: FetchPlan, deadline: Instant, stop: CancellationToken) -> Progress {
+    let woken = Arc::new(Notify::new());
+    // Registered before the next look: what is appended in between is not missed.
+    let _watches: Vec<_> = plan
+        .partitions()
+        .map(|partition| partition.watch(&woken))
+        .collect();
+    loop {
+        let progress = plan.read();
+        if plan.is_enough(&progress) {
+            return progress;
+        }
+        tokio::select! {
+            () = woken.notified() => {}
+            () = tokio::time::sleep_until(deadline) => return plan.read(),
+            () = stop.cancelled() => return progress,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What a fetch reads: one look at all its partitions, in the order of the request.
+//!
+//! Whole batches only, and the first one found even when it is larger than asked for (KIP-74), so
+//! that a consumer always gets on. Empty is an empty byte string, never null: librdkafka takes null
+//! for a broken answer (pitfall 14).
+
+use crate::broker::Broker;
+use crate::partitions::{Isolation, Partition, ReadFailure, ReadRequest};
+use bytes::Bytes;
+use isthmus_wire::messages::fetch_request::FetchPartition;
+use isthmus_wire::messages::fetch_response::{
+    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, PartitionData,
+};
+use isthmus_wire::messages::{FetchRequest, FetchResponse};
+use isthmus_wire::{ErrorCode, Records, Uuid};
+use std::sync::Arc;
+
+pub(super) struct FetchPlan {
+    topics: Vec<PlannedTopic>,
+    min_bytes: usize,
+    max_bytes: usize,
+    isolation: Isolation,
+}
+
+struct PlannedTopic {
+    name: String,
+    id: Uuid,
+    partitions: Vec<(FetchPartition, Result<Arc<Partition>, ErrorCode>)>,
+}
+
+/// The outcome of one look.
+pub(super) struct Progress {
+    response: FetchResponse,
+    bytes: usize,
+    failed: bool,
+}
+
+impl Progress {
+    /// Bytes of records found.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn into_response(self) -> FetchResponse {
+        self.response
+    }
+}
+
+impl FetchPlan {
+    pub(super) fn new(broker: &Broker, version: i16, request: &FetchRequest) -> Self {
+        let replica = request.replica_id.max(request.replica_state.replica_id);
+        let topics = request.topics.iter().map(|topic| PlannedTopic {
+            name: topic.topic.clone(),
+            id: topic.topic_id,
+            partitions: topic
+                .partitions
+                .iter()
+                .map(|asked| {
+                    let found = if replica >= 0 {
+                        Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED)
+                    } else if version >= 13 {
+                        broker.partition_by_id(topic.topic_id, asked.partition)
+                    } else {
+                        broker.partition(&topic.topic, asked.partition)
+                    };
+                    (asked.clone(), found)
+                })
+                .collect(),
+        });
+        let asked_max = usize::try_from(request.max_bytes).unwrap_or(0);
+        Self {
+            topics: topics.collect(),
+            min_bytes: usize::try_from(request.min_bytes).unwrap_or(0),
+            max_bytes: asked_max.min(broker.settings.fetch_max_bytes),
+            isolation: Isolation::from_wire(request.isolation_level),
+        }
+    }
+
+    pub(super) fn partitions(&self) -> impl Iterator<Item = &Arc<Partition>> {
+        let all = self.topics.iter().flat_map(|topic| &topic.partitions);
+        all.filter_map(|(_, found)| found.as_ref().ok())
+    }
+
+    /// A fetch of nothing has nothing to wait for.
+    pub(super) fn is_enough(&self, progress: &Progress) -> bool {
+        progress.failed
+            || progress.bytes >= self.min_bytes
+            || self.topics.iter().all(|topic| topic.partitions.is_empty())
+    }
+
+    pub(super) fn read(&self) -> Progress {
+        let mut bytes = 0;
+        let mut failed = false;
+        let mut responses = Vec::with_capacity(self.topics.len());
+        for topic in &self.topics {
+            let mut partitions = Vec::with_capacity(topic.partitions.len());
+            for (asked, found) in &topic.partitions {
+                let data = self.read_partition(asked, found, bytes);
+                bytes += data.records.as_ref().map_or(0, Records::len);
+                failed |= data.error_code.is_error();
+                partitions.push(data);
+            }
+            responses.push(FetchableTopicResponse {
+                topic: topic.name.clone(),
+                topic_id: topic.id,
+                partitions,
+            });
+        }
+        let response = FetchResponse {
+            responses,
+            ..FetchResponse::default()
+        };
+        Progress {
+            response,
+            bytes,
+            failed,
+        }
+    }
+
+    fn read_partition(
+        &self,
+        asked: &FetchPartition,
+        found: &Result<Arc<Partition>, ErrorCode>,
+        bytes_so_far: usize,
+    ) -> PartitionData {
+        let partition = match found {
+            Ok(partition) => partition,
+            Err(code) => return refused(asked.partition, *code),
+        };
+        let room = self.max_bytes.saturating_sub(bytes_so_far);
+        let request = ReadRequest {
+            offset: asked.fetch_offset,
+            max_bytes: usize::try_from(asked.partition_max_bytes)
+                .unwrap_or(0)
+                .min(room),
+            at_least_one_batch: bytes_so_far == 0,
+            isolation: self.isolation,
+            current_leader_epoch: asked.current_leader_epoch,
+            last_fetched_epoch: asked.last_fetched_epoch,
+        };
+        match partition.read(&request) {
+            Ok(read) => PartitionData {
+                partition_index: asked.partition,
+                error_code: ErrorCode::NONE,
+                high_watermark: read.high_watermark,
+                last_stable_offset: read.last_stable_offset,
+                log_start_offset: read.log_start_offset,
+                diverging_epoch: read
+                    .diverging
+                    .map_or_else(EpochEndOffset::default, |(epoch, end_offset)| {
+                        EpochEndOffset { epoch, end_offset }
+                    }),
+                aborted_transactions: read.aborted.map(|aborted| {
+                    let entry = |(producer_id, first_offset)| AbortedTransaction {
+                        producer_id,
+                        first_offset,
+                    };
+                    aborted.into_iter().map(entry).collect()
+                }),
+                records: Some(read.records),
+                ..PartitionData::default()
+            },
+            Err(failure) => failed(asked.partition, &failure),
+        }
+    }
+}
+
+fn failed(partition_index: i32, failure: &ReadFailure) -> PartitionData {
+    let mut data = refused(partition_index, failure.code());
+    if let ReadFailure::OutOfRange {
+        high_watermark,
+        log_start_offset,
+    } = failure
+    {
+        data.high_watermark = *high_watermark;
+        data.log_start_offset = *log_start_offset;
+    }
+    data
+}
+
+fn refused(partition_index: i32, error_code: ErrorCode) -> PartitionData {
+    PartitionData {
+        partition_index,
+        error_code,
+        high_watermark: -1,
+        last_stable_offset: -1,
+        log_start_offset: -1,
+        aborted_transactions: None,
+        records: Some(Records::from(Bytes::new())),
+        ..PartitionData::default()
+    }
+}

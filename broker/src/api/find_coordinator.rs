@@ -1,0 +1,121 @@
+//! FindCoordinator (10), versions 0–6.
+//!
+//! Looking for a group's coordinator creates `__consumer_offsets` when it is not there yet.
+//! Coordinators of transactions and share groups do not exist in this build: asking for one is
+//! refused, not retried.
+//!
+//! Versions: 1 the key's type and an error message; 4 many keys at once (KIP-699); 6 share groups.
+
+use super::{Call, Reply, Serve};
+use crate::endpoints;
+use crate::groups::OFFSETS_TOPIC;
+use isthmus_broker_core::groups::partition_for;
+use isthmus_wire::messages::find_coordinator_response::Coordinator;
+use isthmus_wire::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
+use isthmus_wire::{ErrorCode, VersionRange};
+
+const GROUP: i8 = 0;
+
+pub(super) struct FindCoordinator;
+
+impl Serve for FindCoordinator {
+    type Request = FindCoordinatorRequest;
+    const VERSIONS: VersionRange = VersionRange { min: 0, max: 6 };
+
+    async fn serve(
+        call: Call<'_>,
+        request: FindCoordinatorRequest,
+    ) -> Reply<FindCoordinatorResponse> {
+        let batched = call.version() >= 4;
+        let keys = if batched {
+            request.coordinator_keys
+        } else {
+            vec![request.key]
+        };
+        let mut coordinators = Vec::with_capacity(keys.len());
+        for key in keys {
+            coordinators.push(match locate(call, request.key_type, &key).await {
+                Ok(found) => found,
+                Err((error_code, message)) => Coordinator {
+                    key,
+                    node_id: -1,
+                    port: -1,
+                    error_code,
+                    error_message: Some(message.to_owned()),
+                    ..Coordinator::default()
+                },
+            });
+        }
+        Reply::Now(if batched {
+            many(coordinators)
+        } else {
+            one(coordinators)
+        })
+    }
+}
+
+fn many(coordinators: Vec<Coordinator>) -> FindCoordinatorResponse {
+    FindCoordinatorResponse {
+        coordinators,
+        error_message: None,
+        ..Default::default()
+    }
+}
+
+fn one(coordinators: Vec<Coordinator>) -> FindCoordinatorResponse {
+    let found = coordinators.into_iter().next().unwrap_or_default();
+    FindCoordinatorResponse {
+        error_code: found.error_code,
+        error_message: found.error_message,
+        node_id: found.node_id,
+        host: found.host,
+        port: found.port,
+        ..Default::default()
+    }
+}
+
+async fn locate(
+    call: Call<'_>,
+    key_type: i8,
+    key: &str,
+) -> Result<Coordinator, (ErrorCode, &'static str)> {
+    if key_type != GROUP {
+        return Err((
+            ErrorCode::INVALID_REQUEST,
+            "This broker coordinates consumer groups only.",
+        ));
+    }
+    if key.is_empty() {
+        return Err((ErrorCode::INVALID_GROUP_ID, "The group id is empty."));
+    }
+    let broker = call.broker;
+    if broker.image().topic(OFFSETS_TOPIC).is_none() {
+        broker
+            .create_offsets_topic()
+            .await
+            .map_err(|code| (code, "The offsets topic is not there."))?;
+    }
+    let image = broker.image();
+    let not_available = (
+        ErrorCode::COORDINATOR_NOT_AVAILABLE,
+        "The coordinator is not available.",
+    );
+    let topic = image.topic(OFFSETS_TOPIC).ok_or(not_available)?;
+    let count = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
+    let index = usize::try_from(partition_for(key, count)).unwrap_or(usize::MAX);
+    let leader = topic
+        .partitions
+        .get(index)
+        .map(|partition| partition.leader);
+    let reachable = endpoints::reachable(&image, &call.caller.listener.name)
+        .find(|reachable| Some(reachable.id) == leader)
+        .ok_or(not_available)?;
+    Ok(Coordinator {
+        key: key.to_owned(),
+        node_id: reachable.id,
+        host: reachable.host.to_owned(),
+        port: i32::from(reachable.port),
+        error_code: ErrorCode::NONE,
+        error_message: None,
+    })
+}

@@ -1,0 +1,47 @@
+//! InitProducerId (22), versions 0–5.
+//!
+//! Gives an idempotent producer its id. Transactional producers are refused by name: this broker
+//! has no transactions yet, and does not advertise the requests that make one either.
+//!
+//! Versions: 3 and later carry a producer's present id and epoch, to get the epoch bumped
+//! (KIP-360). Without a transactional id Kafka ignores both and hands out a fresh id; so do we.
+
+use super::{Call, Reply, Serve};
+use isthmus_wire::messages::{InitProducerIdRequest, InitProducerIdResponse};
+use isthmus_wire::{ErrorCode, VersionRange};
+
+pub(super) struct InitProducerId;
+
+impl Serve for InitProducerId {
+    type Request = InitProducerIdRequest;
+    const VERSIONS: VersionRange = VersionRange { min: 0, max: 5 };
+
+    async fn serve(
+        call: Call<'_>,
+        request: InitProducerIdRequest,
+    ) -> Reply<InitProducerIdResponse> {
+        if request.transactional_id.as_deref() == Some("") {
+            return refused(ErrorCode::INVALID_REQUEST);
+        }
+        if request.transactional_id.is_some() {
+            return refused(ErrorCode::UNSUPPORTED_VERSION);
+        }
+        match call.broker.next_producer_id().await {
+            Ok(producer_id) => Reply::Now(InitProducerIdResponse {
+                producer_id,
+                producer_epoch: 0,
+                ..InitProducerIdResponse::default()
+            }),
+            Err(failure) => refused(failure.code()),
+        }
+    }
+}
+
+fn refused(error_code: ErrorCode) -> Reply<InitProducerIdResponse> {
+    Reply::Now(InitProducerIdResponse {
+        error_code,
+        producer_id: -1,
+        producer_epoch: -1,
+        ..InitProducerIdResponse::default()
+    })
+}

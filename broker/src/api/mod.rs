@@ -1,0 +1,259 @@
+//! The requests this broker serves: one file per kind, each with its own versions.
+//!
+//! [`APIS`] is the only list. What ApiVersions advertises is read from it, so that a version
+//! without a handler cannot be advertised (pitfall 11).
+
+mod api_versions;
+mod create_partitions;
+mod create_topics;
+mod delete_groups;
+mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_groups;
+mod describe_log_dirs;
+mod describe_topic_partitions;
+mod fetch;
+mod fetch_read;
+mod find_coordinator;
+mod group_answer;
+mod heartbeat;
+mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
+mod list_offsets;
+mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
+mod offset_for_leader_epoch;
+mod produce;
+mod sync_group;
+
+use crate::broker::Broker;
+use crate::settings::Listener;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use isthmus_wire::codec::{DecodeError, Decoder, Message, Part, Request};
+use isthmus_wire::header;
+use isthmus_wire::messages::RequestHeader;
+use isthmus_wire::{ApiKey, VersionRange};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+const APIS: &[Api] = &[
+    Api::of::<produce::Produce>(),
+    Api::of::<fetch::Fetch>(),
+    Api::of::<list_offsets::ListOffsets>(),
+    Api::of::<metadata::Metadata>(),
+    Api::of::<offset_commit::OffsetCommit>(),
+    Api::of::<offset_fetch::OffsetFetch>(),
+    Api::of::<find_coordinator::FindCoordinator>(),
+    Api::of::<join_group::JoinGroup>(),
+    Api::of::<heartbeat::Heartbeat>(),
+    Api::of::<leave_group::LeaveGroup>(),
+    Api::of::<sync_group::SyncGroup>(),
+    Api::of::<describe_groups::DescribeGroups>(),
+    Api::of::<list_groups::ListGroups>(),
+    Api::of::<api_versions::ApiVersions>(),
+    Api::of::<create_topics::CreateTopics>(),
+    Api::of::<delete_topics::DeleteTopics>(),
+    Api::of::<delete_records::DeleteRecords>(),
+    Api::of::<init_producer_id::InitProducerId>(),
+    Api::of::<offset_for_leader_epoch::OffsetForLeaderEpoch>(),
+    Api::of::<describe_configs::DescribeConfigs>(),
+    Api::of::<describe_log_dirs::DescribeLogDirs>(),
+    Api::of::<create_partitions::CreatePartitions>(),
+    Api::of::<delete_groups::DeleteGroups>(),
+    Api::of::<offset_delete::OffsetDelete>(),
+    Api::of::<describe_cluster::DescribeCluster>(),
+    Api::of::<describe_topic_partitions::DescribeTopicPartitions>(),
+];
+
+/// One kind of request: which versions are served, and by what.
+pub(crate) struct Api {
+    key: ApiKey,
+    versions: VersionRange,
+    advertised: VersionRange,
+    handle: for<'a> fn(Call<'a>, Decoder) -> BoxFuture<'a, Result<Outcome, Refusal>>,
+}
+
+/// A request kind's handler.
+pub(crate) trait Serve: 'static {
+    type Request: Request;
+    /// Versions that are served.
+    const VERSIONS: VersionRange;
+    /// Versions that ApiVersions shows, where they differ.
+    const ADVERTISED: VersionRange = Self::VERSIONS;
+
+    fn serve(
+        call: Call<'_>,
+        request: Self::Request,
+    ) -> impl Future<Output = Reply<<Self::Request as Request>::Response>> + Send;
+}
+
+/// What a handler comes to.
+pub(crate) enum Reply<R> {
+    Now(R),
+    /// The second stage: waits, and holds back the answers behind it.
+    Later(BoxFuture<'static, R>),
+    /// acks=0 wants no answer.
+    Nothing,
+    /// The client is to notice by losing its connection (acks=0 with an error, as in Kafka).
+    Hangup,
+}
+
+/// Who asks.
+pub(crate) struct Caller {
+    pub(crate) peer: SocketAddr,
+    pub(crate) listener: Arc<Listener>,
+}
+
+/// One request on its way.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) broker: &'a Arc<Broker>,
+    pub(crate) caller: &'a Caller,
+    pub(crate) header: &'a RequestHeader,
+}
+
+impl Call<'_> {
+    pub(crate) fn version(&self) -> i16 {
+        self.header.request_api_version
+    }
+}
+
+/// What goes to the connection's writer.
+pub(crate) enum Outcome {
+    Answer(Vec<Part>),
+    Later(BoxFuture<'static, Result<Vec<Part>, Refusal>>),
+    NoAnswer,
+}
+
+/// Why a connection ends from our side.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("bad frame: {0}")]
+    Frame(String),
+    #[error("bad request: {0}")]
+    Malformed(String),
+    #[error("unknown api key {0}")]
+    UnknownApi(i16),
+    #[error("version {version} of {name} is not served")]
+    UnknownVersion { name: &'static str, version: i16 },
+    #[error("{0} failed for acks=0, where only the end of the connection can say so")]
+    AcksZeroFailed(&'static str),
+    #[error("an answer could not be encoded: {0}")]
+    Unencodable(String),
+}
+
+impl Api {
+    const fn of<S: Serve>() -> Self {
+        Self {
+            key: <S::Request as Request>::KEY,
+            versions: S::VERSIONS,
+            advertised: S::ADVERTISED,
+            handle: |call, body| Box::pin(handle::<S>(call, body)),
+        }
+    }
+
+    fn serves(&self, version: i16) -> bool {
+        (self.versions.min..=self.versions.max).contains(&version)
+    }
+}
+
+/// Takes up one frame: header, table, handler.
+pub(crate) async fn dispatch(
+    broker: &Arc<Broker>,
+    caller: &Caller,
+    frame: Bytes,
+) -> Result<Outcome, Refusal> {
+    let malformed = |error: DecodeError| Refusal::Malformed(error.to_string());
+    let (key, version, correlation_id) = peek(&frame).map_err(malformed)?;
+    let api = APIS
+        .iter()
+        .find(|api| api.key as i16 == key)
+        .ok_or(Refusal::UnknownApi(key))?;
+    broker.metrics.requests(api.key).inc();
+    if api.key == ApiKey::ApiVersions && !api.serves(version) {
+        return api_versions::unsupported(broker, correlation_id);
+    }
+    if !api.serves(version) {
+        return Err(Refusal::UnknownVersion {
+            name: api.key.name(),
+            version,
+        });
+    }
+    let mut body = Decoder::new(frame);
+    let header = header::decode_request_header(&mut body).map_err(malformed)?;
+    let call = Call {
+        broker,
+        caller,
+        header: &header,
+    };
+    (api.handle)(call, body).await
+}
+
+/// The part of a header that every version has: nothing behind it is known of a version that is
+/// not.
+fn peek(frame: &Bytes) -> Result<(i16, i16, i32), DecodeError> {
+    let mut head = Decoder::new(frame.clone());
+    Ok((head.get_i16()?, head.get_i16()?, head.get_i32()?))
+}
+
+async fn handle<S: Serve>(call: Call<'_>, mut body: Decoder) -> Result<Outcome, Refusal> {
+    let request = S::Request::decode(&mut body, call.version())
+        .map_err(|error| Refusal::Malformed(error.to_string()))?;
+    // The request's own slices keep the frame alive; the decoder would only keep it longer.
+    drop(body);
+    let key = <S::Request as Request>::KEY;
+    let (correlation_id, version) = (call.header.correlation_id, call.version());
+    match S::serve(call, request).await {
+        Reply::Now(response) => {
+            encode(correlation_id, key, version, &response).map(Outcome::Answer)
+        }
+        Reply::Later(response) => Ok(Outcome::Later(Box::pin(async move {
+            encode(correlation_id, key, version, &response.await)
+        }))),
+        Reply::Nothing => Ok(Outcome::NoAnswer),
+        Reply::Hangup => Err(Refusal::AcksZeroFailed(key.name())),
+    }
+}
+
+fn encode<R: Message>(
+    correlation_id: i32,
+    key: ApiKey,
+    version: i16,
+    response: &R,
+) -> Result<Vec<Part>, Refusal> {
+    header::encode_response(correlation_id, key, version, response).map_err(|error| {
+        tracing::error!(event = "answer_not_encoded", api = key.name(), version, %error);
+        Refusal::Unencodable(error.to_string())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_advertised_version_is_one_the_codec_knows() {
+        for api in APIS {
+            let known = api.key.versions();
+            assert!(
+                known.min <= api.versions.min && api.versions.max <= known.max,
+                "{:?}",
+                api.key
+            );
+            assert!(api.advertised.max == api.versions.max, "{:?}", api.key);
+            assert!(api.advertised.min <= api.versions.min, "{:?}", api.key);
+        }
+        let mut keys: Vec<i16> = APIS.iter().map(|api| api.key as i16).collect();
+        assert!(keys.is_sorted(), "in the order of the keys: {keys:?}");
+        keys.dedup();
+        assert_eq!(keys.len(), APIS.len());
+    }
+}

@@ -1,0 +1,53 @@
+//! OffsetFetch (9), versions 1–9.
+//!
+//! Versions: 2 all topics of a group, and a top-level error; 5 leader epochs (KIP-320); 7 waits
+//! for transactions by `require_stable`; 8 several groups at once (KIP-709); 9 members of the new
+//! group protocol.
+
+use super::{Call, Reply, Serve};
+use isthmus_broker_core::groups::{
+    Reply as GroupReply, Request, offset_fetch_groups, offset_fetch_refusal, offset_fetch_response,
+};
+use isthmus_wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
+use isthmus_wire::messages::offset_fetch_response::OffsetFetchResponseGroup;
+use isthmus_wire::messages::{OffsetFetchRequest, OffsetFetchResponse};
+use isthmus_wire::{ErrorCode, VersionRange};
+
+pub(super) struct OffsetFetch;
+
+impl Serve for OffsetFetch {
+    type Request = OffsetFetchRequest;
+    const VERSIONS: VersionRange = VersionRange { min: 1, max: 9 };
+
+    async fn serve(call: Call<'_>, request: OffsetFetchRequest) -> Reply<OffsetFetchResponse> {
+        let version = call.version();
+        let require_stable = request.require_stable;
+        let mut answers = Vec::new();
+        for group in offset_fetch_groups(request, version) {
+            answers.push(fetch(call, group, require_stable).await);
+        }
+        Reply::Now(offset_fetch_response(answers, version))
+    }
+}
+
+async fn fetch(
+    call: Call<'_>,
+    group: OffsetFetchRequestGroup,
+    require_stable: bool,
+) -> OffsetFetchResponseGroup {
+    let version = call.version();
+    let asked = Request::OffsetFetch {
+        group: group.clone(),
+        require_stable,
+        version,
+    };
+    let answer = match call.broker.ask_group(&group.group_id, asked) {
+        Ok(answer) => answer.await,
+        Err(code) => Err(code),
+    };
+    match answer {
+        Ok(GroupReply::OffsetFetch(answer)) => answer,
+        Ok(_) => offset_fetch_refusal(&group, ErrorCode::UNKNOWN_SERVER_ERROR, version),
+        Err(code) => offset_fetch_refusal(&group, code, version),
+    }
+}

@@ -1,0 +1,62 @@
+//! OffsetForLeaderEpoch (23), versions 2–4: where an epoch ended, so that a client notices that
+//! the log it read was truncated (KIP-320).
+//!
+//! Versions: 3 the replica id (-2: a client's tool that may look beyond the high watermark).
+
+use super::{Call, Reply, Serve};
+use crate::broker::Broker;
+use isthmus_wire::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition;
+use isthmus_wire::messages::offset_for_leader_epoch_response::{
+    EpochEndOffset, OffsetForLeaderTopicResult,
+};
+use isthmus_wire::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
+use isthmus_wire::{ErrorCode, VersionRange};
+
+pub(super) struct OffsetForLeaderEpoch;
+
+impl Serve for OffsetForLeaderEpoch {
+    type Request = OffsetForLeaderEpochRequest;
+    const VERSIONS: VersionRange = VersionRange { min: 2, max: 4 };
+
+    async fn serve(
+        call: Call<'_>,
+        request: OffsetForLeaderEpochRequest,
+    ) -> Reply<OffsetForLeaderEpochResponse> {
+        let topics = request.topics.iter().map(|topic| {
+            let partitions = topic.partitions.iter().map(|asked| {
+                look_up(call.broker, &topic.topic, asked).unwrap_or_else(|error_code| {
+                    EpochEndOffset {
+                        error_code,
+                        partition: asked.partition,
+                        ..EpochEndOffset::default()
+                    }
+                })
+            });
+            OffsetForLeaderTopicResult {
+                topic: topic.topic.clone(),
+                partitions: partitions.collect(),
+            }
+        });
+        let topics = topics.collect();
+        Reply::Now(OffsetForLeaderEpochResponse {
+            topics,
+            ..Default::default()
+        })
+    }
+}
+
+fn look_up(
+    broker: &Broker,
+    topic: &str,
+    asked: &OffsetForLeaderPartition,
+) -> Result<EpochEndOffset, ErrorCode> {
+    let partition = broker.partition(topic, asked.partition)?;
+    let found = partition.epoch_end(asked.leader_epoch, asked.current_leader_epoch);
+    let (leader_epoch, end_offset) = found.map_err(|failure| failure.code())?;
+    Ok(EpochEndOffset {
+        error_code: ErrorCode::NONE,
+        partition: asked.partition,
+        leader_epoch,
+        end_offset,
+    })
+}

@@ -1,0 +1,225 @@
+//! Produce (0), versions 3–13; advertised from 0.
+//!
+//! Advertised from 0 because older librdkafka drops compression silently when the lowest version
+//! is 3 (KAFKA-18659, pitfall 2); a request below 3 ends its connection, as with Kafka.
+//!
+//! First stage: every partition's batches are checked and appended, in the order of the request.
+//! Second stage, only when needed: acks=all waits for the high watermark, `flush.messages` for
+//! the disk. By then the frame is gone.
+//!
+//! Versions: 5 shows the log start offset; 8 the records that were refused (KIP-467); 10 the new
+//! leader on NOT_LEADER_OR_FOLLOWER (KIP-951); 12 is as 11 for clients without transactions; 13
+//! names topics by id (KIP-516).
+
+use super::{Call, Reply, Serve};
+use crate::broker::Broker;
+use crate::clocks;
+use crate::partitions::{Acks, AppendFailure, Appended, Partition};
+use bytes::Bytes;
+use isthmus_log::{AppendError, RecordError};
+use isthmus_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use isthmus_wire::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
+use isthmus_wire::messages::{ProduceRequest, ProduceResponse};
+use isthmus_wire::{ErrorCode, VersionRange};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Longest wait for the high watermark, whatever the client asks for.
+const TIMEOUT_MAX: Duration = Duration::from_secs(600);
+
+pub(super) struct Produce;
+
+impl Serve for Produce {
+    type Request = ProduceRequest;
+    const VERSIONS: VersionRange = VersionRange { min: 3, max: 13 };
+    const ADVERTISED: VersionRange = VersionRange { min: 0, max: 13 };
+
+    async fn serve(call: Call<'_>, request: ProduceRequest) -> Reply<ProduceResponse> {
+        let acks = match request.acks {
+            0 => Some(Acks::None),
+            1 => Some(Acks::Leader),
+            -1 => Some(Acks::All),
+            _ => None,
+        };
+        let transactional = request.transactional_id.is_some();
+        let mut parked = Vec::new();
+        let mut response = ProduceResponse::default();
+        for topic in request.topic_data {
+            let at_topic = response.responses.len();
+            let mut answer = TopicProduceResponse {
+                name: topic.name.clone(),
+                topic_id: topic.topic_id,
+                partition_responses: Vec::with_capacity(topic.partition_data.len()),
+            };
+            for data in &topic.partition_data {
+                let outcome = append(
+                    call.broker,
+                    call.version(),
+                    acks,
+                    transactional,
+                    &topic,
+                    data,
+                );
+                let at_partition = answer.partition_responses.len();
+                answer
+                    .partition_responses
+                    .push(partition_answer(data.index, &outcome));
+                if let Ok((partition, appended)) = outcome
+                    && (appended.flush_due || (acks == Some(Acks::All) && !appended.committed))
+                {
+                    parked.push(Parked {
+                        at_topic,
+                        at_partition,
+                        partition,
+                        appended,
+                    });
+                }
+            }
+            response.responses.push(answer);
+        }
+        if acks == Some(Acks::None) {
+            return if has_error(&response) {
+                Reply::Hangup
+            } else {
+                Reply::Nothing
+            };
+        }
+        if parked.is_empty() {
+            return Reply::Now(response);
+        }
+        let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+        let deadline = Instant::now() + timeout.min(TIMEOUT_MAX);
+        Reply::Later(Box::pin(wait(response, parked, acks, deadline)))
+    }
+}
+
+/// A partition whose answer is not settled yet.
+struct Parked {
+    at_topic: usize,
+    at_partition: usize,
+    partition: Arc<Partition>,
+    appended: Appended,
+}
+
+async fn wait(
+    mut response: ProduceResponse,
+    parked: Vec<Parked>,
+    acks: Option<Acks>,
+    deadline: Instant,
+) -> ProduceResponse {
+    for one in parked {
+        let end = one.appended.last_offset + 1;
+        let settled = async {
+            if one.appended.flush_due {
+                one.partition.flush().await?;
+            }
+            if acks == Some(Acks::All) {
+                one.partition.wait_for_high_watermark(end).await?;
+            }
+            Ok::<(), AppendFailure>(())
+        };
+        let failure = match tokio::time::timeout_at(deadline, settled).await {
+            Ok(Ok(())) => continue,
+            Ok(Err(failure)) => failure.code(),
+            Err(_) => ErrorCode::REQUEST_TIMED_OUT,
+        };
+        let answer = &mut response.responses[one.at_topic].partition_responses[one.at_partition];
+        *answer = refused(answer.index, failure);
+    }
+    response
+}
+
+fn append(
+    broker: &Arc<Broker>,
+    version: i16,
+    acks: Option<Acks>,
+    transactional: bool,
+    topic: &TopicProduceData,
+    data: &PartitionProduceData,
+) -> Result<(Arc<Partition>, Appended), Failure> {
+    let acks = acks.ok_or(Failure::Code(ErrorCode::INVALID_REQUIRED_ACKS))?;
+    let partition = if version >= 13 {
+        broker.partition_by_id(topic.topic_id, data.index)
+    } else {
+        broker.partition(&topic.name, data.index)
+    };
+    let partition = partition.map_err(Failure::Code)?;
+    if transactional {
+        // Transactions are refused where they begin (InitProducerId); no such id was given out.
+        return Err(Failure::Code(ErrorCode::INVALID_PRODUCER_ID_MAPPING));
+    }
+    let records = data
+        .records
+        .as_ref()
+        .and_then(|records| records.bytes().cloned());
+    let now_ms = clocks::wall_ms();
+    match partition.append(&records.unwrap_or_else(Bytes::new), acks, now_ms) {
+        Ok(appended) => {
+            broker.metrics.bytes_in.inc_by(appended.bytes as u64);
+            Ok((partition, appended))
+        }
+        Err(failure) => {
+            if failure.is_storage() {
+                broker.storage_failed(&failure);
+            }
+            Err(Failure::Append(failure))
+        }
+    }
+}
+
+enum Failure {
+    Code(ErrorCode),
+    Append(AppendFailure),
+}
+
+fn partition_answer(
+    index: i32,
+    outcome: &Result<(Arc<Partition>, Appended), Failure>,
+) -> PartitionProduceResponse {
+    match outcome {
+        Ok((_, appended)) => PartitionProduceResponse {
+            index,
+            error_code: ErrorCode::NONE,
+            base_offset: appended.base_offset,
+            log_append_time_ms: appended.log_append_time_ms,
+            log_start_offset: appended.log_start_offset,
+            ..PartitionProduceResponse::default()
+        },
+        Err(Failure::Code(code)) => refused(index, *code),
+        Err(Failure::Append(failure)) => {
+            let mut answer = refused(index, failure.code());
+            if let AppendFailure::Log(AppendError::InvalidRecords { errors, .. }) = failure {
+                let told = |error: &RecordError| BatchIndexAndErrorMessage {
+                    batch_index: error.batch_index,
+                    batch_index_error_message: Some(error.message.clone()),
+                };
+                answer.record_errors = errors.iter().map(told).collect();
+            }
+            answer.error_message = Some(failure.to_string());
+            answer
+        }
+    }
+}
+
+fn refused(index: i32, error_code: ErrorCode) -> PartitionProduceResponse {
+    PartitionProduceResponse {
+        index,
+        error_code,
+        base_offset: -1,
+        error_message: None,
+        ..PartitionProduceResponse::default()
+    }
+}
+
+fn has_error(response: &ProduceResponse) -> bool {
+    let answers = response
+        .responses
+        .iter()
+        .flat_map(|topic| &topic.partition_responses);
+    answers
+        .into_iter()
+        .any(|answer| answer.error_code.is_error())
+}

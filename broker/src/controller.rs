@@ -1,0 +1,187 @@
+//! The controller: the one place where metadata changes.
+//!
+//! A change is decided on the latest image, its records are committed to the metadata log, applied
+//! to a new image, and made true on the partitions, one change after the other. Each runs to its
+//! end on a blocking thread even when the client that asked has left.
+
+use crate::groups::Groups;
+use crate::metadata_log::{MetadataLog, MetadataLogError};
+use crate::partitions::Partitions;
+use arc_swap::ArcSwap;
+use isthmus_broker_core::metadata::{
+    CreatePartitions, CreateTopic, CreatedTopic, MetadataDelta, MetadataImage, MetadataRecord,
+    TopicDefaults, TopicError, TopicKey, create_partitions, create_topics, delete_topics,
+};
+use isthmus_wire::{ErrorCode, Uuid};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) struct Controller {
+    /// Held while a change is on its way: changes queue up behind it in the order they came.
+    log: Arc<Mutex<Box<dyn MetadataLog>>>,
+    image: Arc<ArcSwap<MetadataImage>>,
+    partitions: Arc<Partitions>,
+    groups: Arc<Groups>,
+    topic_defaults: TopicDefaults,
+    /// Cancelled when the log can take no more records: nothing may go on without it.
+    failed: CancellationToken,
+}
+
+/// Why a change did not happen, or may not have.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum ControllerFailure {
+    #[error("other changes took the whole time allowed")]
+    TimedOut,
+    #[error("the metadata log failed: {0}")]
+    Log(String),
+}
+
+impl ControllerFailure {
+    pub(crate) fn code(&self) -> ErrorCode {
+        match self {
+            Self::TimedOut => ErrorCode::REQUEST_TIMED_OUT,
+            Self::Log(_) => ErrorCode::KAFKA_STORAGE_ERROR,
+        }
+    }
+}
+
+impl Controller {
+    pub(crate) fn new(
+        log: Box<dyn MetadataLog>,
+        image: Arc<ArcSwap<MetadataImage>>,
+        partitions: Arc<Partitions>,
+        groups: Arc<Groups>,
+        topic_defaults: TopicDefaults,
+        failed: CancellationToken,
+    ) -> Self {
+        Self {
+            log: Arc::new(Mutex::new(log)),
+            image,
+            partitions,
+            groups,
+            topic_defaults,
+            failed,
+        }
+    }
+
+    pub(crate) async fn create_topics(
+        &self,
+        topics: Vec<CreateTopic>,
+        timeout: Duration,
+    ) -> Result<Vec<Result<CreatedTopic, TopicError>>, ControllerFailure> {
+        let defaults = self.topic_defaults;
+        self.change(timeout, move |image| {
+            create_topics(image, &topics, defaults, random_id)
+        })
+        .await
+    }
+
+    /// What creating would come to, without doing it.
+    pub(crate) fn check_topics(
+        &self,
+        topics: &[CreateTopic],
+    ) -> Vec<Result<CreatedTopic, TopicError>> {
+        create_topics(&self.image.load(), topics, self.topic_defaults, random_id).0
+    }
+
+    pub(crate) async fn create_partitions(
+        &self,
+        topics: Vec<CreatePartitions>,
+        timeout: Duration,
+    ) -> Result<Vec<Result<(), TopicError>>, ControllerFailure> {
+        self.change(timeout, move |image| create_partitions(image, &topics))
+            .await
+    }
+
+    pub(crate) async fn delete_topics(
+        &self,
+        topics: Vec<TopicKey>,
+        timeout: Duration,
+    ) -> Result<Vec<Result<(String, Uuid), TopicError>>, ControllerFailure> {
+        self.change(timeout, move |image| delete_topics(image, &topics))
+            .await
+    }
+
+    /// Decides, commits, applies. `timeout` bounds the wait for earlier changes: a change that has
+    /// begun is never left half done.
+    pub(crate) async fn change<T: Send + 'static>(
+        &self,
+        timeout: Duration,
+        decide: impl FnOnce(&MetadataImage) -> (T, Vec<MetadataRecord>) + Send + 'static,
+    ) -> Result<T, ControllerFailure> {
+        let turn = tokio::time::timeout(timeout, Arc::clone(&self.log).lock_owned()).await;
+        let mut log = turn.map_err(|_| ControllerFailure::TimedOut)?;
+        let target = Target {
+            image: Arc::clone(&self.image),
+            partitions: Arc::clone(&self.partitions),
+            groups: Arc::clone(&self.groups),
+            runtime: tokio::runtime::Handle::current(),
+        };
+        let run = move || {
+            let before = target.image.load_full();
+            let (answer, records) = decide(&before);
+            target.commit(log.as_mut(), &before, &records)?;
+            Ok(answer)
+        };
+        let outcome = tokio::task::spawn_blocking(run).await;
+        outcome
+            .unwrap_or_else(|panic| Err(ControllerFailure::Log(panic.to_string())))
+            .inspect_err(|failure| {
+                tracing::error!(event = "metadata_log_failed", %failure);
+                self.failed.cancel();
+            })
+    }
+
+    /// Completes the log for a clean stop; later changes fail.
+    pub(crate) async fn close(&self) -> Result<(), String> {
+        let mut log = Arc::clone(&self.log).lock_owned().await;
+        let closed = tokio::task::spawn_blocking(move || log.close()).await;
+        closed
+            .map_err(|panic| panic.to_string())?
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// What a committed change is made true on.
+struct Target {
+    image: Arc<ArcSwap<MetadataImage>>,
+    partitions: Arc<Partitions>,
+    groups: Arc<Groups>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Target {
+    fn commit(
+        &self,
+        log: &mut dyn MetadataLog,
+        before: &MetadataImage,
+        records: &[MetadataRecord],
+    ) -> Result<(), ControllerFailure> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let failed = |error: MetadataLogError| ControllerFailure::Log(error.to_string());
+        let first = log.append(records).map_err(failed)?;
+        let mut after = before.clone();
+        let mut delta = MetadataDelta::default();
+        for (offset, record) in (first..).zip(records) {
+            after.apply(offset, record, &mut delta);
+        }
+        let after = Arc::new(after);
+        // Whoever sees a topic in the image finds its partitions: they come before and go after.
+        self.partitions.add(&after, &delta);
+        self.groups
+            .start_shards(&after, &self.partitions, &self.runtime);
+        self.image.store(after);
+        self.partitions.remove(&delta);
+        self.groups.topics_deleted(&delta);
+        Ok(())
+    }
+}
+
+/// A random topic id, never one of Kafka's reserved ones.
+fn random_id() -> Uuid {
+    crate::ids::random_uuid()
+}

@@ -1,0 +1,233 @@
+//! One shard of the group coordinator: a task that owns the state machine of one
+//! `__consumer_offsets` partition, and does what it says.
+//!
+//! Requests come through a bounded channel and are taken up one by one. Records are appended in
+//! the order the shard asks, and it is told what became of them before anything else happens, so
+//! completions come in the order of the appends.
+
+use crate::clocks;
+use crate::partitions::{AppendFailure, Partition};
+use bytes::Bytes;
+use isthmus_broker_core::groups::{
+    Action, AppendId, GroupEvent, Now, Reply, Request, Shard, Token,
+};
+use isthmus_wire::ErrorCode;
+use isthmus_wire::batch::{BatchBuilder, BatchParams, BuildError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// What comes to a shard from outside.
+pub(super) enum Command {
+    Request {
+        request: Box<Request>,
+        reply: oneshot::Sender<Reply>,
+    },
+    /// Topics were deleted: their offsets go too.
+    TopicsDeleted(Vec<Arc<str>>),
+}
+
+pub(super) struct ShardTask {
+    shard: Shard,
+    partition: Arc<Partition>,
+    waiting: BTreeMap<Token, oneshot::Sender<Reply>>,
+    next_token: u64,
+    began: Instant,
+}
+
+impl ShardTask {
+    /// `shard` has replayed its log; it counts as loaded when the task runs.
+    pub(super) fn new(shard: Shard, partition: Arc<Partition>, began: Instant) -> Self {
+        Self {
+            shard,
+            partition,
+            waiting: BTreeMap::new(),
+            next_token: 0,
+            began,
+        }
+    }
+
+    /// Serves until the broker stops or the last sender is gone; then tells those who wait.
+    pub(super) async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        stop: CancellationToken,
+    ) {
+        let actions = self.shard.loaded(self.now());
+        self.act(actions).await;
+        self.serve(&mut commands, &stop).await;
+        let actions = self.shard.unload();
+        self.act(actions).await;
+    }
+
+    async fn serve(&mut self, commands: &mut mpsc::Receiver<Command>, stop: &CancellationToken) {
+        loop {
+            let deadline = self.shard.next_deadline().map(|ms| self.instant(ms));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                command = commands.recv() => match command {
+                    Some(command) => self.take(command).await,
+                    None => return,
+                },
+                () = until(deadline) => {
+                    let actions = self.shard.on_time(self.now());
+                    self.act(actions).await;
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, command: Command) {
+        let actions = match command {
+            Command::Request { request, reply } => {
+                self.forget_those_who_left();
+                let token = Token(self.next_token);
+                self.next_token += 1;
+                self.waiting.insert(token, reply);
+                self.shard.handle(self.now(), token, *request)
+            }
+            Command::TopicsDeleted(topics) => {
+                let topics = topics.iter().map(AsRef::as_ref).collect();
+                self.shard.topics_deleted(self.now(), &topics)
+            }
+        };
+        self.act(actions).await;
+    }
+
+    /// Clients that closed their connection while they waited.
+    fn forget_those_who_left(&mut self) {
+        let left: Vec<Token> = self
+            .waiting
+            .iter()
+            .filter(|(_, reply)| reply.is_closed())
+            .map(|(token, _)| *token)
+            .collect();
+        for token in left {
+            self.waiting.remove(&token);
+            self.shard.forget(token);
+        }
+    }
+
+    async fn act(&mut self, actions: Vec<Action>) {
+        let mut todo = VecDeque::from(actions);
+        while let Some(action) = todo.pop_front() {
+            match action {
+                Action::Reply { token, reply } => {
+                    if let Some(waiting) = self.waiting.remove(&token) {
+                        // The client may have left: then nobody wants to know.
+                        waiting.send(reply).ok();
+                    }
+                }
+                Action::Append { id, records } => todo.extend(self.append(id, &records).await),
+                Action::Event { group, event } => log_event(&group, &event),
+            }
+        }
+    }
+
+    async fn append(&mut self, id: AppendId, records: &[(Bytes, Option<Bytes>)]) -> Vec<Action> {
+        let outcome = match batch(records) {
+            Err(_) => Err(ErrorCode::UNKNOWN_SERVER_ERROR),
+            Ok(batch) => self.commit(&batch).await.map_err(|failure| failure.code()),
+        };
+        match outcome {
+            Ok(()) => self.shard.committed(self.now(), id),
+            Err(code) => self.shard.append_failed(self.now(), id, code),
+        }
+    }
+
+    async fn commit(&self, batch: &Bytes) -> Result<(), AppendFailure> {
+        let appended = self.partition.append_own(batch, clocks::wall_ms())?;
+        if appended.committed {
+            return Ok(());
+        }
+        self.partition
+            .wait_for_high_watermark(appended.last_offset + 1)
+            .await
+    }
+
+    fn now(&self) -> Now {
+        let mono_ms = i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX);
+        Now {
+            mono_ms,
+            wall_ms: clocks::wall_ms(),
+        }
+    }
+
+    fn instant(&self, mono_ms: i64) -> Instant {
+        self.began + Duration::from_millis(u64::try_from(mono_ms).unwrap_or(0))
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn batch(records: &[(Bytes, Option<Bytes>)]) -> Result<Bytes, BuildError> {
+    let now_ms = clocks::wall_ms();
+    let mut batch = BatchBuilder::new(BatchParams::default());
+    for (key, value) in records {
+        batch.append(now_ms, Some(key), value.as_deref(), &[])?;
+    }
+    batch.finish()
+}
+
+fn log_event(group: &str, event: &GroupEvent) {
+    match event {
+        GroupEvent::PreparingRebalance { generation, reason } => {
+            tracing::info!(
+                event = "group_preparing_rebalance",
+                group,
+                generation,
+                reason
+            );
+        }
+        GroupEvent::CompletingRebalance {
+            generation,
+            members,
+            protocol,
+        } => {
+            tracing::debug!(
+                event = "group_completing_rebalance",
+                group,
+                generation,
+                members,
+                protocol
+            );
+        }
+        GroupEvent::Stable {
+            generation,
+            members,
+        } => {
+            tracing::info!(event = "group_stable", group, generation, members);
+        }
+        GroupEvent::Empty { generation } => {
+            tracing::info!(event = "group_empty", group, generation);
+        }
+        GroupEvent::MemberExpired { member_id } => {
+            tracing::info!(event = "group_member_expired", group, member = %member_id);
+        }
+        GroupEvent::StaticMemberReplaced {
+            instance_id,
+            old_member_id,
+            new_member_id,
+        } => {
+            tracing::info!(
+                event = "group_static_member_replaced", group,
+                instance = %instance_id, old = %old_member_id, new = %new_member_id
+            );
+        }
+        GroupEvent::RecordNotWritten { error } => {
+            tracing::error!(
+                event = "group_record_not_written",
+                group,
+                error = error.name()
+            );
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What happens by the clock: checkpoints, retention, flushes that topics ask for.
+//!
+//! Each job runs alone on a blocking thread, then waits its interval. A job that fails ends the
+//! broker: it failed because the disk did.
+
+use crate::broker::Broker;
+use crate::clocks;
+use isthmus_broker_core::retention_clock::RetentionClock;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::MissedTickBehavior;
+use tokio_util::task::TaskTracker;
+
+/// How often files that were taken out of a log are looked at for removal.
+const REMOVAL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often logs are looked at for a flush that is due (`flush.ms`, sealed segments).
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+pub(crate) fn start(broker: &Arc<Broker>, tasks: &TaskTracker) {
+    let settings = &broker.settings;
+    let clock = Mutex::new(RetentionClock::new(clocks::boot(), clocks::wall_ms()));
+    every(
+        broker,
+        tasks,
+        "retention",
+        settings.retention_check_interval,
+        move |broker| {
+            let now_ms = clock.lock().now_ms(clocks::boot(), clocks::wall_ms());
+            let in_doubt = clock.lock().is_in_doubt();
+            note_clock(broker, in_doubt);
+            broker
+                .partitions
+                .clean_up(now_ms, clocks::wall_ms())
+                .map_err(|error| error.to_string())
+        },
+    );
+    every(
+        broker,
+        tasks,
+        "recovery points",
+        settings.recovery_point_checkpoint_interval,
+        |broker| {
+            let partitions = &broker.partitions;
+            partitions
+                .checkpoint_recovery_points()
+                .map_err(|error| error.to_string())?;
+            partitions
+                .checkpoint_log_starts()
+                .map_err(|error| error.to_string())
+        },
+    );
+    every(
+        broker,
+        tasks,
+        "high watermarks",
+        settings.high_watermark_checkpoint_interval,
+        |broker| {
+            broker
+                .partitions
+                .checkpoint_high_watermarks()
+                .map_err(|error| error.to_string())
+        },
+    );
+    every(broker, tasks, "removal", REMOVAL_INTERVAL, |broker| {
+        broker.partitions.remove_files(clocks::boot());
+        Ok(())
+    });
+    every(broker, tasks, "flush", FLUSH_INTERVAL, |broker| {
+        broker
+            .partitions
+            .flush_due(clocks::boot())
+            .map_err(|error| error.to_string())
+    });
+}
+
+fn every(
+    broker: &Arc<Broker>,
+    tasks: &TaskTracker,
+    name: &'static str,
+    interval: Duration,
+    job: impl Fn(&Broker) -> Result<(), String> + Send + Sync + 'static,
+) {
+    let (broker, job) = (Arc::clone(broker), Arc::new(job));
+    let stop = broker.stop.clone();
+    tasks.spawn(async move {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.tick().await;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let (run_on, job) = (Arc::clone(&broker), Arc::clone(&job));
+            let outcome = tokio::task::spawn_blocking(move || job(&run_on)).await;
+            let outcome = outcome.unwrap_or_else(|panic| Err(panic.to_string()));
+            if let Err(error) = outcome {
+                tracing::error!(event = "housekeeping_failed", job = name, error);
+                broker.fail();
+                return;
+            }
+        }
+    });
+}
+
+fn note_clock(broker: &Broker, in_doubt: bool) {
+    let gauge = &broker.metrics.retention_clock_in_doubt;
+    let before = gauge.get() != 0;
+    gauge.set(i64::from(in_doubt));
+    match (before, in_doubt) {
+        (false, true) => tracing::warn!(
+            event = "retention_clock_in_doubt",
+            "the wall clock jumped by more than an hour; retention believes it after an hour"
+        ),
+        (true, false) => tracing::info!(event = "retention_clock_believed"),
+        _ => {}
+    }
+}

@@ -1,0 +1,445 @@
+//! The partitions of this broker: which there are, their files, and what is done to all of them.
+//!
+//! Follows the metadata: a partition is opened when the image assigns it here, and its files are
+//! renamed for removal when its topic is gone. A partition whose log is damaged is refused, told
+//! in the log, and leaves all others alone.
+
+mod partition;
+mod watchers;
+
+pub(crate) use partition::{
+    Acks, AppendFailure, Appended, Isolation, OffsetQuery, Partition, ReadFailure, ReadRequest,
+};
+
+use crate::clocks;
+use crate::ids;
+use crate::settings::Settings;
+use isthmus_broker_core::config::TopicConfig;
+use isthmus_broker_core::metadata::{ConfigResource, MetadataDelta, MetadataImage, TopicImage};
+use isthmus_log::disk::Disk as _;
+use isthmus_log::disk::ProcessDisk;
+use isthmus_log::{
+    CheckpointError, CheckpointKind, CleanShutdown, Deleted, LogDirectory, OffsetCheckpoint,
+    OpenContext, OpenError, PartitionDir, PendingDeletion, StorageError,
+};
+use isthmus_wire::Uuid;
+use parking_lot::{Mutex, RwLock};
+use partition::{Assignment, Checkpoint, log_config};
+use prometheus::IntGauge;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+type Disk = ProcessDisk;
+
+/// How long a stray or deleted directory's files stay before they are removed, if its topic's
+/// `file.delete.delay.ms` is not known any more.
+const REMOVAL_DELAY: Duration = Duration::from_secs(60);
+
+/// A failure that concerns the whole data directory.
+#[derive(Debug, thiserror::Error)]
+pub enum PartitionsError {
+    #[error("could not {0}")]
+    Storage(#[from] StorageError),
+    #[error("could not read the data directory: {0}")]
+    Read(#[from] CheckpointError),
+    #[error("could not write into the data directory: {0}")]
+    Write(#[from] io::Error),
+}
+
+/// Why one partition is not served.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error("could not {0}")]
+    Open(#[from] OpenError),
+    #[error("could not prepare its directory: {0}")]
+    Directory(#[from] CheckpointError),
+}
+
+pub(crate) struct Partitions {
+    disk: Arc<Disk>,
+    directory: LogDirectory<Disk>,
+    settings: Settings,
+    open: RwLock<BTreeMap<(Uuid, i32), Arc<Partition>>>,
+    removals: Mutex<VecDeque<Removal>>,
+    count: IntGauge,
+}
+
+/// Files that are out of use and wait for their removal.
+struct Removal {
+    /// On the boot clock: a jump of the wall clock must not remove what readers still need.
+    due: Duration,
+    what: Removed,
+}
+
+enum Removed {
+    Segments(Deleted<Disk>),
+    Directory(PendingDeletion),
+}
+
+/// What the checkpoint files said when the directory was opened.
+struct Checkpoints {
+    recovery_points: OffsetCheckpoint,
+    log_starts: OffsetCheckpoint,
+    high_watermarks: OffsetCheckpoint,
+    clean_shutdown: bool,
+}
+
+impl Partitions {
+    pub(crate) fn new(
+        disk: Arc<Disk>,
+        directory: LogDirectory<Disk>,
+        settings: &Settings,
+        count: IntGauge,
+    ) -> Self {
+        Self {
+            disk,
+            directory,
+            settings: settings.clone(),
+            open: RwLock::default(),
+            removals: Mutex::default(),
+            count,
+        }
+    }
+
+    pub(crate) fn get(&self, topic: Uuid, index: i32) -> Option<Arc<Partition>> {
+        self.open.read().get(&(topic, index)).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Partition>> {
+        self.open.read().values().cloned().collect()
+    }
+
+    /// At start: takes the clean-shutdown marker away, settles what does not belong into the
+    /// directory, and opens every partition of the image. `replayed` tells which topics were ever
+    /// deleted.
+    pub(crate) fn open_all(
+        &self,
+        image: &MetadataImage,
+        replayed: &MetadataDelta,
+    ) -> Result<(), PartitionsError> {
+        let stopped = self.directory.take_clean_shutdown()?;
+        let checkpoints = Checkpoints {
+            recovery_points: self.read_checkpoint(CheckpointKind::RecoveryPoint),
+            log_starts: self.read_checkpoint(CheckpointKind::LogStartOffset),
+            high_watermarks: self.read_checkpoint(CheckpointKind::HighWatermark),
+            clean_shutdown: matches!(stopped, CleanShutdown::Yes { .. }),
+        };
+        self.settle_directories(image, replayed)?;
+        for topic in image.topics() {
+            self.open_topic(image, topic, &checkpoints);
+        }
+        Ok(())
+    }
+
+    /// Opens what was created or grown, and takes over new configurations.
+    pub(crate) fn add(&self, image: &MetadataImage, delta: &MetadataDelta) {
+        let fresh = Checkpoints {
+            recovery_points: OffsetCheckpoint::new(),
+            log_starts: OffsetCheckpoint::new(),
+            high_watermarks: OffsetCheckpoint::new(),
+            clean_shutdown: false,
+        };
+        for topic in delta
+            .topics_changed
+            .iter()
+            .filter_map(|&id| image.topic_by_id(id))
+        {
+            self.open_topic(image, topic, &fresh);
+        }
+        let topics = delta
+            .configs_changed
+            .iter()
+            .filter(|resource| resource.kind == ConfigResource::TOPIC);
+        for topic in topics.filter_map(|resource| image.topic(&resource.name)) {
+            self.configure(image, topic);
+        }
+    }
+
+    /// Lets go of deleted topics: their directories are renamed now and removed later.
+    pub(crate) fn remove(&self, delta: &MetadataDelta) {
+        for &id in delta.topics_removed.keys() {
+            let of_topic: Vec<Arc<Partition>> = {
+                let mut open = self.open.write();
+                let keys: Vec<_> = open
+                    .range((id, 0)..=(id, i32::MAX))
+                    .map(|(key, _)| *key)
+                    .collect();
+                keys.iter().filter_map(|key| open.remove(key)).collect()
+            };
+            for partition in of_topic {
+                partition.leave();
+                let delay = u64::try_from(partition.file_delete_delay_ms()).unwrap_or(0);
+                self.discard(
+                    partition.topic(),
+                    partition.index(),
+                    Duration::from_millis(delay),
+                );
+            }
+        }
+        self.note_count();
+    }
+
+    fn open_topic(&self, image: &MetadataImage, topic: &TopicImage, checkpoints: &Checkpoints) {
+        let own = image.config(&ConfigResource::topic(&topic.name));
+        let config = self.settings.topic_config(own);
+        for (index, partition) in (0..).zip(&topic.partitions) {
+            let here = partition.replicas.contains(&self.settings.node_id);
+            if !here || self.get(topic.id, index).is_some() {
+                continue;
+            }
+            let assignment = Assignment {
+                topic: Arc::clone(&topic.name),
+                index,
+                broker_id: self.settings.node_id,
+                leader_epoch: partition.leader_epoch,
+                isr: partition.isr.clone(),
+                replicas: partition.replicas.len(),
+            };
+            match self.open_one(assignment, topic.id, config.clone(), checkpoints) {
+                Ok(opened) => drop(
+                    self.open
+                        .write()
+                        .insert((topic.id, index), Arc::new(opened)),
+                ),
+                Err(error) => tracing::error!(
+                    event = "partition_refused",
+                    topic = %topic.name, partition = index, %error,
+                    "the partition is not served; its files are untouched"
+                ),
+            }
+        }
+        self.note_count();
+    }
+
+    fn open_one(
+        &self,
+        assignment: Assignment,
+        topic_id: Uuid,
+        config: TopicConfig,
+        checkpoints: &Checkpoints,
+    ) -> Result<Partition, Refused> {
+        let key = (assignment.topic.to_string(), assignment.index);
+        let offset = |checkpoint: &OffsetCheckpoint| checkpoint.get(&key).copied().unwrap_or(0);
+        let context = OpenContext {
+            recovery_point: offset(&checkpoints.recovery_points),
+            log_start_offset: offset(&checkpoints.log_starts),
+            clean_shutdown: checkpoints.clean_shutdown,
+            now_ms: clocks::wall_ms(),
+        };
+        let high_watermark = offset(&checkpoints.high_watermarks);
+        let dir = self.directory.create_partition(&key.0, key.1, topic_id)?;
+        let log_config = self.log_config(&config);
+        let (partition, report) = Partition::open(
+            &self.disk,
+            dir,
+            assignment,
+            config,
+            log_config,
+            context,
+            high_watermark,
+        )?;
+        if report.truncated_bytes > 0 {
+            tracing::warn!(
+                event = "log_tail_truncated",
+                topic = key.0,
+                partition = key.1,
+                bytes = report.truncated_bytes,
+                synced_data_lost = report.synced_data_lost,
+                "cut at the last whole batch"
+            );
+        }
+        Ok(partition)
+    }
+
+    fn log_config(&self, config: &TopicConfig) -> isthmus_log::LogConfig {
+        let expiration = self.settings.producer_id_expiration.as_millis();
+        let expiration_ms = i64::try_from(expiration).unwrap_or(i64::MAX);
+        log_config(config, expiration_ms, ids::random_share())
+    }
+
+    fn configure(&self, image: &MetadataImage, topic: &TopicImage) {
+        let own = image.config(&ConfigResource::topic(&topic.name));
+        let config = self.settings.topic_config(own);
+        for index in (0..).take(topic.partitions.len()) {
+            if let Some(partition) = self.get(topic.id, index) {
+                partition.update_config(config.clone(), self.log_config(&config));
+            }
+        }
+    }
+
+    /// An unreadable checkpoint counts as empty: more is read through again, nothing is lost.
+    fn read_checkpoint(&self, kind: CheckpointKind) -> OffsetCheckpoint {
+        self.directory
+            .read_checkpoint(kind)
+            .unwrap_or_else(|error| {
+                tracing::warn!(event = "checkpoint_unreadable", ?kind, %error);
+                OffsetCheckpoint::new()
+            })
+    }
+
+    /// Directories that belong to no partition of the image. Of a deleted topic: removed, the
+    /// deletion was cut short. Of a topic this cluster never had: put aside, never removed.
+    fn settle_directories(
+        &self,
+        image: &MetadataImage,
+        replayed: &MetadataDelta,
+    ) -> Result<(), PartitionsError> {
+        let found: Vec<PartitionDir> = self.directory.partitions()?;
+        for dir in found {
+            let (topic, partition) = (&dir.topic, dir.partition);
+            let known = image.topic(topic).filter(|known| {
+                dir.topic_id.is_none_or(|id| id == known.id)
+                    && usize::try_from(partition).is_ok_and(|at| at < known.partitions.len())
+            });
+            if known.is_some() || topic == isthmus_broker_core::topic_name::CLUSTER_METADATA_TOPIC {
+                continue;
+            }
+            if dir
+                .topic_id
+                .is_some_and(|id| replayed.topics_removed.contains_key(&id))
+            {
+                self.discard(topic, partition, REMOVAL_DELAY);
+            } else {
+                let aside = self.set_aside(&dir)?;
+                tracing::warn!(
+                    event = "stray_partition", topic, partition, aside = %aside.display(),
+                    "no such partition in this cluster's metadata; its files were put aside"
+                );
+            }
+        }
+        for leftover in self.directory.pending_deletions()? {
+            self.remove_later(Duration::ZERO, Removed::Directory(leftover));
+        }
+        Ok(())
+    }
+
+    fn set_aside(&self, dir: &PartitionDir) -> io::Result<PathBuf> {
+        let mut name = dir.path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}-stray", ids::random_uuid()));
+        let aside = dir.path.with_file_name(name);
+        self.disk.rename(&dir.path, &aside)?;
+        self.disk.sync_dir(self.directory.path())?;
+        Ok(aside)
+    }
+
+    fn discard(&self, topic: &str, partition: i32, delay: Duration) {
+        match self
+            .directory
+            .delete_partition(topic, partition, ids::random_uuid().0)
+        {
+            Ok(renamed) => self.remove_later(delay, Removed::Directory(renamed)),
+            Err(error) => tracing::error!(
+                event = "partition_not_deleted", topic, partition, %error,
+                "its files stay until the next start"
+            ),
+        }
+    }
+
+    fn remove_later(&self, delay: Duration, what: Removed) {
+        self.removals.lock().push_back(Removal {
+            due: clocks::boot() + delay,
+            what,
+        });
+    }
+
+    /// Removes files whose time has come.
+    pub(crate) fn remove_files(&self, boot: Duration) {
+        let due: VecDeque<Removal> = {
+            let mut removals = self.removals.lock();
+            let (due, later) = removals
+                .drain(..)
+                .partition(|removal: &Removal| removal.due <= boot);
+            *removals = later;
+            due
+        };
+        for removal in due {
+            let outcome = match removal.what {
+                Removed::Segments(deleted) => deleted.remove_files(),
+                Removed::Directory(renamed) => self.directory.remove(&renamed),
+            };
+            if let Err(error) = outcome {
+                tracing::warn!(event = "files_not_removed", %error, "they stay until the next start");
+            }
+        }
+    }
+
+    /// Retention of all partitions.
+    pub(crate) fn clean_up(&self, retention_now_ms: i64, now_ms: i64) -> Result<(), StorageError> {
+        for partition in self.all() {
+            if let Some(deleted) = partition.clean_up(retention_now_ms, now_ms)? {
+                tracing::info!(
+                    event = "segments_deleted",
+                    topic = partition.topic(),
+                    partition = partition.index(),
+                    segments = deleted.segments.len()
+                );
+                let delay = u64::try_from(partition.file_delete_delay_ms()).unwrap_or(0);
+                self.remove_later(Duration::from_millis(delay), Removed::Segments(deleted));
+            }
+        }
+        Ok(())
+    }
+
+    /// Flushes the partitions whose time has come.
+    pub(crate) fn flush_due(&self, boot: Duration) -> Result<(), StorageError> {
+        for partition in self.all() {
+            if partition.is_flush_due(boot) {
+                partition.flush_blocking()?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn checkpoint_recovery_points(&self) -> Result<(), PartitionsError> {
+        let offsets = self.offsets(|checkpoint| checkpoint.recovery_point);
+        Ok(self
+            .directory
+            .write_checkpoint(CheckpointKind::RecoveryPoint, &offsets)?)
+    }
+
+    pub(crate) fn checkpoint_log_starts(&self) -> Result<(), PartitionsError> {
+        let mut offsets = self.offsets(|checkpoint| checkpoint.log_start_offset);
+        offsets.retain(|_, offset| *offset > 0);
+        Ok(self
+            .directory
+            .write_checkpoint(CheckpointKind::LogStartOffset, &offsets)?)
+    }
+
+    pub(crate) fn checkpoint_high_watermarks(&self) -> Result<(), PartitionsError> {
+        let offsets = self.offsets(|checkpoint| checkpoint.high_watermark);
+        Ok(self
+            .directory
+            .write_checkpoint(CheckpointKind::HighWatermark, &offsets)?)
+    }
+
+    fn offsets(&self, of: impl Fn(Checkpoint) -> i64) -> OffsetCheckpoint {
+        let entry = |partition: Arc<Partition>| {
+            let key = (partition.topic().to_owned(), partition.index());
+            partition
+                .checkpoint()
+                .map(|checkpoint| (key, of(checkpoint)))
+        };
+        self.all().into_iter().filter_map(entry).collect()
+    }
+
+    /// Closes all logs, writes the checkpoints, and marks the directory as cleanly closed.
+    pub(crate) fn close(&self, broker_epoch: i64) -> Result<(), PartitionsError> {
+        let partitions = self.all();
+        for partition in &partitions {
+            partition.complete()?;
+        }
+        self.checkpoint_recovery_points()?;
+        self.checkpoint_log_starts()?;
+        self.checkpoint_high_watermarks()?;
+        self.directory.mark_clean_shutdown(broker_epoch)?;
+        Ok(())
+    }
+
+    fn note_count(&self) {
+        self.count
+            .set(i64::try_from(self.open.read().len()).unwrap_or(i64::MAX));
+    }
+}

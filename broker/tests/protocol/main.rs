@@ -1,0 +1,13 @@
+//! The broker spoken to over a socket, frame by frame: what each request answers at its versions,
+//! and the pitfalls that broke clients of other brokers (semantics.md, section 2).
+
+mod api_versions;
+mod fetch;
+mod groups;
+mod hostile;
+mod metadata;
+mod offsets;
+mod produce;
+mod restart;
+mod support;
+mod topics;

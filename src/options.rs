@@ -1,0 +1,53 @@
+//! Options that several subcommands share, and how they become layers of configuration.
+
+use clap::Args;
+use isthmus_config::{ConfigFile, ConfigProblems, Layers, Setting, process_env};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Usage or configuration is wrong; nothing was touched.
+pub(crate) const CONFIGURATION: u8 = 2;
+
+/// Where settings come from.
+#[derive(Args)]
+pub(crate) struct ConfigOptions {
+    /// Configuration file (TOML).
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Set any key, over file and environment; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+impl ConfigOptions {
+    /// The layers, lowest first: `presets`, the file, `ISTHMUS_*`, then `flags` and `--set`.
+    pub(crate) fn layers(
+        &self,
+        presets: Vec<Setting>,
+        mut flags: Vec<Setting>,
+    ) -> Result<Layers, ConfigProblems> {
+        let file = self.config.as_deref().map(ConfigFile::read).transpose()?;
+        let set = self.set.iter().map(|text| Setting::parse("--set", text));
+        flags.extend(set.collect::<Result<Vec<_>, _>>()?);
+        Ok(Layers {
+            presets,
+            file,
+            env: process_env(),
+            flags,
+        })
+    }
+}
+
+/// Says on stderr what is wrong, one line each.
+#[expect(clippy::print_stderr, reason = "the answer to a wrong configuration")]
+pub(crate) fn refuse(problems: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("{problems}");
+    ExitCode::from(CONFIGURATION)
+}
+
+/// Says on stderr why it did not work.
+#[expect(clippy::print_stderr, reason = "the answer of a failed command")]
+pub(crate) fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::FAILURE
+}
