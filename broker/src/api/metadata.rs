@@ -76,6 +76,7 @@ async fn create_missing(
     let image = call.broker.image();
     let missing: Vec<CreateTopic> = topics
         .iter()
+        .filter(|topic| topic.topic_id.is_zero())
         .filter_map(|topic| topic.name.as_deref())
         .filter(|name| image.topic(name).is_none() && topic_name::validate(name).is_ok())
         .map(CreateTopic::with_defaults)
@@ -120,7 +121,8 @@ fn find(
     wanted: &MetadataRequestTopic,
     refused: &BTreeMap<String, ErrorCode>,
 ) -> MetadataResponseTopic {
-    let Some(name) = wanted.name.as_deref() else {
+    // An id decides whatever the name: the Java client sends an empty one beside it.
+    let Some(name) = wanted.name.as_deref().filter(|_| wanted.topic_id.is_zero()) else {
         return match image.topic_by_id(wanted.topic_id) {
             Some(topic) => show(image, topic),
             None => unknown(version, None, wanted.topic_id, ErrorCode::UNKNOWN_TOPIC_ID),

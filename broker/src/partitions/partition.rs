@@ -462,8 +462,9 @@ impl Partition {
         Ok(match query {
             OffsetQuery::Earliest => {
                 let start = state.log.log_start_offset();
+                // An empty log has no epoch of its own: what comes will be in the leader's.
                 FoundOffset {
-                    leader_epoch: state.log.epoch_of(start).unwrap_or(-1),
+                    leader_epoch: state.log.epoch_of(start).unwrap_or(epoch),
                     ..at(start)
                 }
             }

@@ -130,6 +130,11 @@ async fn topics_are_found_by_id() {
     };
     let response = connection.call(&by_id(id), 12).await;
     assert_eq!(response.topics[0].name.as_deref(), Some("t"));
+    // The Java client sends an empty name beside the id.
+    let mut beside = by_id(id);
+    beside.topics.as_mut().unwrap()[0].name = Some(String::new());
+    let response = connection.call(&beside, 12).await;
+    assert_eq!(response.topics[0].name.as_deref(), Some("t"));
     let response = connection.call(&by_id(Uuid([9; 16])), 12).await;
     assert_eq!(response.topics[0].error_code, ErrorCode::UNKNOWN_TOPIC_ID);
     assert_eq!(response.topics[0].topic_id, Uuid([9; 16]));

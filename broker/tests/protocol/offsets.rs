@@ -36,6 +36,14 @@ async fn special_timestamps_by_version() {
     let broker = TestBroker::start().await;
     let mut connection = broker.connect().await;
     connection.create_topic("t", 1, &[]).await;
+    for timestamp in [-1, -2, -4] {
+        let answer = list(&mut connection, timestamp, 9).await;
+        assert_eq!(
+            (answer.offset, answer.leader_epoch),
+            (0, 0),
+            "empty: the leader's epoch"
+        );
+    }
     for timestamps in [[1_000, 3_000, 2_000], [2_500, 2_600, 2_700]] {
         let compression = Compression::Lz4;
         let mut builder = BatchBuilder::new(BatchParams {
