@@ -215,14 +215,14 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         broker_epoch,
         ready: AtomicBool::new(false),
     });
-    Ok(serve(broker, bound, observe, stop))
+    Ok(serve(broker, bound, observe, &stop))
 }
 
 fn serve(
     broker: Arc<Broker>,
     bound: Vec<BoundListener>,
     observe: Option<TcpListener>,
-    stop: CancellationToken,
+    stop: &CancellationToken,
 ) -> Running {
     let tasks = TaskTracker::new();
     let mut listeners = Vec::with_capacity(bound.len());

@@ -59,7 +59,7 @@ impl BytePool {
 /// A quarter of the memory this process may use: the machine's, or the control group's if less.
 pub(crate) fn default_capacity() -> usize {
     let machine = rustix::system::sysinfo();
-    let total = u64::from(machine.totalram).saturating_mul(u64::from(machine.mem_unit));
+    let total = machine.totalram.saturating_mul(u64::from(machine.mem_unit));
     let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
     let limit = group
         .and_then(|text| text.trim().parse::<u64>().ok())

@@ -9,8 +9,9 @@ use crate::metadata_log::{MetadataLog, MetadataLogError};
 use crate::partitions::Partitions;
 use arc_swap::ArcSwap;
 use isthmus_broker_core::metadata::{
-    CreatePartitions, CreateTopic, CreatedTopic, MetadataDelta, MetadataImage, MetadataRecord,
-    TopicDefaults, TopicError, TopicKey, create_partitions, create_topics, delete_topics,
+    CreatePartitions, CreateTopic, CreatedTopic, DeletionVerdict, MetadataDelta, MetadataImage,
+    MetadataRecord, TopicDefaults, TopicError, TopicKey, create_partitions, create_topics,
+    delete_topics,
 };
 use isthmus_wire::{ErrorCode, Uuid};
 use std::sync::Arc;
@@ -99,7 +100,7 @@ impl Controller {
         &self,
         topics: Vec<TopicKey>,
         timeout: Duration,
-    ) -> Result<Vec<Result<(String, Uuid), TopicError>>, ControllerFailure> {
+    ) -> Result<Vec<DeletionVerdict>, ControllerFailure> {
         self.change(timeout, move |image| delete_topics(image, &topics))
             .await
     }

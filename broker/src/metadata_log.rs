@@ -90,7 +90,7 @@ impl LocalMetadataLog {
         context: OpenContext,
     ) -> Result<(Self, MetadataImage, MetadataDelta), MetadataLogError> {
         let dir = data.join(format!("{CLUSTER_METADATA_TOPIC}-0"));
-        check_readable(&**disk, &dir)?;
+        check_readable(disk, &dir)?;
         let config = LogConfig {
             segment_bytes: SEGMENT_BYTES,
             retention_ms: -1,

@@ -17,9 +17,9 @@ pub(super) trait GroupAnswer: Sized + Send + 'static {
 
 /// Asks in the second stage: the reply may take long, and later requests of the connection must
 /// not wait for it to be taken up. The request reaches its shard before the next one is read.
-pub(super) fn later<A: GroupAnswer>(call: Call<'_>, group: String, request: Request) -> Reply<A> {
+pub(super) fn later<A: GroupAnswer>(call: Call<'_>, group: &str, request: Request) -> Reply<A> {
     let version = call.version();
-    match call.broker.ask_group(&group, request) {
+    match call.broker.ask_group(group, request) {
         Ok(answer) => Reply::Later(Box::pin(async move { settle(answer.await, version) })),
         Err(code) => Reply::Now(A::refused(code, version)),
     }

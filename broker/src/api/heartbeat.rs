@@ -15,7 +15,8 @@ impl Serve for Heartbeat {
     const VERSIONS: VersionRange = VersionRange { min: 0, max: 4 };
 
     async fn serve(call: Call<'_>, request: HeartbeatRequest) -> Reply<HeartbeatResponse> {
-        later(call, request.group_id.clone(), Request::Heartbeat(request))
+        let group = request.group_id.clone();
+        later(call, &group, Request::Heartbeat(request))
     }
 }
 

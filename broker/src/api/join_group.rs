@@ -33,7 +33,7 @@ impl Serve for JoinGroup {
             client,
             member_uuid: random_uuid(),
         };
-        later(call, group, request)
+        later(call, &group, request)
     }
 }
 

@@ -17,7 +17,7 @@ impl Serve for LeaveGroup {
 
     async fn serve(call: Call<'_>, request: LeaveGroupRequest) -> Reply<LeaveGroupResponse> {
         let (group, version) = (request.group_id.clone(), call.version());
-        later(call, group, Request::Leave { request, version })
+        later(call, &group, Request::Leave { request, version })
     }
 }
 

@@ -14,11 +14,8 @@ impl Serve for OffsetDelete {
     const VERSIONS: VersionRange = VersionRange { min: 0, max: 0 };
 
     async fn serve(call: Call<'_>, request: OffsetDeleteRequest) -> Reply<OffsetDeleteResponse> {
-        later(
-            call,
-            request.group_id.clone(),
-            Request::OffsetDelete(request),
-        )
+        let group = request.group_id.clone();
+        later(call, &group, Request::OffsetDelete(request))
     }
 }
 

@@ -15,7 +15,6 @@ use super::{Call, Reply, Serve};
 use crate::broker::Broker;
 use crate::clocks;
 use crate::partitions::{Acks, AppendFailure, Appended, Partition};
-use bytes::Bytes;
 use isthmus_log::{AppendError, RecordError};
 use isthmus_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use isthmus_wire::messages::produce_response::{
@@ -156,7 +155,7 @@ fn append(
         .as_ref()
         .and_then(|records| records.bytes().cloned());
     let now_ms = clocks::wall_ms();
-    match partition.append(&records.unwrap_or_else(Bytes::new), acks, now_ms) {
+    match partition.append(&records.unwrap_or_default(), acks, now_ms) {
         Ok(appended) => {
             broker.metrics.bytes_in.inc_by(appended.bytes as u64);
             Ok((partition, appended))

@@ -19,7 +19,7 @@ impl Serve for SyncGroup {
         let (group, version) = (request.group_id.clone(), call.version());
         later(
             call,
-            group,
+            &group,
             Request::Sync {
                 request: Box::new(request),
                 version,

@@ -5,11 +5,12 @@
 //! in the log, and leaves all others alone.
 
 mod partition;
+mod reading;
+mod rules;
 mod watchers;
 
-pub(crate) use partition::{
-    Acks, AppendFailure, Appended, Isolation, OffsetQuery, Partition, ReadFailure, ReadRequest,
-};
+pub(crate) use partition::{Acks, AppendFailure, Appended, Partition};
+pub(crate) use reading::{Isolation, OffsetQuery, ReadFailure, ReadRequest};
 
 use crate::clocks;
 use crate::ids;
@@ -24,8 +25,9 @@ use isthmus_log::{
 };
 use isthmus_wire::Uuid;
 use parking_lot::{Mutex, RwLock};
-use partition::{Assignment, Checkpoint, log_config};
+use partition::{Assignment, Checkpoint};
 use prometheus::IntGauge;
+use rules::log_config;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::PathBuf;

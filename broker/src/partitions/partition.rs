@@ -3,47 +3,36 @@
 //! One writer at a time, under the partition's lock. Readers take their place in the segment under
 //! the lock and read outside of it. An fsync never runs under the lock.
 
+use super::ReadFailure;
+use super::rules::append_rules;
 use super::watchers::Watchers;
 use crate::clocks;
-use crate::groups::LoadError;
-use isthmus_broker_core::config::{CompressionType, MessageTimestampType, TopicConfig};
+use isthmus_broker_core::config::TopicConfig;
 use isthmus_broker_core::replica::{AppendRefused, Leader};
-use isthmus_log::disk::{Disk, ProcessDisk};
+use isthmus_log::disk::ProcessDisk;
 use isthmus_log::{
-    AppendError, AppendOrigin, AppendRules, CleanupPolicy, Deleted, Log, LogConfig, LogRead,
-    OpenContext, OpenError, ReadError, RecoveryReport, StorageError, TimestampedOffset,
+    AppendError, AppendOrigin, AppendRules, Deleted, Log, LogConfig, OpenContext, OpenError,
+    RecoveryReport, StorageError,
 };
-use isthmus_wire::batch::{Compression, TimestampType, split_batches};
-use isthmus_wire::{ErrorCode, Records};
+use isthmus_wire::ErrorCode;
 use parking_lot::Mutex;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Regions up to this size are read into the answer; larger ones go from the file to the socket.
-/// Below it a second system call per answer costs more than the copy.
-const READ_INTO_ANSWER_MAX: usize = 16 << 10;
-
-/// Bytes read at a time when a whole log is gone through.
-const LOAD_BYTES: usize = 1 << 20;
-
-/// Bound on a batch of our own records when it is decompressed.
-const LOAD_DECOMPRESSED_MAX: usize = 64 << 20;
-
 pub(crate) struct Partition {
     topic: Arc<str>,
     index: i32,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     watchers: Watchers,
     /// Held by a flush: a second one would only do the same work again.
     flushing: tokio::sync::Mutex<()>,
 }
 
-struct State {
-    log: Log<ProcessDisk>,
-    leader: Leader,
+pub(super) struct State {
+    pub(super) log: Log<ProcessDisk>,
+    pub(super) leader: Leader,
     config: TopicConfig,
     rules: AppendRules,
     /// Records appended since the last fsync that `flush.messages` asked for.
@@ -51,7 +40,7 @@ struct State {
     /// Since when (boot clock) there is something to flush, where `flush.ms` bounds that.
     unflushed_since: Option<Duration>,
     /// The topic was deleted: nothing may touch the files any more.
-    gone: bool,
+    pub(super) gone: bool,
     /// The broker stops: nothing is appended any more.
     closed: bool,
 }
@@ -62,24 +51,6 @@ pub(crate) enum Acks {
     None,
     Leader,
     All,
-}
-
-/// What a consumer wants to see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Isolation {
-    ReadUncommitted,
-    ReadCommitted,
-}
-
-impl Isolation {
-    /// Kafka takes every value but 0 for read_committed.
-    pub(crate) fn from_wire(level: i8) -> Self {
-        if level == 0 {
-            Self::ReadUncommitted
-        } else {
-            Self::ReadCommitted
-        }
-    }
 }
 
 /// A batch that is in the log.
@@ -123,87 +94,6 @@ impl AppendFailure {
         matches!(self, Self::Log(AppendError::Storage(_)))
     }
 }
-
-#[derive(Debug, Clone, thiserror::Error)]
-pub(crate) enum ReadFailure {
-    #[error("out of range: the log starts at {log_start_offset}")]
-    OutOfRange {
-        high_watermark: i64,
-        log_start_offset: i64,
-    },
-    #[error("the client's leader epoch is old")]
-    FencedEpoch,
-    #[error("the client's leader epoch is newer than ours")]
-    UnknownEpoch,
-    #[error("the topic was deleted")]
-    Gone,
-    #[error("{0}")]
-    Storage(String),
-}
-
-impl ReadFailure {
-    pub(crate) fn code(&self) -> ErrorCode {
-        match self {
-            Self::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
-            Self::FencedEpoch => ErrorCode::FENCED_LEADER_EPOCH,
-            Self::UnknownEpoch => ErrorCode::UNKNOWN_LEADER_EPOCH,
-            Self::Gone => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-            Self::Storage(_) => ErrorCode::KAFKA_STORAGE_ERROR,
-        }
-    }
-}
-
-impl From<StorageError> for ReadFailure {
-    fn from(error: StorageError) -> Self {
-        Self::Storage(error.to_string())
-    }
-}
-
-/// One partition's share of a fetch.
-pub(crate) struct ReadRequest {
-    pub(crate) offset: i64,
-    pub(crate) max_bytes: usize,
-    pub(crate) at_least_one_batch: bool,
-    pub(crate) isolation: Isolation,
-    /// -1: the client does not know one.
-    pub(crate) current_leader_epoch: i32,
-    pub(crate) last_fetched_epoch: i32,
-}
-
-pub(crate) struct ReadAnswer {
-    pub(crate) records: Records,
-    pub(crate) high_watermark: i64,
-    pub(crate) last_stable_offset: i64,
-    pub(crate) log_start_offset: i64,
-    /// Epoch and end offset where the client's log leaves ours.
-    pub(crate) diverging: Option<(i32, i64)>,
-    /// For read_committed: producer id and first offset of aborted transactions.
-    pub(crate) aborted: Option<Vec<(i64, i64)>>,
-}
-
-/// What ListOffsets asks for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum OffsetQuery {
-    Earliest,
-    Latest(Isolation),
-    MaxTimestamp,
-    At(i64, Isolation),
-    /// Something that only remote storage has.
-    Remote,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FoundOffset {
-    pub(crate) offset: i64,
-    pub(crate) timestamp: i64,
-    pub(crate) leader_epoch: i32,
-}
-
-const NOT_FOUND: FoundOffset = FoundOffset {
-    offset: -1,
-    timestamp: -1,
-    leader_epoch: -1,
-};
 
 /// Which partition, and how it is led.
 pub(super) struct Assignment {
@@ -332,90 +222,6 @@ impl Partition {
         Ok(appended)
     }
 
-    /// Finds the records from an offset on, as far as the asker may see.
-    pub(crate) fn read(&self, request: &ReadRequest) -> Result<ReadAnswer, ReadFailure> {
-        let (found, mut answer) = {
-            let state = self.state.lock();
-            state.check(request.current_leader_epoch)?;
-            let high_watermark = state.leader.high_watermark();
-            let log_start_offset = state.log.log_start_offset();
-            let last_stable_offset = state.last_stable_offset();
-            let mut answer = ReadAnswer {
-                records: Records::from(bytes::Bytes::new()),
-                high_watermark,
-                last_stable_offset,
-                log_start_offset,
-                diverging: None,
-                aborted: None,
-            };
-            if let Some(diverging) = state.diverging(request)? {
-                answer.diverging = Some(diverging);
-                return Ok(answer);
-            }
-            let end = match request.isolation {
-                Isolation::ReadUncommitted => high_watermark,
-                Isolation::ReadCommitted => last_stable_offset,
-            };
-            if request.offset < log_start_offset || request.offset > state.log.log_end_offset() {
-                return Err(state.out_of_range());
-            }
-            if request.isolation == Isolation::ReadCommitted {
-                let aborted = state.log.aborted_transactions(request.offset, end)?;
-                let entry = |txn: isthmus_log::AbortedTxn| (txn.producer_id, txn.first_offset);
-                answer.aborted = Some(aborted.into_iter().map(entry).collect());
-            }
-            if request.offset >= end {
-                return Ok(answer);
-            }
-            let read = state.log.read(
-                request.offset,
-                request.max_bytes,
-                end,
-                request.at_least_one_batch,
-            );
-            (read.map_err(|error| read_failure(&error, &state))?, answer)
-        };
-        answer.records =
-            into_records(found).map_err(|error| ReadFailure::Storage(error.to_string()))?;
-        Ok(answer)
-    }
-
-    /// Hands every committed record's key and value to `take`, in order.
-    pub(crate) fn for_each_record(
-        &self,
-        mut take: impl FnMut(Option<&bytes::Bytes>, Option<&bytes::Bytes>) -> Result<(), LoadError>,
-    ) -> Result<(), LoadError> {
-        let log_error = |error: &dyn std::fmt::Display| LoadError::Log(error.to_string());
-        let mut offset = self.state.lock().log.log_start_offset();
-        loop {
-            let read = {
-                let state = self.state.lock();
-                let end = state.leader.high_watermark();
-                if offset >= end {
-                    return Ok(());
-                }
-                state.log.read(offset, LOAD_BYTES, end, true)
-            };
-            let bytes = read.map_err(|error| log_error(&error))?;
-            let bytes = bytes.read_bytes().map_err(|error| log_error(&error))?;
-            for batch in split_batches(&bytes) {
-                let batch = batch.map_err(|error| log_error(&error))?;
-                batch.verify_crc().map_err(|error| log_error(&error))?;
-                offset = batch.header().next_offset();
-                if batch.header().is_control() {
-                    continue;
-                }
-                for record in batch
-                    .records(LOAD_DECOMPRESSED_MAX)
-                    .map_err(|e| log_error(&e))?
-                {
-                    let record = record.map_err(|error| log_error(&error))?;
-                    take(record.key.as_ref(), record.value.as_ref())?;
-                }
-            }
-        }
-    }
-
     /// Watches for the high watermark; the watch ends when it is dropped.
     pub(crate) fn watch(self: &Arc<Self>, notify: &Arc<Notify>) -> Watch {
         Watch {
@@ -443,59 +249,6 @@ impl Partition {
             }
             woken.notified().await;
         }
-    }
-
-    pub(crate) fn look_up(
-        &self,
-        query: OffsetQuery,
-        current_leader_epoch: i32,
-    ) -> Result<FoundOffset, ReadFailure> {
-        let state = self.state.lock();
-        state.check(current_leader_epoch)?;
-        let epoch = state.leader.epoch();
-        let at = |offset: i64| FoundOffset {
-            offset,
-            timestamp: -1,
-            leader_epoch: epoch,
-        };
-        let visible = |isolation| state.visible_end(isolation);
-        Ok(match query {
-            OffsetQuery::Earliest => {
-                let start = state.log.log_start_offset();
-                // An empty log has no epoch of its own: what comes will be in the leader's.
-                FoundOffset {
-                    leader_epoch: state.log.epoch_of(start).unwrap_or(epoch),
-                    ..at(start)
-                }
-            }
-            OffsetQuery::Latest(isolation) => at(visible(isolation)),
-            OffsetQuery::MaxTimestamp => {
-                let newest = state.log.offset_of_max_timestamp();
-                let newest = newest.map_err(|error| read_failure(&error, &state))?;
-                found(newest, state.leader.high_watermark())
-            }
-            OffsetQuery::At(timestamp, isolation) => {
-                let first = state
-                    .log
-                    .offset_for_timestamp(timestamp, visible(isolation));
-                found(
-                    first.map_err(|error| read_failure(&error, &state))?,
-                    visible(isolation),
-                )
-            }
-            OffsetQuery::Remote => NOT_FOUND,
-        })
-    }
-
-    /// The largest epoch not above `epoch`, and where it ended; (-1, -1) when there is none.
-    pub(crate) fn epoch_end(
-        &self,
-        epoch: i32,
-        current_leader_epoch: i32,
-    ) -> Result<(i32, i64), ReadFailure> {
-        let state = self.state.lock();
-        state.check(current_leader_epoch)?;
-        Ok(state.epoch_end(epoch))
     }
 
     /// Moves the log start up to `offset` (-1: the high watermark); returns where it stands.
@@ -636,152 +389,11 @@ impl Drop for Watch {
 }
 
 impl State {
-    /// KIP-320: an old epoch is fenced, a newer one is not known here yet.
-    fn check(&self, current_leader_epoch: i32) -> Result<(), ReadFailure> {
-        if self.gone {
-            return Err(ReadFailure::Gone);
-        }
-        match current_leader_epoch {
-            -1 => Ok(()),
-            epoch if epoch < self.leader.epoch() => Err(ReadFailure::FencedEpoch),
-            epoch if epoch > self.leader.epoch() => Err(ReadFailure::UnknownEpoch),
-            _ => Ok(()),
-        }
-    }
-
-    fn last_stable_offset(&self) -> i64 {
-        let high_watermark = self.leader.high_watermark();
-        self.log
-            .first_unstable_offset()
-            .map_or(high_watermark, |first| first.min(high_watermark))
-    }
-
-    fn visible_end(&self, isolation: Isolation) -> i64 {
-        match isolation {
-            Isolation::ReadUncommitted => self.leader.high_watermark(),
-            Isolation::ReadCommitted => self.last_stable_offset(),
-        }
-    }
-
-    /// Rule 13: the client's last epoch ended before the offset it asks for. An epoch that this
-    /// log cannot place leaves nothing to compare: out of range, as in Kafka.
-    fn diverging(&self, request: &ReadRequest) -> Result<Option<(i32, i64)>, ReadFailure> {
-        if request.last_fetched_epoch < 0 {
-            return Ok(None);
-        }
-        let (epoch, end) = self.epoch_end(request.last_fetched_epoch);
-        if epoch < 0 || end < 0 {
-            return Err(self.out_of_range());
-        }
-        let diverges = epoch < request.last_fetched_epoch || end < request.offset;
-        Ok(diverges.then_some((epoch, end)))
-    }
-
-    /// The largest epoch not above `epoch`, and where it ended. The leader's own epoch counts
-    /// from its start, before anything was appended in it.
-    fn epoch_end(&self, epoch: i32) -> (i32, i64) {
-        if epoch == self.leader.epoch() {
-            return (epoch, self.log.log_end_offset());
-        }
-        self.log.end_offset_for_epoch(epoch)
-    }
-
-    fn out_of_range(&self) -> ReadFailure {
-        ReadFailure::OutOfRange {
-            high_watermark: self.leader.high_watermark(),
-            log_start_offset: self.log.log_start_offset(),
-        }
-    }
-
     fn count_unflushed(&mut self, records: i64) -> bool {
         if self.config.flush_ms < i64::MAX && self.unflushed_since.is_none() {
             self.unflushed_since = Some(clocks::boot());
         }
         self.unflushed_records = self.unflushed_records.saturating_add(records);
         self.unflushed_records >= self.config.flush_messages
-    }
-}
-
-fn found(found: Option<TimestampedOffset>, end: i64) -> FoundOffset {
-    found
-        .filter(|found| found.offset < end)
-        .map_or(NOT_FOUND, |found| FoundOffset {
-            offset: found.offset,
-            timestamp: found.timestamp,
-            leader_epoch: found.leader_epoch.unwrap_or(-1),
-        })
-}
-
-fn read_failure(error: &ReadError, state: &State) -> ReadFailure {
-    match error {
-        ReadError::OffsetOutOfRange {
-            log_start_offset, ..
-        } => ReadFailure::OutOfRange {
-            high_watermark: state.leader.high_watermark(),
-            log_start_offset: *log_start_offset,
-        },
-        ReadError::Storage(_) | ReadError::Corrupt { .. } => {
-            ReadFailure::Storage(error.to_string())
-        }
-    }
-}
-
-fn into_records(found: LogRead<<ProcessDisk as Disk>::File>) -> io::Result<Records> {
-    if found.len > READ_INTO_ANSWER_MAX {
-        found.into_records()
-    } else {
-        found.read_bytes().map(Records::from)
-    }
-}
-
-fn append_rules(config: &TopicConfig) -> AppendRules {
-    AppendRules {
-        max_message_bytes: usize::try_from(config.max_message_bytes).unwrap_or(usize::MAX),
-        compacted: config.cleanup_policy.compact,
-        timestamp_type: match config.message_timestamp_type {
-            MessageTimestampType::CreateTime => TimestampType::CreateTime,
-            MessageTimestampType::LogAppendTime => TimestampType::LogAppendTime,
-        },
-        timestamp_before_max_ms: config.message_timestamp_before_max_ms,
-        timestamp_after_max_ms: config.message_timestamp_after_max_ms,
-        compression_type: match config.compression_type {
-            CompressionType::Producer => None,
-            CompressionType::Uncompressed => Some(Compression::None),
-            CompressionType::Gzip => Some(Compression::Gzip),
-            CompressionType::Snappy => Some(Compression::Snappy),
-            CompressionType::Lz4 => Some(Compression::Lz4),
-            CompressionType::Zstd => Some(Compression::Zstd),
-        },
-        compression_level: config.compression_level,
-    }
-}
-
-/// What the log is told of a topic's configuration. `jitter` is a random share in [0, 1).
-pub(super) fn log_config(
-    config: &TopicConfig,
-    producer_id_expiration_ms: i64,
-    jitter: f64,
-) -> LogConfig {
-    let unsigned = |value: i32| u32::try_from(value).unwrap_or(u32::MAX);
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a share of an i64 fits into one"
-    )]
-    #[expect(clippy::cast_precision_loss, reason = "jitter needs no precision")]
-    let segment_jitter_ms = (config.segment_jitter_ms as f64 * jitter) as i64;
-    LogConfig {
-        segment_bytes: unsigned(config.segment_bytes),
-        segment_ms: config.segment_ms,
-        segment_jitter_ms,
-        segment_index_bytes: unsigned(config.segment_index_bytes),
-        index_interval_bytes: unsigned(config.index_interval_bytes),
-        retention_ms: config.retention_ms,
-        retention_bytes: config.retention_bytes,
-        cleanup_policy: match (config.cleanup_policy.compact, config.cleanup_policy.delete) {
-            (true, true) => CleanupPolicy::CompactAndDelete,
-            (true, false) => CleanupPolicy::Compact,
-            (false, _) => CleanupPolicy::Delete,
-        },
-        producer_id_expiration_ms,
     }
 }

@@ -122,7 +122,7 @@ impl ConfigKey {
         self.within(value, number, min, max)
     }
 
-    fn within<T: PartialOrd + fmt::Display>(
+    fn within<T: PartialOrd + fmt::Display + Copy>(
         &self,
         value: &str,
         number: T,

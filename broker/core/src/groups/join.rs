@@ -87,9 +87,9 @@ fn random_uuid(entropy: Uuid) -> String {
 }
 
 impl Shard {
-    pub(super) fn join(&mut self, now: Now, join: Join) {
+    pub(super) fn join(&mut self, now: Now, join: &Join) {
         let group_id: Arc<str> = join.request.group_id.as_str().into();
-        match self.admit_join(now, &join, &group_id) {
+        match self.admit_join(now, join, &group_id) {
             Ok(()) => {
                 if let Some(mut turn) = self.turn(now, &group_id) {
                     turn.join(join);
@@ -127,24 +127,24 @@ impl Shard {
 }
 
 impl Turn<'_> {
-    fn join(&mut self, join: Join) {
+    fn join(&mut self, join: &Join) {
         let is_unknown = join.request.member_id.is_empty();
         if !self.has_room_for(&join.request.member_id) {
             // The last ones to join again go first when the limit was lowered.
             let member_id: Arc<str> = join.request.member_id.as_str().into();
             self.drop_member(&member_id);
-            self.refuse_join(&join, ErrorCode::GROUP_MAX_SIZE_REACHED, "");
+            self.refuse_join(join, ErrorCode::GROUP_MAX_SIZE_REACHED, "");
             self.maybe_complete_join();
             return;
         }
         let protocols = join.subscription().protocols;
         if !self.group.supports(&join.request.protocol_type, &protocols) {
-            let member_id = join.request.member_id.clone();
-            self.refuse_join(&join, ErrorCode::INCONSISTENT_GROUP_PROTOCOL, &member_id);
+            let member_id = &join.request.member_id;
+            self.refuse_join(join, ErrorCode::INCONSISTENT_GROUP_PROTOCOL, member_id);
         } else if is_unknown {
-            self.join_unknown(&join);
+            self.join_unknown(join);
         } else {
-            self.join_known(&join);
+            self.join_known(join);
         }
     }
 
@@ -175,12 +175,12 @@ impl Turn<'_> {
         match join.request.group_instance_id.as_deref() {
             Some(instance_id) => match self.group.static_member(instance_id).cloned() {
                 Some(old_id) => self.replace_static_member(join, &old_id, new_id),
-                None => self.add_member(join, new_id),
+                None => self.add_member(join, &new_id),
             },
             None if join.version >= MEMBER_ID_REQUIRED_SINCE => {
-                self.require_member_id(join, new_id)
+                self.require_member_id(join, new_id);
             }
-            None => self.add_member(join, new_id),
+            None => self.add_member(join, &new_id),
         }
     }
 
@@ -196,13 +196,13 @@ impl Turn<'_> {
         self.group.pending.insert(new_id);
     }
 
-    fn add_member(&mut self, join: &Join, member_id: Arc<str>) {
+    fn add_member(&mut self, join: &Join, member_id: &Arc<str>) {
         if self.group.initial_delay.is_some() {
             self.group.new_member_added = true;
         }
-        let member = join.new_member(Arc::clone(&member_id));
+        let member = join.new_member(Arc::clone(member_id));
         self.group.add(member, &join.request.protocol_type);
-        self.keep_alive_for(&member_id, NEW_MEMBER_JOIN_TIMEOUT_MS);
+        self.keep_alive_for(member_id, NEW_MEMBER_JOIN_TIMEOUT_MS);
         let reason = format!("new member {member_id}; client reason: {}", join.reason());
         self.rebalance_or_complete(&reason);
     }
@@ -213,7 +213,7 @@ impl Turn<'_> {
         let instance_id = join.request.group_instance_id.as_deref();
         if self.group.pending.contains(&member_id) {
             match instance_id {
-                None => self.add_member(join, member_id),
+                None => self.add_member(join, &member_id),
                 // No client does it: ids are pending for dynamic members only. Kafka fails inside.
                 Some(_) => self.refuse_join(join, ErrorCode::UNKNOWN_SERVER_ERROR, &member_id),
             }

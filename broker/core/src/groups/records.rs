@@ -67,12 +67,6 @@ pub enum NotReplayable {
 }
 
 impl GroupRecord {
-    pub(super) fn group(&self) -> &Arc<str> {
-        match self {
-            Self::Offset { group, .. } | Self::Group { group, .. } => group,
-        }
-    }
-
     /// Fails for texts that Kafka's older form cannot hold (32 767 bytes).
     pub(super) fn encode(&self) -> Result<(Bytes, Option<Bytes>), EncodeError> {
         match self {

@@ -26,7 +26,7 @@ impl Shard {
             Err(kind) => return Ok(Replayed::Ignored { kind }),
         };
         match record {
-            GroupRecord::Group { group, value } => self.load_group(group, value.as_ref())?,
+            GroupRecord::Group { group, value } => self.load_group(&group, value.as_ref())?,
             offset @ GroupRecord::Offset { .. } => self.replay_offset(&offset),
         }
         Ok(Replayed::Applied)
@@ -34,15 +34,15 @@ impl Shard {
 
     fn load_group(
         &mut self,
-        id: Arc<str>,
+        id: &Arc<str>,
         value: Option<&GroupMetadataValue>,
     ) -> Result<(), NotReplayable> {
         let group = match value {
-            Some(value) => Group::from_record(Arc::clone(&id), value)?,
-            None => Group::new(Arc::clone(&id), None),
+            Some(value) => Group::from_record(Arc::clone(id), value)?,
+            None => Group::new(Arc::clone(id), None),
         };
-        self.groups.insert(Arc::clone(&id), group);
-        self.settle(&id);
+        self.groups.insert(Arc::clone(id), group);
+        self.settle(id);
         Ok(())
     }
 

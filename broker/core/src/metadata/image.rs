@@ -187,7 +187,7 @@ impl MetadataImage {
                 Arc::make_mut(&mut self.features).insert(body.name.clone(), body.feature_level);
             }
             MetadataRecord::ProducerIds(body) => {
-                self.next_producer_id = Some(body.next_producer_id)
+                self.next_producer_id = Some(body.next_producer_id);
             }
         }
     }

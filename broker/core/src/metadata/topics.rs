@@ -519,11 +519,14 @@ pub enum TopicKey {
     Id(Uuid),
 }
 
-/// Verdicts (the topic's name and id) in the order of the request, and the records.
+/// Name and id of the topic that goes, or why it stays.
+pub type DeletionVerdict = Result<(String, Uuid), TopicError>;
+
+/// Verdicts in the order of the request, and the records.
 pub fn delete_topics(
     image: &MetadataImage,
     requested: &[TopicKey],
-) -> (Vec<Result<(String, Uuid), TopicError>>, Vec<MetadataRecord>) {
+) -> (Vec<DeletionVerdict>, Vec<MetadataRecord>) {
     let mut deleted = BTreeSet::new();
     let mut records = Vec::new();
     let mut verdicts = Vec::with_capacity(requested.len());

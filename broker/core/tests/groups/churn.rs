@@ -11,15 +11,16 @@
 //! in one generation, all partitions held, and a coordinator made from the log alone must agree.
 
 use crate::bench::{Bench, Output, Record};
-use crate::clients::{GROUP, Member, PARTITIONS, Phase, TOPIC};
+use crate::clients::{GROUP, Member, PARTITIONS, Phase};
 use crate::print;
-use isthmus_broker_core::groups::{GroupConfig, Reply, Request, Token};
+use isthmus_broker_core::groups::{GroupConfig, GroupEvent, Reply, Request, Token};
 use isthmus_wire::ErrorCode;
 use isthmus_wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use std::collections::{BTreeMap, BTreeSet};
 
-const MEMBERS: usize = 20;
-const STEPS: usize = 3_000;
+/// At most; small groups are stable, and empty, more often.
+const MEMBERS_MAX: usize = 20;
+const STEPS: usize = 5_000;
 const SEEDS: u64 = 40;
 
 /// splitmix64: small, and the same everywhere.
@@ -65,6 +66,68 @@ impl Drop for Seed {
     }
 }
 
+/// How often it came to what the run is about; a run without is no evidence.
+#[derive(Debug, Default)]
+struct Seen {
+    generations: u64,
+    assignments: u64,
+    commits: u64,
+    fenced: u64,
+    rebalances_in_between: u64,
+    refused_by_log: u64,
+    moves: u64,
+    deletions: u64,
+    forgotten: u64,
+}
+
+impl Seen {
+    fn of(&mut self, reply: &Reply) {
+        let error = match reply {
+            Reply::Join(it) => it.error_code,
+            Reply::Sync(it) => {
+                self.assignments += u64::from(!it.error_code.is_error());
+                it.error_code
+            }
+            Reply::Heartbeat(it) => it.error_code,
+            Reply::OffsetCommit(it) => {
+                let error = it.topics[0].partitions[0].error_code;
+                self.commits += u64::from(!error.is_error());
+                error
+            }
+            _ => ErrorCode::NONE,
+        };
+        self.fenced += u64::from(error == ErrorCode::FENCED_INSTANCE_ID);
+        self.rebalances_in_between += u64::from(error == ErrorCode::REBALANCE_IN_PROGRESS);
+        self.refused_by_log += u64::from(error == ErrorCode::COORDINATOR_NOT_AVAILABLE);
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.generations += other.generations;
+        self.assignments += other.assignments;
+        self.commits += other.commits;
+        self.fenced += other.fenced;
+        self.rebalances_in_between += other.rebalances_in_between;
+        self.refused_by_log += other.refused_by_log;
+        self.moves += other.moves;
+        self.deletions += other.deletions;
+        self.forgotten += other.forgotten;
+    }
+
+    /// Per seed, on average.
+    fn check(&self, seeds: u64) {
+        let enough = self.generations >= 10 * seeds
+            && self.assignments >= 60 * seeds
+            && self.commits >= 40 * seeds
+            && self.fenced >= seeds
+            && self.rebalances_in_between >= 20 * seeds
+            && self.refused_by_log >= 5 * seeds
+            && self.moves >= 5 * seeds
+            && 4 * self.deletions >= seeds
+            && self.forgotten >= seeds;
+        assert!(enough, "{seeds} seeds saw too little: {self:?}");
+    }
+}
+
 struct Churn {
     bench: Bench,
     random: Random,
@@ -74,7 +137,7 @@ struct Churn {
     forgotten: BTreeSet<Token>,
     /// Offsets asked for and acknowledged, by partition; values only grow.
     value: i64,
-    sent: BTreeMap<Token, (i32, i64)>,
+    sent: BTreeMap<Token, Option<(i32, i64)>>,
     acknowledged: BTreeMap<i32, i64>,
     /// Times that the group was deleted: generations start anew.
     life: u64,
@@ -82,6 +145,7 @@ struct Churn {
     generation_joined: i32,
     generation_held: (u64, i32),
     digest: u64,
+    seen: Seen,
 }
 
 impl Churn {
@@ -93,7 +157,8 @@ impl Churn {
             offsets_retention_check_interval_ms: 60_000,
             ..GroupConfig::default()
         };
-        let members = (0..MEMBERS).map(|name| Member::new(name, &mut random));
+        let count = 2 + random.below(MEMBERS_MAX - 1);
+        let members = (0..count).map(|name| Member::new(name, &mut random));
         Self {
             members: members.collect(),
             bench: Bench::new(config),
@@ -108,16 +173,17 @@ impl Churn {
             generation_joined: 0,
             generation_held: (0, 0),
             digest: 0,
+            seen: Seen::default(),
         }
     }
 
     fn step(&mut self) {
         match self.random.below(100) {
-            0..50 => self.somebody_acts(),
-            50..70 => self.log_answers(),
-            70..72 => self.append_fails(),
-            72..90 => self.time_passes(),
-            90..94 => self.somebody_crashes(),
+            0..60 => self.somebody_acts(),
+            60..80 => self.log_answers(),
+            80..83 => self.append_fails(),
+            83..93 => self.time_passes(),
+            93 => self.somebody_crashes(),
             94..98 => self.somebody_starts(),
             98 if self.random.one_in(4) => self.coordinator_moves(),
             98 => self.delete_group(),
@@ -127,7 +193,7 @@ impl Churn {
     }
 
     fn somebody_acts(&mut self) {
-        let at = self.random.below(MEMBERS);
+        let at = self.random.below(self.members.len());
         self.act(at);
     }
 
@@ -154,7 +220,7 @@ impl Churn {
         let (token, outputs) = self.bench.send(request);
         self.asked.insert(token, asker);
         if let Some(commit) = commit {
-            self.sent.insert(token, commit);
+            self.sent.insert(token, Some(commit));
         }
         self.hear(outputs);
         token
@@ -164,9 +230,11 @@ impl Churn {
         for output in outputs {
             match output {
                 Output::Append(records) => self.proposed(&records),
+                Output::Event(GroupEvent::Stable { .. }) => self.seen.generations += 1,
                 Output::Event(_) => {}
                 Output::Reply(token, reply) => {
                     self.note(&print::reply(&reply));
+                    self.seen.of(&reply);
                     let asker = self.asked.remove(&token);
                     assert!(!self.forgotten.contains(&token), "{token:?} was forgotten");
                     let asker = asker.unwrap_or_else(|| panic!("{token:?} is answered twice"));
@@ -186,11 +254,12 @@ impl Churn {
         }
     }
 
-    /// The deletion of the group may count from now on.
+    /// A deletion of the group may take all offsets that were asked for before it.
     fn proposed(&mut self, records: &[Record]) {
         self.note(&print::append(records));
         if deletes_group(records) {
             self.acknowledged.clear();
+            self.sent.values_mut().for_each(|it| *it = None);
         }
     }
 
@@ -206,19 +275,26 @@ impl Churn {
                 self.generation_joined = it.generation_id;
             }
             Reply::OffsetCommit(it) => {
-                let (partition, value) = self.sent.remove(&token).expect("a commit");
-                if it.topics[0].partitions[0].error_code == ErrorCode::NONE {
+                let sent = self.sent.remove(&token).expect("a commit");
+                let taken = it.topics[0].partitions[0].error_code == ErrorCode::NONE;
+                if let Some((partition, value)) = sent.filter(|_| taken) {
                     let before = self.acknowledged.insert(partition, value);
-                    assert!(before < Some(value), "{before:?} was acknowledged before {value}");
+                    assert!(
+                        before < Some(value),
+                        "{before:?} was acknowledged before {value}"
+                    );
                 }
             }
-            Reply::OffsetFetch(it) => {
+            Reply::OffsetFetch(it) if !it.error_code.is_error() => {
                 let partitions = it.topics.iter().flat_map(|topic| &topic.partitions);
                 let found = partitions.map(|it| (it.partition_index, it.committed_offset));
                 let found: BTreeMap<i32, i64> = found.collect();
                 for (partition, value) in &self.acknowledged {
                     let is = found.get(partition).copied();
-                    assert!(is >= Some(*value), "partition {partition} has {is:?}, not {value}");
+                    assert!(
+                        is >= Some(*value),
+                        "partition {partition} has {is:?}, not {value}"
+                    );
                 }
             }
             _ => {}
@@ -233,7 +309,10 @@ impl Churn {
         }
         let now = (self.life, member.generation);
         let before = self.generation_held;
-        assert!(now >= before, "generation {now:?} is handed out after {before:?}");
+        assert!(
+            now >= before,
+            "generation {now:?} is handed out after {before:?}"
+        );
         self.generation_held = now;
         // Under a new id a static member keeps what it had (KIP-345).
         let holder = member.instance.as_ref().unwrap_or(&member.id);
@@ -248,8 +327,13 @@ impl Churn {
     }
 
     fn log_answers(&mut self) {
-        let deletes = self.bench.in_flight.front().is_some_and(|it| deletes_group(&it.1));
+        let deletes = self
+            .bench
+            .in_flight
+            .front()
+            .is_some_and(|it| deletes_group(&it.1));
         if deletes {
+            self.seen.deletions += 1;
             self.life += 1;
             self.generation_joined = 0;
         }
@@ -269,14 +353,14 @@ impl Churn {
     }
 
     fn time_passes(&mut self) {
-        let longest = if self.random.one_in(20) { 30_000 } else { 700 };
+        let longest = if self.random.one_in(20) { 15_000 } else { 600 };
         let ms = self.random.below(longest) as i64;
         let outputs = self.bench.advance(ms);
         self.hear(outputs);
     }
 
     fn somebody_starts(&mut self) {
-        let at = self.random.below(MEMBERS);
+        let at = self.random.below(self.members.len());
         if self.members[at].phase == Phase::Out {
             self.members[at] = Member::new(at, &mut self.random);
             self.members[at].phase = Phase::ToJoin;
@@ -284,17 +368,18 @@ impl Churn {
     }
 
     fn somebody_crashes(&mut self) {
-        let at = self.random.below(MEMBERS);
+        let at = self.random.below(self.members.len());
         if let Some(token) = self.members[at].waits_for {
             self.asked.remove(&token);
             self.sent.remove(&token);
             if self.random.one_in(2) {
                 self.bench.shard.forget(token);
                 self.forgotten.insert(token);
+                self.seen.forgotten += 1;
             } else {
                 // Nobody has noticed yet: the reply goes nowhere.
                 self.asked.insert(token, None);
-                self.sent.insert(token, (-1, i64::MAX));
+                self.sent.insert(token, None);
             }
         }
         self.members[at].crash();
@@ -302,6 +387,7 @@ impl Churn {
 
     /// By a crash or by a resignation; of what is in flight, the older part reached the log.
     fn coordinator_moves(&mut self) {
+        self.seen.moves += 1;
         let in_flight = self.bench.in_flight.len();
         let survive = self.random.below(in_flight + 1);
         let kept: Vec<Vec<Record>> = (self.bench.in_flight.iter().take(survive))
@@ -360,7 +446,7 @@ impl Churn {
     /// No more faults: the group comes to rest.
     fn heal(&mut self) {
         for round in 0..2_000 {
-            for at in 0..MEMBERS {
+            for at in 0..self.members.len() {
                 if self.members[at].phase == Phase::Working && self.members[at].waits_for.is_none()
                 {
                     let beat = self.members[at].beat();
@@ -389,13 +475,23 @@ impl Churn {
     }
 
     fn check_rest(&mut self) {
-        let here: Vec<&Member> = self.members.iter().filter(|it| it.phase != Phase::Out).collect();
+        let here: Vec<&Member> = self
+            .members
+            .iter()
+            .filter(|it| it.phase != Phase::Out)
+            .collect();
         let generations: BTreeSet<i32> = here.iter().map(|it| it.generation).collect();
-        assert!(generations.len() <= 1, "at rest in generations {generations:?}");
+        assert!(
+            generations.len() <= 1,
+            "at rest in generations {generations:?}"
+        );
         let mut held: Vec<i32> = here.iter().flat_map(|it| it.partitions.clone()).collect();
         held.sort_unstable();
         if !here.is_empty() {
-            assert!(held.into_iter().eq(0..PARTITIONS), "not all partitions are held once");
+            assert!(
+                held.into_iter().eq(0..PARTITIONS),
+                "not all partitions are held once"
+            );
         }
         self.check_offsets();
         let live = self.describe();
@@ -446,7 +542,7 @@ fn deletes_group(records: &[Record]) -> bool {
 }
 
 /// Runs a seed; two runs of one seed end with the same digest.
-fn run(seed: u64) -> u64 {
+fn run(seed: u64) -> (u64, Seen) {
     let guard = Seed(seed);
     let mut churn = Churn::new(seed);
     for _ in 0..STEPS {
@@ -455,7 +551,7 @@ fn run(seed: u64) -> u64 {
     churn.heal();
     churn.check_rest();
     drop(guard);
-    churn.digest
+    (churn.digest, churn.seen)
 }
 
 #[test]
@@ -464,14 +560,15 @@ fn churn() {
         run(seed.parse().expect("ISTHMUS_SEED is a number"));
         return;
     }
+    let mut seen = Seen::default();
     for seed in 0..SEEDS {
-        run(seed);
+        seen.add(&run(seed).1);
     }
+    seen.check(SEEDS);
 }
 
 #[test]
 fn a_seed_replays_the_same_run() {
-    assert_eq!(run(7), run(7));
-    assert_ne!(run(7), run(8));
-    assert!(TOPIC.len() == 1);
+    assert_eq!(run(7).0, run(7).0);
+    assert_ne!(run(7).0, run(8).0);
 }

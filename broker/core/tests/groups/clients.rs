@@ -51,7 +51,9 @@ pub(crate) struct Member {
 impl Member {
     pub(crate) fn new(name: usize, random: &mut Random) -> Self {
         // Few instance ids, so that some clients claim the same one.
-        let instance = random.one_in(3).then(|| format!("instance-{}", random.below(4)));
+        let instance = random
+            .one_in(3)
+            .then(|| format!("instance-{}", random.below(4)));
         Self {
             name,
             version: match instance {
@@ -93,9 +95,14 @@ impl Member {
                 self.phase = Phase::Syncing;
                 Some(self.sync())
             }
-            Phase::Working => Some(match random.below(6) {
+            Phase::Working => Some(match random.below(40) {
                 0 => self.leave(),
-                1 | 2 => self.commit(random, value),
+                1..16 => self.commit(random, value),
+                // As the leader does when the topics have changed.
+                16 if self.leads => {
+                    self.phase = Phase::Joining;
+                    self.join(random)
+                }
                 _ => self.beat(),
             }),
             Phase::Joining | Phase::Syncing => panic!("{self:?} waits for nothing"),
@@ -120,8 +127,8 @@ impl Member {
         });
         let request = JoinGroupRequest {
             group_id: GROUP.to_owned(),
-            session_timeout_ms: 6_000 + 1_000 * i32::from(random.small(10)),
-            rebalance_timeout_ms: 5_000 + 1_000 * i32::from(random.small(20)),
+            session_timeout_ms: 6_000 + 1_000 * i32::from(random.small(4)),
+            rebalance_timeout_ms: 2_000 + 1_000 * i32::from(random.small(6)),
             member_id: self.id.clone(),
             group_instance_id: self.instance.clone(),
             protocol_type: "consumer".to_owned(),
@@ -191,7 +198,11 @@ impl Member {
 
     fn commit(&self, random: &mut Random, value: i64) -> Request {
         let count = self.partitions.len().max(1);
-        let partition_index = self.partitions.get(random.below(count)).copied().unwrap_or(0);
+        let partition_index = self
+            .partitions
+            .get(random.below(count))
+            .copied()
+            .unwrap_or(0);
         Request::OffsetCommit {
             request: OffsetCommitRequest {
                 group_id: GROUP.to_owned(),
@@ -260,7 +271,10 @@ impl Member {
                 self.id.clear();
                 self.phase = Phase::ToJoin;
             }
-            ErrorCode::FENCED_INSTANCE_ID | ErrorCode::GROUP_MAX_SIZE_REACHED => self.crash(),
+            // The last one can be: after a load, members are known for the selected protocol only.
+            ErrorCode::FENCED_INSTANCE_ID
+            | ErrorCode::GROUP_MAX_SIZE_REACHED
+            | ErrorCode::INCONSISTENT_GROUP_PROTOCOL => self.crash(),
             ErrorCode::MEMBER_ID_REQUIRED
             | ErrorCode::ILLEGAL_GENERATION
             | ErrorCode::REBALANCE_IN_PROGRESS
