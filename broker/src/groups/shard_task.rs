@@ -6,7 +6,7 @@
 //! completions come in the order of the appends.
 
 use crate::clocks;
-use crate::partitions::{AppendFailure, Partition};
+use crate::partitions::Partition;
 use bytes::Bytes;
 use isthmus_broker_core::groups::{
     Action, AppendId, GroupEvent, Now, Reply, Request, Shard, Token,
@@ -127,25 +127,30 @@ impl ShardTask {
         }
     }
 
+    /// Appends, and tells the shard what is known: committed, or not in the log. Records that are
+    /// in the log and not committed yet may still be: then nothing is told, and what waits for
+    /// them gives up by itself (`offsets.commit.timeout.ms`).
     async fn append(&mut self, id: AppendId, records: &[(Bytes, Option<Bytes>)]) -> Vec<Action> {
-        let outcome = match batch(records) {
-            Err(_) => Err(ErrorCode::UNKNOWN_SERVER_ERROR),
-            Ok(batch) => self.commit(&batch).await.map_err(|failure| failure.code()),
+        let appended = match batch(records) {
+            Ok(batch) => self.partition.append_own(&batch, clocks::wall_ms()),
+            Err(error) => {
+                tracing::error!(event = "group_record_not_built", %error);
+                return self
+                    .shard
+                    .append_failed(self.now(), id, ErrorCode::UNKNOWN_SERVER_ERROR);
+            }
         };
-        match outcome {
-            Ok(()) => self.shard.committed(self.now(), id),
-            Err(code) => self.shard.append_failed(self.now(), id, code),
+        match appended {
+            Err(failure) => self.shard.append_failed(self.now(), id, failure.code()),
+            Ok(appended) if appended.committed => self.shard.committed(self.now(), id),
+            Ok(appended) => {
+                let end = appended.last_offset + 1;
+                match self.partition.wait_for_high_watermark(end).await {
+                    Ok(()) => self.shard.committed(self.now(), id),
+                    Err(_) => Vec::new(),
+                }
+            }
         }
-    }
-
-    async fn commit(&self, batch: &Bytes) -> Result<(), AppendFailure> {
-        let appended = self.partition.append_own(batch, clocks::wall_ms())?;
-        if appended.committed {
-            return Ok(());
-        }
-        self.partition
-            .wait_for_high_watermark(appended.last_offset + 1)
-            .await
     }
 
     fn now(&self) -> Now {

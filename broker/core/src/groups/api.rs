@@ -291,3 +291,20 @@ pub(super) fn refused_offset_delete(error: ErrorCode) -> Reply {
         ..Default::default()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_protocol_name_is_empty_before_version_7_and_null_from_it_on() {
+        let name_at = |version| match refused_join(version, ErrorCode::NONE, "") {
+            Reply::Join(response) => response.protocol_name,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(name_at(0), Some(String::new()));
+        assert_eq!(name_at(6), Some(String::new()));
+        assert_eq!(name_at(7), None);
+        assert_eq!(name_at(9), None);
+    }
+}

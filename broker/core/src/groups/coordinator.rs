@@ -13,11 +13,11 @@
 use super::api::{self, Action, Now, Reply, Request, Token};
 use super::appends::{AppendId, Waiter};
 use super::config::GroupConfig;
-use super::event::GroupEvent;
+use super::counters::Counters;
 use super::group::{Group, GroupState};
 use super::join::Join;
 use super::offsets::Offsets;
-use super::outbox::{Outbox, append_error};
+use super::outbox::Outbox;
 use super::timers::{Timer, Timers};
 use super::turn::Turn;
 use crate::retention_clock::RetentionClock;
@@ -31,23 +31,6 @@ enum Phase {
     Unloaded,
     Loading,
     Active,
-}
-
-/// What was done since the shard was made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    pub rebalances_started: u64,
-    pub rebalances_completed: u64,
-    /// Members given up because a session, a join or a sync took too long.
-    pub members_expired: u64,
-    /// Offsets proposed by OffsetCommit.
-    pub offset_commits: u64,
-    /// Offsets deleted by a client or with their topic.
-    pub offset_deletions: u64,
-    pub offsets_expired: u64,
-    pub groups_deleted: u64,
-    pub appends_failed: u64,
-    pub appends_timed_out: u64,
 }
 
 /// All groups of one partition.
@@ -238,16 +221,16 @@ impl Shard {
                 version,
                 client,
                 member_uuid,
-            } => self.join(
-                now,
-                Join {
+            } => {
+                let join = Join {
                     token,
                     request,
                     version,
                     client,
                     member_uuid,
-                },
-            ),
+                };
+                self.join(now, &join);
+            }
             Request::Sync { request, version } => self.sync(now, token, &request, version),
             Request::Heartbeat(request) => self.heartbeat(now, token, &request),
             Request::Leave { request, version } => self.leave(now, token, request, version),
@@ -300,82 +283,6 @@ impl Shard {
                 }
             }
             Timer::Expiry => self.expire_offsets(now),
-        }
-    }
-
-    // What waits for an append.
-
-    fn satisfy_waiter(&mut self, now: Now, waiter: Waiter) {
-        match waiter {
-            Waiter::Answer { token, reply } => self.out.reply(token, reply),
-            Waiter::Assignment { group, generation } => {
-                if let Some(mut turn) = self.turn(now, &group) {
-                    turn.assignment_committed(generation);
-                }
-            }
-            Waiter::StaticMember {
-                group,
-                member,
-                old: _,
-                old_leader,
-            } => {
-                if let Some(mut turn) = self.turn(now, &group) {
-                    turn.replacement_committed(&member, old_leader.as_deref());
-                }
-            }
-            Waiter::StableFetch { token, request, .. } => {
-                let reply = Reply::OffsetFetch(self.committed_offsets(&request));
-                self.out.reply(token, reply);
-            }
-            Waiter::EmptyGroup { group: _ } => {}
-        }
-    }
-
-    fn fail_waiter(&mut self, now: Now, waiter: Waiter, cause: ErrorCode) {
-        let error = append_error(cause);
-        match waiter {
-            Waiter::Answer { token, reply } => {
-                self.out.reply(token, api::failed(reply, error));
-            }
-            Waiter::Assignment { group, generation } => {
-                if let Some(mut turn) = self.turn(now, &group) {
-                    turn.assignment_failed(generation, error);
-                }
-            }
-            Waiter::StaticMember {
-                group,
-                member,
-                old,
-                old_leader,
-            } => {
-                if let Some(mut turn) = self.turn(now, &group) {
-                    turn.replacement_failed(&member, *old, old_leader, error);
-                }
-            }
-            // Writes that never were do not keep anybody from reading the others.
-            waiter @ Waiter::StableFetch { .. } if cause != ErrorCode::REQUEST_TIMED_OUT => {
-                self.satisfy_waiter(now, waiter);
-            }
-            waiter @ Waiter::StableFetch { .. } => self.stable_fetch_failed(waiter, cause),
-            // The last generation with members becomes the present one again if we fail now; its
-            // members are gone, and their sessions end there too.
-            Waiter::EmptyGroup { group } => {
-                self.out
-                    .event(&group, GroupEvent::RecordNotWritten { error });
-            }
-        }
-    }
-
-    /// For an end of the shard: answers what has a token of its own. Members are answered with
-    /// their group.
-    fn refuse_waiter(&mut self, waiter: Waiter, error: ErrorCode) {
-        match waiter {
-            Waiter::Answer { token, reply } => {
-                self.out.reply(token, api::failed(reply, error));
-            }
-            waiter @ Waiter::StableFetch { .. } => self.stable_fetch_failed(waiter, error),
-            Waiter::Assignment { .. } | Waiter::StaticMember { .. } | Waiter::EmptyGroup { .. } => {
-            }
         }
     }
 

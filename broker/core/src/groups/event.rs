@@ -39,3 +39,16 @@ pub(super) fn reason_of(given: Option<&str>) -> String {
         Some(reason) => reason.chars().take(REASON_MAX).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_cut_and_never_empty() {
+        assert_eq!(reason_of(None), "not provided");
+        assert_eq!(reason_of(Some("")), "not provided");
+        assert_eq!(reason_of(Some("why")), "why");
+        assert_eq!(reason_of(Some(&"\u{e9}".repeat(300))).chars().count(), 255);
+    }
+}

@@ -8,7 +8,7 @@
 //!
 //! **Propose, then replay.** A handler proposes records and what waits for them. Only when the
 //! shell says that an append is committed are its records replayed and its replies sent. Offsets
-//! change by replay alone, live as at start ([`replay`]). A group's members and generation run
+//! change by replay alone, live as at start (`replay`). A group's members and generation run
 //! ahead of the log while it rebalances, which is why an assignment is handed out only after its
 //! record is committed: what a restart forgets, no member has ever held.
 //!
@@ -28,16 +28,29 @@
 //! | metadata of an offset | `offset.metadata.max.bytes` | OFFSET_METADATA_TOO_LARGE |
 //! | offsets of a group | the partitions that exist, which the shell checks | UNKNOWN_TOPIC_OR_PARTITION |
 //!
-//! Reading order: [`api`] (what goes in and out), [`group`] and [`member`] (state and its
-//! transitions), [`turn`], [`rebalance`] (the round that all triggers lead to), [`join`], [`static_member`],
-//! [`sync`], [`heartbeat`], [`leave`], [`offsets`] with [`offset_commit`], [`offset_fetch`] and
-//! [`offset_delete`], [`describe`], [`delete`], [`expiry`]; then the machinery: [`records`],
-//! [`replay`], [`appends`], [`outbox`], [`timers`], [`coordinator`].
+//! Where it differs from Kafka 4.2, on purpose:
+//! - a group has a record from its first generation on; Kafka writes an empty one at the first
+//!   JoinGroup, only for its own bookkeeping;
+//! - a request that is superseded by the same member's next one, or whose member is removed, is
+//!   answered; Kafka leaves some of them without any answer;
+//! - a second SyncGroup of the leader does not write a second assignment, of which members would
+//!   have got the first and the log the last;
+//! - a tie of votes goes by name, where Kafka has the order of a hash map;
+//! - a static member whose record fails is not put back if a rebalance has taken it in meanwhile;
+//! - a rebalance goes on at once when the one it waited for is refused for `group.max.size`;
+//! - an empty group is not expired while a member has an id to join with.
+//!
+//! Reading order: `api` (what goes in and out), `group` with its parts and `member` (state and its
+//! transitions), `turn`, `rebalance` (the round that all triggers lead to), `join`,
+//! `static_member`, `sync`, `heartbeat`, `leave`, `offsets` with `offset_commit`, `offset_fetch`
+//! and `offset_delete`, `describe`, `delete`, `expiry`; then the machinery: `records`, `replay`,
+//! `appends`, `waiters`, `outbox`, `timers`, `coordinator`.
 
-pub mod api;
+mod api;
 mod appends;
 mod config;
 mod coordinator;
+mod counters;
 mod delete;
 mod describe;
 mod event;
@@ -60,11 +73,13 @@ mod static_member;
 mod sync;
 mod timers;
 mod turn;
+mod waiters;
 
 pub use api::{Action, Client, Now, Reply, Request, Token};
 pub use appends::AppendId;
 pub use config::{GroupConfig, GroupConfigError};
-pub use coordinator::{Counters, Shard};
+pub use coordinator::Shard;
+pub use counters::Counters;
 pub use event::GroupEvent;
 pub use group::GroupState;
 pub use offset_fetch::{offset_fetch_groups, offset_fetch_refusal, offset_fetch_response};

@@ -213,3 +213,63 @@ fn found_or_none(
         error_code: ErrorCode::NONE,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use isthmus_wire::codec::{Encoder, Message};
+    use isthmus_wire::messages::offset_fetch_request::OffsetFetchRequestTopic;
+
+    fn asked(topics: Option<Vec<OffsetFetchRequestTopic>>) -> OffsetFetchRequest {
+        OffsetFetchRequest {
+            group_id: "g".to_owned(),
+            topics,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn one_group_of_old_versions_is_asked_like_many() {
+        let topic = OffsetFetchRequestTopic {
+            name: "t".to_owned(),
+            partition_indexes: vec![0, 1],
+        };
+        let groups = offset_fetch_groups(asked(Some(vec![topic])), 1);
+        assert_eq!(groups.len(), 1);
+        assert_eq!(groups[0].group_id, "g");
+        let topics = groups[0].topics.as_ref().unwrap();
+        assert_eq!(topics[0].partition_indexes, [0, 1]);
+        assert_eq!(offset_fetch_groups(asked(None), 7)[0].topics, None);
+    }
+
+    #[test]
+    fn every_version_can_say_that_a_group_is_refused() {
+        let topic = OffsetFetchRequestTopic {
+            name: "t".to_owned(),
+            partition_indexes: vec![3],
+        };
+        let error = ErrorCode::NOT_COORDINATOR;
+        for version in 1..=10 {
+            let groups = offset_fetch_groups(asked(Some(vec![topic.clone()])), version.min(7));
+            let refused = offset_fetch_refusal(&groups[0], error, version);
+            let response = offset_fetch_response(vec![refused], version);
+            let told = [
+                response.error_code,
+                response
+                    .groups
+                    .first()
+                    .map_or(ErrorCode::NONE, |it| it.error_code),
+                response
+                    .topics
+                    .first()
+                    .map_or(ErrorCode::NONE, |it| it.partitions[0].error_code),
+            ];
+            assert_eq!(
+                told.iter().filter(|it| **it == error).count(),
+                1,
+                "version {version}"
+            );
+            response.encode(&mut Encoder::new(), version).unwrap();
+        }
+    }
+}

@@ -6,7 +6,7 @@
 use super::api::{self, Now, Reply, Token};
 use super::appends::AppendId;
 use super::config::GroupConfig;
-use super::coordinator::Counters;
+use super::counters::Counters;
 use super::event::GroupEvent;
 use super::group::Group;
 use super::outbox::Outbox;

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 pub(crate) type Record = (Bytes, Option<Bytes>);
 
-/// What a step handed out, with the names of the clients.
+/// What a step handed out; appends are kept for the log to answer.
 #[derive(Debug, Clone)]
 pub(crate) enum Output {
     Reply(Token, Reply),
@@ -102,7 +102,7 @@ impl Bench {
         self.take(actions)
     }
 
-    /// Takes the shard up from the log; `kept` of the records in flight made it there.
+    /// Takes the shard up from the log.
     pub(crate) fn load(&mut self) -> Vec<Output> {
         self.shard.start_loading();
         for (key, value) in &self.log {

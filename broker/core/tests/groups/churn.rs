@@ -13,6 +13,8 @@
 use crate::bench::{Bench, Output, Record};
 use crate::clients::{GROUP, Member, PARTITIONS, Phase};
 use crate::print;
+use crate::random::Random;
+use crate::seen::Seen;
 use isthmus_broker_core::groups::{GroupConfig, GroupEvent, Reply, Request, Token};
 use isthmus_wire::ErrorCode;
 use isthmus_wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
@@ -23,39 +25,11 @@ const MEMBERS_MAX: usize = 20;
 const STEPS: usize = 5_000;
 const SEEDS: u64 = 40;
 
-/// splitmix64: small, and the same everywhere.
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn bits(&mut self) -> u128 {
-        u128::from(self.next()) << 64 | u128::from(self.next())
-    }
-
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-
-    pub(crate) fn small(&mut self, limit: i16) -> i16 {
-        (self.next() % limit as u64) as i16
-    }
-
-    pub(crate) fn one_in(&mut self, chances: usize) -> bool {
-        self.below(chances) == 0
-    }
-}
-
 /// Says how to see it again when a run fails.
 struct Seed(u64);
 
 impl Drop for Seed {
+    #[expect(clippy::print_stdout, reason = "a failing test's own output")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             println!(
@@ -63,68 +37,6 @@ impl Drop for Seed {
                 self.0
             );
         }
-    }
-}
-
-/// How often it came to what the run is about; a run without is no evidence.
-#[derive(Debug, Default)]
-struct Seen {
-    generations: u64,
-    assignments: u64,
-    commits: u64,
-    fenced: u64,
-    rebalances_in_between: u64,
-    refused_by_log: u64,
-    moves: u64,
-    deletions: u64,
-    forgotten: u64,
-}
-
-impl Seen {
-    fn of(&mut self, reply: &Reply) {
-        let error = match reply {
-            Reply::Join(it) => it.error_code,
-            Reply::Sync(it) => {
-                self.assignments += u64::from(!it.error_code.is_error());
-                it.error_code
-            }
-            Reply::Heartbeat(it) => it.error_code,
-            Reply::OffsetCommit(it) => {
-                let error = it.topics[0].partitions[0].error_code;
-                self.commits += u64::from(!error.is_error());
-                error
-            }
-            _ => ErrorCode::NONE,
-        };
-        self.fenced += u64::from(error == ErrorCode::FENCED_INSTANCE_ID);
-        self.rebalances_in_between += u64::from(error == ErrorCode::REBALANCE_IN_PROGRESS);
-        self.refused_by_log += u64::from(error == ErrorCode::COORDINATOR_NOT_AVAILABLE);
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.generations += other.generations;
-        self.assignments += other.assignments;
-        self.commits += other.commits;
-        self.fenced += other.fenced;
-        self.rebalances_in_between += other.rebalances_in_between;
-        self.refused_by_log += other.refused_by_log;
-        self.moves += other.moves;
-        self.deletions += other.deletions;
-        self.forgotten += other.forgotten;
-    }
-
-    /// Per seed, on average.
-    fn check(&self, seeds: u64) {
-        let enough = self.generations >= 10 * seeds
-            && self.assignments >= 60 * seeds
-            && self.commits >= 40 * seeds
-            && self.fenced >= seeds
-            && self.rebalances_in_between >= 20 * seeds
-            && self.refused_by_log >= 5 * seeds
-            && self.moves >= 5 * seeds
-            && 4 * self.deletions >= seeds
-            && self.forgotten >= seeds;
-        assert!(enough, "{seeds} seeds saw too little: {self:?}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Members as clients really behave: what they do next, and how they take each error.
 
-use crate::churn::Random;
+use crate::random::Random;
 use bytes::Bytes;
 use isthmus_broker_core::groups::{Client, Reply, Request, Token};
 use isthmus_wire::messages::heartbeat_request::HeartbeatRequest;

@@ -4,5 +4,8 @@ mod bench;
 mod bounds;
 mod churn;
 mod clients;
+mod line;
 mod print;
+mod random;
+mod seen;
 mod stories;

@@ -17,11 +17,11 @@
 //! time-outs in ms, `type=` protocol type, `m=` metadata, `ret=` retention, `e=` leader epoch.
 
 use crate::bench::{Bench, Output};
+use crate::line::{Line, error_named, millis, named_or_by_id, protocol, topic_partition};
 use crate::print;
 use bytes::Bytes;
 use isthmus_broker_core::groups::{Client, GroupConfig, Reply, Request, Token};
 use isthmus_wire::messages::heartbeat_request::HeartbeatRequest;
-use isthmus_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use isthmus_wire::messages::leave_group_request::MemberIdentity;
 use isthmus_wire::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
@@ -34,10 +34,9 @@ use isthmus_wire::messages::offset_fetch_request::{
 };
 use isthmus_wire::messages::sync_group_request::SyncGroupRequestAssignment;
 use isthmus_wire::messages::{
-    ConsumerProtocolSubscription, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-    ListGroupsRequest, OffsetCommitRequest, OffsetDeleteRequest, SyncGroupRequest,
+    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest,
+    OffsetDeleteRequest, SyncGroupRequest,
 };
-use isthmus_wire::prefixed::encode_versioned;
 use isthmus_wire::{ErrorCode, Uuid};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,7 +58,7 @@ fn check(name: &str, text: &str) {
             .lines()
             .zip(actual.lines())
             .position(|(told, is)| told != is);
-        let at = differs.map_or_else(|| text.lines().count().min(actual.lines().count()), |it| it);
+        let at = differs.unwrap_or_else(|| text.lines().count().min(actual.lines().count()));
         panic!(
             "{name} differs at line {}; what happens is:\n{actual}",
             at + 1
@@ -89,65 +88,6 @@ struct Story {
     ids: BTreeMap<String, String>,
     asked: BTreeMap<Token, String>,
     uuids: u128,
-}
-
-struct Line<'a> {
-    words: Vec<&'a str>,
-    options: BTreeMap<&'a str, &'a str>,
-}
-
-const OPTIONS: [&str; 15] = [
-    "v", "g", "i", "id", "gen", "p", "s", "r", "type", "name", "m", "ret", "e", "reason", "states",
-];
-
-impl<'a> Line<'a> {
-    fn of(line: &'a str) -> Self {
-        let mut words = Vec::new();
-        let mut options = BTreeMap::new();
-        for word in line.split_whitespace() {
-            match word.split_once('=') {
-                Some((key, value)) if OPTIONS.contains(&key) || key == "types" => {
-                    options.insert(key, value);
-                }
-                _ => words.push(word),
-            }
-        }
-        Self { words, options }
-    }
-
-    fn text(&self, key: &str, default: &str) -> String {
-        match self.options.get(key).copied().unwrap_or(default) {
-            "-" => String::new(),
-            value => value.to_owned(),
-        }
-    }
-
-    fn maybe(&self, key: &str) -> Option<String> {
-        self.options.get(key).map(|it| (*it).to_owned())
-    }
-
-    fn number(&self, key: &str, default: i64) -> i64 {
-        self.options
-            .get(key)
-            .map_or(default, |it| it.parse().expect("a number"))
-    }
-
-    fn small(&self, key: &str, default: i32) -> i32 {
-        i32::try_from(self.number(key, i64::from(default))).expect("an int32")
-    }
-
-    fn version(&self, default: i16) -> i16 {
-        i16::try_from(self.number("v", i64::from(default))).expect("a version")
-    }
-
-    fn list(&self, key: &str) -> Vec<String> {
-        let given = self.options.get(key).copied().unwrap_or_default();
-        given
-            .split(',')
-            .filter(|it| !it.is_empty())
-            .map(ToOwned::to_owned)
-            .collect()
-    }
 }
 
 impl Story {
@@ -446,43 +386,6 @@ impl Story {
     }
 }
 
-/// `name:topics`, or `name:!` for metadata that is not a consumer's.
-fn protocol(text: &str) -> JoinGroupRequestProtocol {
-    let (name, topics) = text.split_once(':').expect("name:topics");
-    let metadata = match topics.strip_prefix('!') {
-        Some(raw) => Bytes::copy_from_slice(raw.as_bytes()),
-        None => {
-            let topics = topics.split('+').filter(|it| !it.is_empty());
-            let subscription = ConsumerProtocolSubscription {
-                topics: topics.map(ToOwned::to_owned).collect(),
-                user_data: None,
-                ..Default::default()
-            };
-            encode_versioned(&subscription, 0).expect("a subscription")
-        }
-    };
-    JoinGroupRequestProtocol {
-        name: name.to_owned(),
-        metadata,
-    }
-}
-
-fn topic_partition(text: &str) -> (&str, i32) {
-    let (topic, partition) = text.split_once('/').expect("topic/partition");
-    (topic, partition.parse().expect("a partition"))
-}
-
-/// `t~7` is topic t under the id 7.
-fn named_or_by_id(text: &str) -> (String, Uuid) {
-    match text.split_once('~') {
-        None => (text.to_owned(), Uuid::ZERO),
-        Some((name, id)) => {
-            let id: u128 = id.parse().expect("a topic id");
-            (name.to_owned(), Uuid(id.to_be_bytes()))
-        }
-    }
-}
-
 fn fetch(what: &[&str], line: &Line<'_>) -> Request {
     let require_stable = what.first() == Some(&"stable");
     let places: Vec<&str> = what.iter().copied().filter(|it| *it != "stable").collect();
@@ -536,27 +439,4 @@ fn describe(groups: &[&str], line: &Line<'_>) -> Request {
         groups: groups.iter().map(|it| (*it).to_owned()).collect(),
         version: line.version(5),
     }
-}
-
-fn error_named(name: &str) -> ErrorCode {
-    let mut codes = (-1..200).map(ErrorCode);
-    codes
-        .find(|it| it.name() == name)
-        .expect("the name of an error")
-}
-
-/// `+5s`, `+10ms`, `+2h`, `+7d`.
-fn millis(text: &str) -> i64 {
-    let text = text.trim_start_matches('+');
-    let digits = text.trim_end_matches(|it: char| it.is_ascii_alphabetic());
-    let number: i64 = digits.parse().expect("a number of units of time");
-    let unit = match &text[digits.len()..] {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        unit => panic!("no unit {unit}"),
-    };
-    number * unit
 }
