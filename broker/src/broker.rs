@@ -149,7 +149,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         clean_shutdown: false,
         now_ms: clocks::wall_ms(),
     };
-    let (log, image, delta) = LocalMetadataLog::open(&disk, &settings.data, context)?;
+    let (log, image, mut delta) = LocalMetadataLog::open(&disk, &settings.data, context)?;
 
     let mut bound = Vec::with_capacity(settings.listeners.len());
     for listener in &settings.listeners {
@@ -185,6 +185,11 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         let open = move || {
             partitions.open_all(&image, &delta)?;
             groups.start_shards(&image, &partitions, &runtime);
+            // A stop between a topic's deletion and that of its offsets leaves these behind.
+            delta
+                .topics_removed
+                .retain(|_, name| image.topic(name).is_none());
+            groups.topics_deleted(&delta);
             Ok::<(), PartitionsError>(())
         };
         let opened = tokio::task::spawn_blocking(open).await;
