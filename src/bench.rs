@@ -7,7 +7,7 @@ use crate::options::{fail, refuse};
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use isthmus_lab::bench::figures::RecordSize;
-use isthmus_lab::bench::{BenchError, BrokerBench, Kcat, Load, Options, Report};
+use isthmus_lab::bench::{BrokerBench, Kcat, Load, Options, Report};
 use isthmus_lab::targets::{IsthmusProgram, KafkaJars};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,7 +23,7 @@ const LIBS_VARIABLE: &str = "ISTHMUS_TEST_KAFKA_LIBS";
 const KCAT_VARIABLE: &str = "ISTHMUS_TEST_KCAT";
 
 #[derive(Args)]
-pub struct BenchOptions {
+pub(crate) struct BenchOptions {
     #[command(subcommand)]
     what: What,
 }
@@ -72,7 +72,7 @@ struct BrokerOptions {
     keep: bool,
 }
 
-pub fn run(options: &BenchOptions) -> ExitCode {
+pub(crate) fn run(options: &BenchOptions) -> ExitCode {
     match &options.what {
         What::Broker(options) => run_broker(options),
     }
@@ -83,17 +83,23 @@ fn run_broker(options: &BrokerOptions) -> ExitCode {
         Ok(found) => found,
         Err(problems) => return refuse(&problems),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    let outcome = runtime
-        .context("could not start threads")
-        .and_then(|runtime| runtime.block_on(until_interrupted(found)));
-    match outcome {
+    match measure(found) {
         Ok(Some(report)) => say(&report, options.json),
         Ok(None) => ExitCode::from(INTERRUPTED),
         Err(error) => fail(&format!("{error:#}")),
     }
+}
+
+/// None if it was interrupted.
+fn measure(options: Options) -> anyhow::Result<Option<Report>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("could not start threads")?;
+    let outcome = runtime.block_on(until_interrupted(options));
+    // What may still run is a sync of the disks, which is nobody's to wait for.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Looks for everything that is needed before anything is started; all that is missing, at once.
@@ -167,7 +173,7 @@ async fn until_interrupted(options: Options) -> anyhow::Result<Option<Report>> {
     let measured = async {
         let bench = BrokerBench::new(options)?;
         tracing::info!(event = "bench_begins", folder = %bench.folder().display());
-        Ok::<Report, BenchError>(bench.run().await?)
+        bench.run().await
     };
     tokio::select! {
         report = measured => Ok(Some(report.context("could not finish the comparison")?)),

@@ -137,8 +137,7 @@ impl<D: Disk> LogDirectory<D> {
         }
         disk.write_atomic(&file, print_meta(meta).as_bytes())
             .map_err(io)?;
-        disk.sync_dir(path.parent().unwrap_or_else(|| Path::new(".")))
-            .map_err(io)
+        disk.sync_dir(parent_of(path)).map_err(io)
     }
 
     /// Opens a directory that belongs to this node of this cluster. Looks before it locks, so that a
@@ -328,6 +327,14 @@ impl<D: Disk> LogDirectory<D> {
     }
 }
 
+/// The directory above; of a bare relative name that is the current one.
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
 fn print_meta(meta: &MetaProperties) -> String {
     format!(
         "#\nversion={META_VERSION}\ncluster.id={}\nnode.id={}\ndirectory.id={}\n",
@@ -369,4 +376,16 @@ fn parse_meta(path: &Path, text: &str) -> Result<MetaProperties, DirectoryError>
             .parse()
             .map_err(|_| invalid("directory.id"))?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_relative_name_lies_in_the_current_directory() {
+        for (path, parent) in [("data", "."), ("a/data", "a"), ("/data", "/"), ("/", ".")] {
+            assert_eq!(parent_of(Path::new(path)), Path::new(parent), "{path}");
+        }
+    }
 }
