@@ -63,6 +63,9 @@ enum Refused {
 pub(crate) struct Partitions {
     disk: Arc<Disk>,
     directory: LogDirectory<Disk>,
+    /// Held while offsets are gathered and written: two writers of one checkpoint would take
+    /// each other's temporary file away, and the older offsets might be the ones that stay.
+    checkpointing: Mutex<()>,
     settings: Settings,
     open: RwLock<BTreeMap<(Uuid, i32), Arc<Partition>>>,
     removals: Mutex<VecDeque<Removal>>,
@@ -99,6 +102,7 @@ impl Partitions {
         Self {
             disk,
             directory,
+            checkpointing: Mutex::default(),
             settings: settings.clone(),
             open: RwLock::default(),
             removals: Mutex::default(),
@@ -396,35 +400,36 @@ impl Partitions {
     }
 
     pub(crate) fn checkpoint_recovery_points(&self) -> Result<(), PartitionsError> {
-        let offsets = self.offsets(|checkpoint| checkpoint.recovery_point);
-        Ok(self
-            .directory
-            .write_checkpoint(CheckpointKind::RecoveryPoint, &offsets)?)
+        self.write_checkpoint(CheckpointKind::RecoveryPoint, |now| {
+            Some(now.recovery_point)
+        })
     }
 
+    /// Only logs whose start has moved stand in this file.
     pub(crate) fn checkpoint_log_starts(&self) -> Result<(), PartitionsError> {
-        let mut offsets = self.offsets(|checkpoint| checkpoint.log_start_offset);
-        offsets.retain(|_, offset| *offset > 0);
-        Ok(self
-            .directory
-            .write_checkpoint(CheckpointKind::LogStartOffset, &offsets)?)
+        self.write_checkpoint(CheckpointKind::LogStartOffset, |now| {
+            Some(now.log_start_offset).filter(|&offset| offset > 0)
+        })
     }
 
     pub(crate) fn checkpoint_high_watermarks(&self) -> Result<(), PartitionsError> {
-        let offsets = self.offsets(|checkpoint| checkpoint.high_watermark);
-        Ok(self
-            .directory
-            .write_checkpoint(CheckpointKind::HighWatermark, &offsets)?)
+        self.write_checkpoint(CheckpointKind::HighWatermark, |now| {
+            Some(now.high_watermark)
+        })
     }
 
-    fn offsets(&self, of: impl Fn(Checkpoint) -> i64) -> OffsetCheckpoint {
+    fn write_checkpoint(
+        &self,
+        kind: CheckpointKind,
+        of: impl Fn(Checkpoint) -> Option<i64>,
+    ) -> Result<(), PartitionsError> {
+        let _turn = self.checkpointing.lock();
         let entry = |partition: Arc<Partition>| {
-            let key = (partition.topic().to_owned(), partition.index());
-            partition
-                .checkpoint()
-                .map(|checkpoint| (key, of(checkpoint)))
+            let offset = of(partition.checkpoint()?)?;
+            Some(((partition.topic().to_owned(), partition.index()), offset))
         };
-        self.all().into_iter().filter_map(entry).collect()
+        let offsets: OffsetCheckpoint = self.all().into_iter().filter_map(entry).collect();
+        Ok(self.directory.write_checkpoint(kind, &offsets)?)
     }
 
     /// Closes all logs, writes the checkpoints, and marks the directory as cleanly closed.

@@ -173,3 +173,31 @@ async fn deleted_records_stay_deleted_over_a_restart() {
         "-1: all"
     );
 }
+
+/// Two writers of one checkpoint file once took each other's temporary file away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_delete_records_at_once_all_succeed() {
+    let interval = ("log.flush.offset.checkpoint.interval.ms", "1");
+    let broker = TestBroker::start_with(&[interval]).await;
+    broker.connect().await.create_topic("t", 1, &[]).await;
+    for value in 0..200 {
+        broker
+            .connect()
+            .await
+            .produce("t", batch(&[&value.to_string()]))
+            .await;
+    }
+    let mut clients = Vec::new();
+    for client in 0..4 {
+        let mut connection = broker.connect().await;
+        clients.push(tokio::spawn(async move {
+            for offset in (client..200).step_by(4) {
+                let (code, _) = delete(&mut connection, offset).await;
+                assert_eq!(code, ErrorCode::NONE, "offset {offset}");
+            }
+        }));
+    }
+    for client in clients {
+        client.await.unwrap();
+    }
+}
