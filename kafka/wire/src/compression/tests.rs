@@ -1,3 +1,5 @@
+//! Every codec there and back, bounds on what comes out, and damaged input.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What the builder makes: offsets, sequences, levels, markers, empty batches.
+
 use super::*;
 
 fn builder(base_offset: i64) -> BatchBuilder {

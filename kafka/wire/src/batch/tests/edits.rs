@@ -1,3 +1,5 @@
+//! Header edits: the same bytes as a rebuilt batch, and a right CRC.
+
 use super::patch::HeaderEdit;
 use super::*;
 

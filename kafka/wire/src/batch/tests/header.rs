@@ -1,3 +1,5 @@
+//! Reading a header: what is refused, and what the numbers add up to.
+
 use super::*;
 
 fn sample() -> Vec<u8> {

@@ -1,3 +1,5 @@
+//! Cutting a row of batches, whole, cut short and damaged.
+
 use super::*;
 
 fn concat(batches: &[(BatchParams, Vec<Record>)]) -> (Bytes, Vec<Bytes>) {
