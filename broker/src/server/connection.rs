@@ -12,6 +12,8 @@ use super::writer::FrameWriter;
 use crate::api::{self, Caller, Outcome, Refusal};
 use crate::broker::Broker;
 use crate::settings::Listener;
+use futures::FutureExt;
+use futures::future::FusedFuture;
 use isthmus_wire::codec::Part;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,16 +42,19 @@ pub(crate) async fn serve(
     let size_max = broker.settings.socket_request_max_bytes;
     let reader = FrameReader::new(read, broker.pool.clone(), size_max);
     let caller = Caller { peer, listener };
-    let mut sending = std::pin::pin!(send(FrameWriter::new(write), waiting));
+    let mut sending = std::pin::pin!(send(FrameWriter::new(write), waiting).fuse());
     let ended = tokio::select! {
         ended = receive(reader, caller, &broker, answers) => ended,
         () = &mut sending => Ok(()),
         () = stop.cancelled() => Ok(()),
     };
-    match ended {
-        Err(refusal) => broker.bad_requests.note(peer, &refusal),
-        // No further request comes: what is still owed goes out before the end.
-        Ok(()) => drop(tokio::time::timeout(DRAIN_MAX, sending).await),
+    if let Err(refusal) = ended {
+        broker.bad_requests.note(peer, &refusal);
+    }
+    // No further request is read, but what came before is owed its answers; unless it was the
+    // writing that ended.
+    if !sending.is_terminated() {
+        drop(tokio::time::timeout(DRAIN_MAX, sending).await);
     }
     broker.metrics.connections.dec();
 }

@@ -1,8 +1,9 @@
 //! Peers that send what cannot be served: their connection ends, nobody else notices.
 
-use crate::support::{TestBroker, batch, values};
+use crate::support::{TestBroker, batch, produce_request, values};
 use bytes::{BufMut, BytesMut};
 use isthmus_wire::ErrorCode;
+use isthmus_wire::messages::ProduceRequest;
 use tokio::io::AsyncWriteExt;
 
 fn framed(body: &[u8]) -> Vec<u8> {
@@ -45,6 +46,29 @@ async fn each_ends_its_own_connection_only() {
         assert_eq!(answer.error_code, ErrorCode::NONE, "{what}");
     }
     assert_eq!(values(&bystander.fetch("t", 0).await).len(), 10);
+}
+
+/// What came before the bad frame is answered before the connection ends.
+#[tokio::test]
+async fn answers_owed_go_out_first() {
+    let broker = TestBroker::start().await;
+    let mut peer = broker.connect().await;
+    peer.create_topic("t", 1, &[]).await;
+    for round in 0..20 {
+        let mut peer = broker.connect().await;
+        for _ in 0..10 {
+            peer.send(&produce_request("t", 0, -1, batch(&["x"])), 9)
+                .await;
+        }
+        peer.stream
+            .write_all(&framed(&header(9_999, 0)))
+            .await
+            .unwrap();
+        for _ in 0..10 {
+            peer.receive::<ProduceRequest>(9).await;
+        }
+        assert!(peer.frame().await.is_none(), "round {round}");
+    }
 }
 
 #[tokio::test]
