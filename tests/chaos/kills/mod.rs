@@ -1,0 +1,237 @@
+//! 200 × kill -9 under acks=all load: every acknowledged record is there, in order, once.
+//!
+//! Each round starts the broker on the same directory, reads everything back, loads it and kills
+//! it. Most rounds kill at a named fault point, the nth time it is passed, so that the process
+//! dies within an append, a roll, the writing of an index or a checkpoint, or a deletion; the
+//! others send SIGKILL after the nth acknowledgement. A plan may fire while the broker still
+//! starts, or while it is read: both are kills like any other.
+//!
+//! What is written during a round is known to the last byte ([`ledger`]), so that reading back
+//! compares producer, sequence, checksum and offset of every batch, every time; the values of all
+//! records are compared at the end.
+
+mod ledger;
+mod plan;
+mod producers;
+mod reading;
+mod sideline;
+
+use self::plan::{Death, Phase, Tally, plans};
+use self::producers::Producer;
+use self::reading::Depth;
+use self::sideline::Sideline;
+use crate::support::broker::{Broker, DevBroker};
+use crate::support::peers::not_run;
+use crate::support::process::Finished;
+use crate::support::random::{number_from_env, seed};
+use crate::support::say::say;
+use crate::support::wire::Connection;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+/// Rounds, when nobody says otherwise.
+const KILLS: u64 = 200;
+
+/// The load passes every point many times in this time, on any machine.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// What a broker may warn of after a kill: a tail that was not whole, and files of a topic whose
+/// deletion was committed but not yet carried out.
+const WARNINGS: [&str; 3] = [
+    "log_tail_truncated",
+    "metadata_tail_truncated",
+    "stray_partition",
+];
+
+const SIGABRT: i32 = 6;
+const SIGKILL: i32 = 9;
+
+/// Everything that lives on from round to round.
+struct World {
+    producers: Vec<Producer>,
+    sideline: Sideline,
+    tally: Tally,
+}
+
+#[test]
+fn acknowledged_records_outlive_every_kill() {
+    if !cfg!(feature = "fault-points") {
+        let reason = "built without the fault points (cargo xtask test gives them)";
+        return not_run("200 kills", reason);
+    }
+    // An abort at a fault point is no crash to be examined.
+    let none = rustix::process::Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    rustix::process::setrlimit(rustix::process::Resource::Core, none).unwrap();
+    let kills = usize::try_from(number_from_env("ISTHMUS_TEST_KILLS", KILLS)).unwrap();
+    let seed = seed();
+    let dir = tempfile::tempdir().unwrap();
+    let began = Instant::now();
+    let mut world = World::prepare(dir.path());
+    for plan in plans(kills, seed) {
+        world.round(dir.path(), &plan);
+    }
+    let took = began.elapsed();
+    world.settle(dir.path());
+    say(&world.report(seed, took, began.elapsed()));
+    assert!(
+        world.tally.within_points() * 2 >= kills,
+        "at least half within the named points"
+    );
+}
+
+/// Checkpoints, retention and flushes come often, so that their points are passed.
+fn broker(data: &Path) -> DevBroker {
+    DevBroker::on(data)
+        .set("log.retention.check.interval.ms", 60)
+        .set("log.flush.offset.checkpoint.interval.ms", 70)
+        .set("replica.high.watermark.checkpoint.interval.ms", 80)
+        .set("auto.create.topics.enable", false)
+}
+
+impl World {
+    fn prepare(data: &Path) -> Self {
+        let broker = broker(data).start();
+        let mut connection = Connection::open(broker.address()).unwrap();
+        let producers = producers::prepare(&mut connection).unwrap();
+        let sideline = Sideline::prepare(&mut connection).unwrap();
+        graceful(broker);
+        Self {
+            producers,
+            sideline,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Start, read everything back, load, kill.
+    fn round(&mut self, data: &Path, death: &Death) {
+        let broker = match broker(data).fault(death.plan()).try_start() {
+            Ok(broker) => broker,
+            Err(ended) => return self.buried(death, Phase::Starting, &ended),
+        };
+        let address = broker.address();
+        let phase = match self.read_back(address, Depth::Headers) {
+            Ok(()) => {
+                self.load(broker.address(), death, &broker);
+                Phase::Loaded
+            }
+            Err(error) => {
+                assert!(has_ended(&error), "reading back: {error}");
+                Phase::Read
+            }
+        };
+        let ended = broker.wait(LIMIT);
+        self.buried(death, phase, &ended);
+    }
+
+    fn read_back(&mut self, address: SocketAddr, depth: Depth) -> io::Result<()> {
+        let mut connection = Connection::open(address)?;
+        reading::read_back(&mut connection, &mut self.producers, depth)?;
+        self.sideline.check(&mut connection)
+    }
+
+    /// Load until the broker is dead.
+    fn load(&mut self, address: SocketAddr, death: &Death, broker: &Broker) {
+        let (acked, acks) = channel();
+        let deadline = Instant::now() + LIMIT;
+        std::thread::scope(|scope| {
+            for producer in &mut self.producers {
+                let acked = acked.clone();
+                scope.spawn(move || expect_end(&producer.run(address, &acked, deadline)));
+            }
+            drop(acked);
+            let sideline = &mut self.sideline;
+            scope.spawn(move || expect_end(&sideline.run(address, deadline)));
+            if let Death::Killed { after_acks } = death {
+                // Fewer come only when the broker has died by itself, which is told below.
+                let _ = acks.iter().take(*after_acks).count();
+                broker.kill_now();
+            }
+        });
+    }
+
+    /// The broker died as planned, and had nothing grave to say.
+    fn buried(&mut self, death: &Death, phase: Phase, ended: &Finished) {
+        let signal = match death {
+            Death::AtPoint { .. } => SIGABRT,
+            Death::Killed { .. } => SIGKILL,
+        };
+        assert_eq!(ended.status.signal(), Some(signal), "{death:?}: {ended:?}");
+        self.tally.count(death, phase);
+        for line in ended.stderr.lines() {
+            assert!(!is_grave(line), "{death:?}: {line}");
+            if line.contains(" WARN ") {
+                let event = line.split("event=\"").nth(1).unwrap_or(line);
+                let event = event.split('"').next().unwrap_or(event);
+                assert!(WARNINGS.contains(&event), "{death:?}: {line}");
+                self.tally.count_warning(event);
+            }
+        }
+    }
+
+    /// After the last kill: everything once more to the last value, then a clean stop and start.
+    fn settle(&mut self, data: &Path) {
+        let first = broker(data).start();
+        self.read_back(first.address(), Depth::Values).unwrap();
+        graceful(first);
+        let second = broker(data).start();
+        self.read_back(second.address(), Depth::Headers).unwrap();
+        graceful(second);
+    }
+
+    fn report(&self, seed: u64, rounds: Duration, all: Duration) -> String {
+        let batches: usize = self.producers.iter().map(Producer::acked_batches).sum();
+        let records: usize = self.producers.iter().map(Producer::acked_records).sum();
+        let doubts: usize = self
+            .producers
+            .iter()
+            .map(|producer| producer.repeated)
+            .sum();
+        let found: usize = self.producers.iter().map(|producer| producer.known).sum();
+        format!(
+            "{}{} rounds in {:.0} s, with the last reading {:.0} s; seed {seed}\n\
+             {batches} batches of {records} records acknowledged by {} producers; \
+             {doubts} were in doubt at a kill and sent again, {found} of them were there already\n{}",
+            self.tally.table(),
+            self.tally.all(),
+            rounds.as_secs_f64(),
+            all.as_secs_f64(),
+            self.producers.len(),
+            self.sideline.report(),
+        )
+    }
+}
+
+fn is_grave(line: &str) -> bool {
+    line.contains("ERROR") || line.contains("panicked")
+}
+
+/// Stops a broker that must have had nothing grave to say.
+fn graceful(broker: Broker) {
+    let stopped = broker.stop().succeeded();
+    let grave = stopped.stderr.lines().find(|line| is_grave(line));
+    assert_eq!(grave, None);
+}
+
+/// The load ends only because the broker does.
+fn expect_end(error: &io::Error) {
+    assert!(has_ended(error), "under load: {error}");
+}
+
+/// How the death of the other side shows.
+fn has_ended(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof
+    )
+}

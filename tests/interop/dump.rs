@@ -1,0 +1,180 @@
+//! Kafka's dump tool over our segment files: every batch opened, every index entry looked up.
+
+use super::support::broker::{Broker, DevBroker};
+use super::support::peers::Peers;
+use super::support::records;
+use super::support::wire::Connection;
+use super::{Bench, bench};
+use isthmus_wire::batch::BatchParams;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
+
+/// Records of one topic; a thousand random letters each, so that every codec fills segments.
+const RECORDS: usize = 6000;
+
+/// Words by which the tool tells that something is wrong.
+const COMPLAINTS: [&str; 8] = [
+    "xception",
+    "ismatch",
+    "rror",
+    "nvalid",
+    "isvalid: false",
+    "out of order",
+    "Non-consecutive",
+    "orrupt",
+];
+
+/// What the tool told of batches.
+#[derive(Default)]
+struct Dumped {
+    files: usize,
+    batches: usize,
+    records: usize,
+    codecs: Vec<String>,
+}
+
+fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|found| found == extension) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Runs the tool over files, which must succeed without a complaint; returns what it printed.
+fn dump(peers: &Peers, files: &[PathBuf], more: &[&str]) -> String {
+    assert!(!files.is_empty());
+    let names: Vec<String> = files
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    let names = names.join(",");
+    let mut args = vec!["--files", &names];
+    args.extend(more);
+    let finished = peers
+        .java("kafka.tools.DumpLogSegments", &args, None)
+        .succeeded();
+    let said = finished.stdout + &finished.stderr;
+    for complaint in COMPLAINTS {
+        let line = said.lines().find(|line| line.contains(complaint));
+        assert_eq!(line, None, "{more:?} complains");
+    }
+    said
+}
+
+/// Opens every batch and every record of these files; what was told, by folder.
+fn deep(peers: &Peers, logs: &[PathBuf]) -> BTreeMap<String, Dumped> {
+    let said = dump(peers, logs, &["--deep-iteration"]);
+    let mut all: BTreeMap<String, Dumped> = BTreeMap::new();
+    let mut folder = String::new();
+    for line in said.lines() {
+        if let Some(file) = line.strip_prefix("Dumping ") {
+            folder = folder_of(Path::new(file));
+        }
+        let dumped = all.entry(folder.clone()).or_default();
+        if line.starts_with("Dumping ") {
+            dumped.files += 1;
+        } else if line.starts_with("baseOffset: ") {
+            assert!(line.contains(" isvalid: true"), "{line}");
+            dumped.batches += 1;
+            let codec = line.split("compresscodec: ").nth(1).unwrap();
+            dumped
+                .codecs
+                .push(codec.split(' ').next().unwrap().to_owned());
+        } else if line.starts_with("| offset: ") {
+            dumped.records += 1;
+        }
+    }
+    all
+}
+
+fn folder_of(file: &Path) -> String {
+    let folder = file.parent().and_then(Path::file_name).unwrap_or_default();
+    folder.to_string_lossy().into_owned()
+}
+
+fn fill(bench: &Bench) {
+    let mut connection = Connection::open(bench.broker.address()).unwrap();
+    for codec in CODECS {
+        connection
+            .create_topic(codec, 1, &[("segment.bytes", "1048576")])
+            .unwrap();
+        let words = format!(
+            "--topic {codec} --num-records {RECORDS} --record-size 1000 --throughput -1 \
+             --command-property compression.type={codec} acks=all batch.size=32768"
+        );
+        bench.tool("org.apache.kafka.tools.ProducerPerformance", &words);
+    }
+}
+
+#[test]
+fn the_dump_tool_finds_nothing_wrong_after_a_clean_stop_and_after_a_crash() {
+    let Some(bench) = bench("DumpLogSegments") else {
+        return;
+    };
+    fill(&bench);
+    let Bench { peers, broker, dir } = bench;
+    broker.stop().succeeded();
+    examine(&peers, dir.path(), RECORDS);
+    // A crash with unsynced indexes: they are rebuilt, and must be as good as the first ones.
+    let broker = DevBroker::on(dir.path()).start();
+    add(&broker, 100);
+    broker.kill();
+    DevBroker::on(dir.path()).start().stop().succeeded();
+    examine(&peers, dir.path(), RECORDS + 100);
+}
+
+/// Adds records one by one to each topic.
+fn add(broker: &Broker, count: usize) {
+    let mut connection = Connection::open(broker.address()).unwrap();
+    for codec in CODECS {
+        for _ in 0..count {
+            let values = [vec![b'z'; 5000]];
+            let batch = records::batch(BatchParams::default(), records::now_ms(), &values);
+            let (error, _) = connection.produce(codec, 0, batch).unwrap();
+            assert!(!error.is_error(), "{error}");
+        }
+    }
+}
+
+fn examine(peers: &Peers, data: &Path, records: usize) {
+    let mut logs = files(data, "log");
+    logs.retain(|path| !folder_of(path).starts_with("__"));
+    let all = deep(peers, &logs);
+    for codec in CODECS {
+        let folder = format!("{codec}-0");
+        let segments = logs.iter().filter(|log| folder_of(log) == folder).count();
+        assert!(segments >= 3, "{codec}: {segments} segments");
+        let dumped = &all[&folder];
+        assert_eq!(dumped.files, segments, "{codec}");
+        assert_eq!(dumped.records, records, "{codec}");
+        let right = dumped.codecs.iter().filter(|found| *found == codec).count();
+        assert!(right > 100, "{codec}: {right} of {}", dumped.batches);
+    }
+    let mut indexes = files(data, "index");
+    indexes.extend(files(data, "timeindex"));
+    indexes.retain(|path| !folder_of(path).starts_with("__"));
+    assert!(indexes.len() >= 2 * 3 * CODECS.len(), "{indexes:?}");
+    let entries = dump(peers, &indexes, &[]);
+    let entries = entries.lines().filter(|line| line.contains("offset: "));
+    assert!(entries.count() > 1000, "entries of all indexes");
+    dump(peers, &indexes, &["--verify-index-only"]);
+    let (offsets, _) = indexes.split_at(indexes.len() / 2);
+    dump(peers, offsets, &["--index-sanity-check"]);
+    let snapshots = files(&data.join("zstd-0"), "snapshot");
+    let told = dump(peers, &snapshots, &[]);
+    assert!(told.contains("producerId: "), "{told}");
+    let metadata = files(&data.join("__cluster_metadata-0"), "log");
+    let told = dump(peers, &metadata, &["--cluster-metadata-decoder"]);
+    for kind in ["REGISTER_BROKER_RECORD", "TOPIC_RECORD", "PARTITION_RECORD"] {
+        assert!(told.contains(kind), "{kind} in {told}");
+    }
+}
