@@ -11,6 +11,7 @@
 
 mod admin;
 mod dump;
+mod groups;
 mod kcat;
 mod records;
 #[path = "../support/mod.rs"]

@@ -134,7 +134,8 @@ fn a_producer_is_told_why_its_record_cannot_be_taken() {
          tombstone: offset 1
          future: InvalidTimestampException
          bad name: InvalidTopicException
-         transactions: UnsupportedVersionException",
+         transactions: Could not find a coordinator with type TRANSACTION with key t due to \
+         unexpected error: This broker coordinates consumer groups only.",
     );
     bench.broker.stop().succeeded();
 }

@@ -55,11 +55,14 @@ fn places() -> Vec<Place> {
 /// Makes the topics, and three producers with their ids.
 pub(super) fn prepare(connection: &mut Connection) -> io::Result<Vec<Producer>> {
     let forever = ("retention.ms", "-1");
+    // The recovery point moves on within a round; otherwise every start would read through, and
+    // index anew, ever more segments, and hardly a kill at `index` or `delete` would meet the load.
+    let flush = ("flush.messages", "300");
     for (topic, roll) in [
         (BY_SIZE, ("segment.bytes", "1048576")),
         (BY_TIME, ("segment.ms", "2000")),
     ] {
-        let error = connection.create_topic(topic, 2, &[forever, roll])?;
+        let error = connection.create_topic(topic, 2, &[forever, flush, roll])?;
         assert_eq!(error, ErrorCode::NONE, "{topic}");
     }
     let codecs = [Compression::None, Compression::Lz4, Compression::Zstd];

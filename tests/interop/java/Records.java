@@ -187,7 +187,7 @@ public final class Records {
             producer.initTransactions();
             say("transactions", "begun");
         } catch (RuntimeException e) {
-            say("transactions", e.getClass().getSimpleName());
+            say("transactions", e.getMessage());
         }
     }
 
