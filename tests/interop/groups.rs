@@ -23,7 +23,9 @@ fn the_consumer_perf_tool_reads_everything() {
     );
     let titles: Vec<&str> = printed[0].split(", ").collect();
     let values: Vec<&str> = printed[1].split(", ").collect();
-    let at = titles.iter().position(|title| *title == "data.consumed.in.nMsg");
+    let at = titles
+        .iter()
+        .position(|title| *title == "data.consumed.in.nMsg");
     assert_eq!(values[at.unwrap()], "50000", "{printed:?}");
     bench.broker.stop().succeeded();
 }
