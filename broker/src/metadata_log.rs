@@ -17,7 +17,9 @@ use isthmus_log::{
     AppendError, AppendOrigin, AppendRules, Log, LogConfig, OpenContext, OpenError, ReadError,
     StorageError,
 };
-use isthmus_wire::batch::{BatchBuilder, BatchError, BatchParams, BuildError, split_batches};
+use isthmus_wire::batch::{
+    BATCH_HEADER_LEN, BatchBuilder, BatchError, BatchParams, BuildError, split_batches,
+};
 use isthmus_wire::codec::EncodeError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -125,6 +127,12 @@ impl LocalMetadataLog {
                 path: self.log.dir().to_owned(),
                 source,
             })?;
+            // Nothing whole where the log says there is something: going on would never end.
+            if split_batches(&bytes).next().is_none() {
+                let (needed, available) = (BATCH_HEADER_LEN, bytes.len());
+                let source = BatchError::TooShort { needed, available };
+                return Err(MetadataLogError::Batch { offset, source });
+            }
             for batch in split_batches(&bytes) {
                 let damaged = |source| MetadataLogError::Batch { offset, source };
                 let batch = batch.map_err(damaged)?;
