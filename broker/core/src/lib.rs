@@ -6,11 +6,12 @@
 //!
 //! Reading order: [`topic_name`], [`config`], [`metadata`] (records, image, decisions on topics),
 //! [`replica`] (what a partition's leader may acknowledge and show), [`groups`] (consumer groups
-//! and their offsets).
+//! and their offsets), [`security`] (who is who, and who may do what).
 
 pub mod config;
 pub mod groups;
 pub mod metadata;
 pub mod replica;
 pub mod retention_clock;
+pub mod security;
 pub mod topic_name;

@@ -36,6 +36,7 @@ use crate::broker::Broker;
 use crate::settings::Listener;
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use isthmus_broker_core::security::Principal;
 use isthmus_wire::codec::{DecodeError, Decoder, Message, Part, Request};
 use isthmus_wire::header;
 use isthmus_wire::messages::RequestHeader;
@@ -110,6 +111,8 @@ pub(crate) enum Reply<R> {
 pub(crate) struct Caller {
     pub(crate) peer: SocketAddr,
     pub(crate) listener: Arc<Listener>,
+    /// `User:ANONYMOUS` until the connection has been authenticated.
+    pub(crate) principal: Principal,
 }
 
 /// One request on its way.
@@ -189,6 +192,13 @@ pub(crate) async fn dispatch(
     }
     let mut body = Decoder::new(frame);
     let header = header::decode_request_header(&mut body).map_err(malformed)?;
+    tracing::trace!(
+        event = "request",
+        api = api.key.name(),
+        version,
+        principal = %caller.principal,
+        peer = %caller.peer
+    );
     let call = Call {
         broker,
         caller,

@@ -14,6 +14,7 @@ use crate::broker::Broker;
 use crate::settings::Listener;
 use futures::FutureExt;
 use futures::future::FusedFuture;
+use isthmus_broker_core::security::Principal;
 use isthmus_wire::codec::Part;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,7 +42,11 @@ pub(crate) async fn serve(
     let (answers, waiting) = mpsc::channel(IN_FLIGHT_MAX);
     let size_max = broker.settings.socket_request_max_bytes;
     let reader = FrameReader::new(read, broker.pool.clone(), size_max);
-    let caller = Caller { peer, listener };
+    let caller = Caller {
+        peer,
+        listener,
+        principal: Principal::anonymous(),
+    };
     let mut sending = std::pin::pin!(send(FrameWriter::new(write), waiting).fuse());
     let ended = tokio::select! {
         ended = receive(reader, caller, &broker, answers) => ended,

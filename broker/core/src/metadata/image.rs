@@ -7,6 +7,7 @@
 //! topic are numbered 0..n without gaps; partition and leader epochs never go back.
 
 use super::record::MetadataRecord;
+use crate::security::{ScramCredential, ScramMechanism, ScramUsers};
 use isthmus_wire::Uuid;
 use isthmus_wire::messages::{
     ConfigRecord, PartitionChangeRecord, PartitionRecord, RegisterBrokerRecord,
@@ -97,6 +98,7 @@ pub struct MetadataImage {
     topic_names: Arc<BTreeMap<Uuid, Arc<str>>>,
     configs: Arc<BTreeMap<ConfigResource, BTreeMap<String, String>>>,
     features: Arc<BTreeMap<String, i16>>,
+    scram_users: Arc<ScramUsers>,
     next_producer_id: Option<i64>,
 }
 
@@ -109,6 +111,7 @@ impl Default for MetadataImage {
             topic_names: Arc::default(),
             configs: Arc::default(),
             features: Arc::default(),
+            scram_users: Arc::default(),
             next_producer_id: None,
         }
     }
@@ -156,6 +159,15 @@ impl MetadataImage {
         &self.features
     }
 
+    /// What verifies that user's password, if it can log in by that mechanism.
+    pub fn scram(&self, user: &str, mechanism: ScramMechanism) -> Option<&ScramCredential> {
+        self.scram_users.get(user, mechanism)
+    }
+
+    pub fn scram_users(&self) -> &ScramUsers {
+        &self.scram_users
+    }
+
     /// The first producer id that no block holds yet; `None` before the first block.
     pub fn next_producer_id(&self) -> Option<i64> {
         self.next_producer_id
@@ -185,6 +197,12 @@ impl MetadataImage {
             MetadataRecord::Config(body) => self.set_config(body, delta),
             MetadataRecord::FeatureLevel(body) => {
                 Arc::make_mut(&mut self.features).insert(body.name.clone(), body.feature_level);
+            }
+            MetadataRecord::UserScramCredential(body) => {
+                Arc::make_mut(&mut self.scram_users).set(body);
+            }
+            MetadataRecord::RemoveUserScramCredential(body) => {
+                Arc::make_mut(&mut self.scram_users).remove(body);
             }
             MetadataRecord::ProducerIds(body) => {
                 self.next_producer_id = Some(body.next_producer_id);

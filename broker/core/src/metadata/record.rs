@@ -5,7 +5,8 @@ use bytes::Bytes;
 use isthmus_wire::codec::{DecodeError, Decoder, EncodeError, Encoder, Message};
 use isthmus_wire::messages::{
     BrokerRegistrationChangeRecord, ConfigRecord, FeatureLevelRecord, PartitionChangeRecord,
-    PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord, RemoveTopicRecord, TopicRecord,
+    PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord, RemoveTopicRecord,
+    RemoveUserScramCredentialRecord, TopicRecord, UserScramCredentialRecord,
 };
 
 const FRAME_VERSION: u32 = 1;
@@ -63,9 +64,11 @@ metadata_records! {
     Config(ConfigRecord) = 4 at 0;
     PartitionChange(PartitionChangeRecord) = 5 at 2;
     RemoveTopic(RemoveTopicRecord) = 9 at 0;
+    UserScramCredential(UserScramCredentialRecord) = 11 at 0;
     FeatureLevel(FeatureLevelRecord) = 12 at 0;
     ProducerIds(ProducerIdsRecord) = 15 at 0;
     BrokerRegistrationChange(BrokerRegistrationChangeRecord) = 17 at 2;
+    RemoveUserScramCredential(RemoveUserScramCredentialRecord) = 22 at 0;
 }
 
 impl MetadataRecord {
