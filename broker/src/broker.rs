@@ -135,6 +135,7 @@ pub enum StopReason {
 
 /// Starts a broker; when this returns, its ports answer.
 pub async fn start(settings: Settings) -> Result<Running, StartError> {
+    settings.tell_of_idle_keys();
     let stop = CancellationToken::new();
     let failed = CancellationToken::new();
     let disk = Arc::new(process_disk(

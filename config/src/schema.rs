@@ -1,8 +1,10 @@
 //! A program's whole configuration as data: its tables, their keys, and the rules between keys.
 //!
 //! Invariants, told by [`Schema::faults`] and tested by every program that has a schema: an
-//! address names one key; no key is a prefix of another, or the nested and the quoted spelling
-//! would clash; every default is a value of its kind; an environment name names one key.
+//! address names one key; no key of ours is a prefix of another, or the nested and the quoted
+//! spelling would clash; every default is a value of its kind; an environment name names one key.
+//! A flat table holds names that others chose: `max.connections` and `max.connections.per.ip` both
+//! are Kafka's, and a file that sets both writes them in quotes.
 
 use std::collections::BTreeMap;
 
@@ -117,15 +119,18 @@ impl Schema {
                 if let Some(other) = env_names.insert(env, address.clone()) {
                     faults.push(format!("{address}: shares its variable with {other}"));
                 }
-                if addresses.insert(address.clone(), ()).is_some() {
+                if addresses.insert(address.clone(), table.form).is_some() {
                     faults.push(format!("{address}: declared twice"));
                 }
             }
         }
-        for key in addresses.keys() {
+        for (key, form) in &addresses {
             let inner = format!("{key}.");
-            let clashing = addresses.keys().filter(|other| other.starts_with(&inner));
-            faults.extend(clashing.map(|other| format!("{key}: is a prefix of {other}")));
+            let clashing = addresses.iter().filter(|(other, other_form)| {
+                let both_flat = *form == Form::Flat && **other_form == Form::Flat;
+                other.starts_with(&inner) && !both_flat
+            });
+            faults.extend(clashing.map(|(other, _)| format!("{key}: is a prefix of {other}")));
         }
         faults
     }
@@ -164,7 +169,11 @@ mod tests {
                     name: "node",
                     form: Form::Plain,
                     doc: "",
-                    keys: &[Key::with_default("id", Kind::POSITIVE_INT, "0").doc("Who.")],
+                    keys: &[
+                        Key::with_default("id", Kind::POSITIVE_INT, "0").doc("Who."),
+                        Key::optional("rack", Kind::Text).doc("Where."),
+                        Key::optional("rack.row", Kind::Text).doc("Where."),
+                    ],
                 },
                 KeyTable {
                     name: "kafka",
@@ -189,7 +198,7 @@ mod tests {
             "node.id: declared twice",
             "log: its variable ISTHMUS_LOG is on the ignored list",
             "broker-id: shares its variable with broker.id",
-            "broker.id: is a prefix of broker.id.generation",
+            "node.rack: is a prefix of node.rack.row",
         ];
         assert_eq!(SCHEMA.faults(), expected);
         assert!(SCHEMA.ignores_env("ISTHMUS_TEST_KCAT"));

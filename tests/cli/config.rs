@@ -138,7 +138,7 @@ log.retention.check.interval.ms = "7 fortnights"
             "environment ISTHMUS_MIN_INSYNC_REPLICAS: min.insync.replicas: \"none\": is not a \
              whole number in range; write a whole number of at least 1",
             "flag --set: log.segment.bytes: \"12\": is out of range; \
-             write a whole number of at least 1048576",
+             write a size from 1MiB to 2147483647B",
         ],
     );
 }

@@ -84,10 +84,10 @@ fn wish(topic: CreatableTopic) -> CreateTopic {
 fn created_answer(call: Call<'_>, name: String, created: &CreatedTopic) -> CreatableTopicResult {
     let configs =
         topic_entries(call.broker, Some(&created.configs)).map(|entry| CreatableTopicConfigs {
-            name: entry.name.to_owned(),
+            name: entry.key.name.to_owned(),
+            config_source: entry.source() as i8,
             value: Some(entry.value),
             read_only: false,
-            config_source: entry.source,
             is_sensitive: false,
         });
     CreatableTopicResult {

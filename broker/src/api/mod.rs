@@ -3,6 +3,7 @@
 //! [`APIS`] is the only list. What ApiVersions advertises is read from it, so that a version
 //! without a handler cannot be advertised (pitfall 11).
 
+mod alter_configs;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
@@ -19,9 +20,11 @@ mod fetch_read;
 mod find_coordinator;
 mod group_answer;
 mod heartbeat;
+mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod metadata;
@@ -66,11 +69,14 @@ const APIS: &[Api] = &[
     Api::of::<init_producer_id::InitProducerId>(),
     Api::of::<offset_for_leader_epoch::OffsetForLeaderEpoch>(),
     Api::of::<describe_configs::DescribeConfigs>(),
+    Api::of::<alter_configs::AlterConfigs>(),
     Api::of::<describe_log_dirs::DescribeLogDirs>(),
     Api::of::<create_partitions::CreatePartitions>(),
     Api::of::<delete_groups::DeleteGroups>(),
+    Api::of::<incremental_alter_configs::IncrementalAlterConfigs>(),
     Api::of::<offset_delete::OffsetDelete>(),
     Api::of::<describe_cluster::DescribeCluster>(),
+    Api::of::<list_config_resources::ListConfigResources>(),
     Api::of::<describe_topic_partitions::DescribeTopicPartitions>(),
 ];
 

@@ -126,6 +126,7 @@ impl Partitions {
         image: &MetadataImage,
         replayed: &MetadataDelta,
     ) -> Result<(), PartitionsError> {
+        self.settings.dynamic.follow(image);
         let stopped = self.directory.take_clean_shutdown()?;
         let checkpoints = Checkpoints {
             recovery_points: self.read_checkpoint(CheckpointKind::RecoveryPoint),
@@ -142,6 +143,10 @@ impl Partitions {
 
     /// Opens what was created or grown, and takes over new configurations.
     pub(crate) fn add(&self, image: &MetadataImage, delta: &MetadataDelta) {
+        let broker_changed = self.settings.dynamic.is_touched(delta);
+        if broker_changed {
+            self.settings.dynamic.follow(image);
+        }
         let fresh = Checkpoints {
             recovery_points: OffsetCheckpoint::new(),
             log_starts: OffsetCheckpoint::new(),
@@ -154,6 +159,13 @@ impl Partitions {
             .filter_map(|&id| image.topic_by_id(id))
         {
             self.open_topic(image, topic, &fresh);
+        }
+        if broker_changed {
+            // Any topic may take a default from the broker.
+            image
+                .topics()
+                .for_each(|topic| self.configure(image, topic));
+            return;
         }
         let topics = delta
             .configs_changed
@@ -261,8 +273,7 @@ impl Partitions {
     }
 
     fn log_config(&self, config: &TopicConfig) -> isthmus_log::LogConfig {
-        let expiration = self.settings.producer_id_expiration.as_millis();
-        let expiration_ms = i64::try_from(expiration).unwrap_or(i64::MAX);
+        let expiration_ms = self.settings.producer_id_expiration_ms();
         log_config(config, expiration_ms, ids::random_share())
     }
 

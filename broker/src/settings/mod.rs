@@ -1,17 +1,19 @@
 //! What the broker was told: its settings as types, from file, environment and flags.
 
+mod dynamic;
+mod kafka_names;
 mod listeners;
 mod schema;
 
 pub use listeners::Listener;
 pub use schema::schema;
 
-use isthmus_broker_core::config::TopicConfig;
+pub(crate) use dynamic::DynamicSettings;
+
+use isthmus_broker_core::config::{TopicConfig, broker_key};
 use isthmus_broker_core::groups::GroupConfig;
 use isthmus_broker_core::metadata::TopicDefaults;
-use isthmus_config::{
-    Breach, ConfigProblems, Effective, Kind, Layers, Loaded, Rule, Setting, Value, load,
-};
+use isthmus_config::{Breach, ConfigProblems, Layers, Loaded, Rule, Setting, load};
 use listeners::{LISTENER_NAMES, LISTENERS, dev_listener, file_listeners};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -40,22 +42,12 @@ pub struct Settings {
     pub retention_check_interval: Duration,
     pub recovery_point_checkpoint_interval: Duration,
     pub high_watermark_checkpoint_interval: Duration,
-    pub producer_id_expiration: Duration,
     pub groups: GroupConfig,
     pub offsets_topic_num_partitions: i32,
     pub offsets_topic_replication_factor: i16,
     pub offsets_topic_segment_bytes: i32,
-    loaded: Arc<Loaded>,
-}
-
-/// A broker key as DescribeConfigs shows it.
-pub(crate) struct BrokerEntry {
-    pub(crate) name: String,
-    pub(crate) value: Option<String>,
-    pub(crate) is_set: bool,
-    pub(crate) is_sensitive: bool,
-    pub(crate) type_code: i8,
-    pub(crate) doc: String,
+    /// What may change while the broker runs; all clones share it.
+    pub(crate) dynamic: Arc<DynamicSettings>,
 }
 
 const SESSION_TIMEOUTS: Rule = Rule {
@@ -64,6 +56,10 @@ const SESSION_TIMEOUTS: Rule = Rule {
         "group.max.session.timeout.ms",
     ],
     test: session_timeouts_in_order,
+};
+const GZIP_LEVEL: Rule = Rule {
+    keys: &["compression.gzip.level"],
+    test: gzip_level_exists,
 };
 const DATA: Rule = Rule {
     keys: &["node.data"],
@@ -78,9 +74,17 @@ const CONTROLLERS: Rule = Rule {
     test: one_controller,
 };
 /// Rules that always hold, and with them the one for listeners that a file must give.
-pub(super) const RULES: &[Rule] = &[SESSION_TIMEOUTS, DATA, ROLES, CONTROLLERS, LISTENER_NAMES];
+pub(super) const RULES: &[Rule] = &[
+    SESSION_TIMEOUTS,
+    GZIP_LEVEL,
+    DATA,
+    ROLES,
+    CONTROLLERS,
+    LISTENER_NAMES,
+];
 pub(super) const FILE_RULES: &[Rule] = &[
     SESSION_TIMEOUTS,
+    GZIP_LEVEL,
     DATA,
     ROLES,
     CONTROLLERS,
@@ -118,8 +122,8 @@ impl Settings {
         let observe = observe
             .map(|text| resolve(&loaded, "node.observe", text))
             .transpose()?;
-        let long = |key: &str| loaded.get::<i64>(key);
-        let duration = |key: &str| loaded.get::<Duration>(key);
+        let fixed = kafka_names::fixed_values(&loaded, &listeners);
+        let dynamic = DynamicSettings::new(loaded.get("node.id"), fixed);
         let size = |key: &str| usize::try_from(loaded.get::<i32>(key)).unwrap_or(usize::MAX);
         Ok(Self {
             node_id: loaded.get("node.id"),
@@ -140,16 +144,25 @@ impl Settings {
                     .unwrap_or(i16::MAX),
             },
             socket_request_max_bytes: size("socket.request.max.bytes"),
-            queued_max_request_bytes: usize::try_from(long("queued.max.request.bytes")).ok(),
-            connections_max_idle: duration("connections.max.idle.ms"),
+            queued_max_request_bytes: usize::try_from(
+                loaded.get::<i64>("queued.max.request.bytes"),
+            )
+            .ok()
+            .filter(|bytes| *bytes > 0),
+            connections_max_idle: bounded(&loaded, "connections.max.idle.ms", UNBOUNDED),
             fetch_max_bytes: size("fetch.max.bytes"),
-            request_timeout: duration("request.timeout.ms"),
-            retention_check_interval: duration("log.retention.check.interval.ms"),
-            recovery_point_checkpoint_interval: duration("log.flush.offset.checkpoint.interval.ms"),
-            high_watermark_checkpoint_interval: duration(
-                "replica.high.watermark.checkpoint.interval.ms",
+            request_timeout: bounded(&loaded, "request.timeout.ms", TICK_MIN),
+            retention_check_interval: bounded(&loaded, "log.retention.check.interval.ms", TICK_MIN),
+            recovery_point_checkpoint_interval: bounded(
+                &loaded,
+                "log.flush.offset.checkpoint.interval.ms",
+                TICK_MIN,
             ),
-            producer_id_expiration: duration("producer.id.expiration.ms"),
+            high_watermark_checkpoint_interval: bounded(
+                &loaded,
+                "replica.high.watermark.checkpoint.interval.ms",
+                TICK_MIN,
+            ),
             groups: group_config(&loaded),
             offsets_topic_num_partitions: loaded.get("offsets.topic.num.partitions"),
             offsets_topic_replication_factor: i16::try_from(
@@ -157,90 +170,59 @@ impl Settings {
             )
             .unwrap_or(i16::MAX),
             offsets_topic_segment_bytes: loaded.get("offsets.topic.segment.bytes"),
-            loaded: Arc::new(loaded),
+            dynamic: Arc::new(dynamic),
         })
     }
 
-    /// The configuration a topic's partitions work with.
+    /// The configuration a topic's partitions work with, as of now.
     pub(crate) fn topic_config(&self, own: Option<&BTreeMap<String, String>>) -> TopicConfig {
-        TopicConfig::effective(own, &|synonym| self.static_value(synonym))
+        let layers = self.dynamic.current();
+        TopicConfig::effective(own, &|synonym| layers.topic_default(synonym))
     }
 
-    /// The value that file, environment or flags gave a broker key, in Kafka's plain form.
-    pub(crate) fn static_value(&self, name: &str) -> Option<String> {
-        if schema::SEVERAL_UNITS.contains(&name) {
-            return self.in_millis(name);
+    /// How long a silent producer is remembered, as of now.
+    pub(crate) fn producer_id_expiration_ms(&self) -> i64 {
+        let layers = self.dynamic.current();
+        let value = layers.value("producer.id.expiration.ms");
+        value
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(i64::MAX)
+    }
+
+    /// Says once, in one line, which of the keys that were set do nothing.
+    pub(crate) fn tell_of_idle_keys(&self) {
+        let idle = kafka_names::idle_keys(self.dynamic.fixed());
+        if idle.is_empty() {
+            return;
         }
-        let known = schema().single_key(name).is_some();
-        let set = known && self.loaded.is_set(name);
-        set.then(|| {
-            self.loaded
-                .effective(name)
-                .value
-                .as_ref()
-                .map(ToString::to_string)
-        })?
-    }
-
-    /// Keys that Kafka has in several units: the finer one comes first.
-    fn in_millis(&self, name: &str) -> Option<String> {
-        const MINUTE_MS: i64 = 60_000;
-        let stem = name.strip_suffix("ms")?;
-        [("ms", 1), ("minutes", MINUTE_MS), ("hours", 60 * MINUTE_MS)]
+        let keys: Vec<String> = idle
             .iter()
-            .find_map(|(unit, ms)| {
-                let key = format!("{stem}{unit}");
-                if schema().single_key(&key).is_none() || !self.loaded.is_set(&key) {
-                    return None;
-                }
-                let value = self.loaded.effective(&key).value.as_ref()?.to_string();
-                let number = value.parse::<i64>().ok()?;
-                Some(
-                    if number < 0 {
-                        number
-                    } else {
-                        number.saturating_mul(*ms)
-                    }
-                    .to_string(),
-                )
-            })
-    }
-
-    /// All of Kafka's keys with their effective values.
-    pub(crate) fn broker_entries(&self) -> impl Iterator<Item = BrokerEntry> {
-        let kafka = schema().table("kafka").map_or(&[][..], |table| table.keys);
-        kafka.iter().map(|key| {
-            let effective: &Effective = self.loaded.effective(key.name);
-            let is_sensitive = key.kind == Kind::Secret;
-            let shown = effective.value.as_ref().filter(|_| !is_sensitive);
-            BrokerEntry {
-                name: key.name.to_owned(),
-                value: shown.map(Value::to_string),
-                is_set: self.loaded.is_set(key.name),
-                is_sensitive,
-                type_code: type_code(key.kind),
-                doc: key.doc.to_owned(),
-            }
-        })
+            .map(|(key, why)| format!("{key} ({why})"))
+            .collect();
+        tracing::warn!(
+            event = "configs_without_effect",
+            keys = keys.join(", "),
+            "these keys are set and do nothing here"
+        );
     }
 }
 
-/// The `ConfigType` code of DescribeConfigs (KIP-569).
-fn type_code(kind: Kind) -> i8 {
-    match kind {
-        Kind::Bool => 1,
-        Kind::Text | Kind::Path | Kind::Address | Kind::Choice(_) => 2,
-        Kind::Int { .. } => 3,
-        Kind::Long { .. } | Kind::Bytes { .. } | Kind::Duration { .. } => 5,
-        Kind::Double { .. } => 6,
-        Kind::List | Kind::Choices(_) => 7,
-        Kind::Secret => 9,
+/// A broker that does something more often than this does nothing else.
+const TICK_MIN: Duration = Duration::from_millis(1);
+
+/// Longer than any broker lives, and still far from the clocks' own bounds.
+const UNBOUNDED: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// A time of Kafka's, whose own range has no bounds: `outside` stands for what is not positive.
+fn bounded(loaded: &Loaded, key: &str, outside: Duration) -> Duration {
+    match u64::try_from(loaded.get::<i64>(key)) {
+        Ok(millis @ 1..) => Duration::from_millis(millis).min(UNBOUNDED),
+        Ok(0) | Err(_) => outside,
     }
 }
 
 fn group_config(loaded: &Loaded) -> GroupConfig {
-    let millis =
-        |key: &str| i64::try_from(loaded.get::<Duration>(key).as_millis()).unwrap_or(i64::MAX);
+    let millis = |key: &str| loaded.get::<i64>(key);
     let int = |key: &str| i32::try_from(millis(key)).unwrap_or(i32::MAX);
     GroupConfig {
         min_session_timeout_ms: int("group.min.session.timeout.ms"),
@@ -260,7 +242,7 @@ fn session_timeouts_in_order(loaded: &Loaded) -> Result<(), Breach> {
         "group.min.session.timeout.ms",
         "group.max.session.timeout.ms",
     );
-    if loaded.get::<Duration>(min) <= loaded.get::<Duration>(max) {
+    if loaded.get::<i64>(min) <= loaded.get::<i64>(max) {
         return Ok(());
     }
     breach(
@@ -289,6 +271,19 @@ fn breach(key: &str, what: &str, remedy: &str) -> Result<(), Breach> {
         what: what.to_owned(),
         remedy: remedy.to_owned(),
     })
+}
+
+fn gzip_level_exists(loaded: &Loaded) -> Result<(), Breach> {
+    let name = "compression.gzip.level";
+    let level = loaded.get::<i32>(name).to_string();
+    match broker_key(name).map(|key| key.check(&level)) {
+        Some(Err(_)) => breach(
+            name,
+            "is no level of gzip",
+            "write 1 to 9, or -1 for the codec's own",
+        ),
+        Some(Ok(())) | None => Ok(()),
+    }
 }
 
 fn one_directory(loaded: &Loaded) -> Result<(), Breach> {

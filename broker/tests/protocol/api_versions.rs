@@ -154,7 +154,9 @@ async fn every_advertised_version_of_every_api_is_answered() {
                 LeaveGroup: m::LeaveGroupRequest, OffsetCommit: m::OffsetCommitRequest,
                 OffsetFetch: m::OffsetFetchRequest, OffsetDelete: m::OffsetDeleteRequest,
                 ListGroups: m::ListGroupsRequest, DescribeGroups: m::DescribeGroupsRequest,
-                DeleteGroups: m::DeleteGroupsRequest,
+                DeleteGroups: m::DeleteGroupsRequest, AlterConfigs: m::AlterConfigsRequest,
+                IncrementalAlterConfigs: m::IncrementalAlterConfigsRequest,
+                ListConfigResources: m::ListConfigResourcesRequest,
             );
             answered += 1;
         }

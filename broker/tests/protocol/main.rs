@@ -7,6 +7,7 @@
 )]
 
 mod api_versions;
+mod configs;
 mod fetch;
 mod groups;
 mod hostile;

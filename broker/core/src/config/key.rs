@@ -1,14 +1,25 @@
 //! One configuration key: its type, its default, and the check of a value.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// What a value of a key is, with Kafka's type names.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ConfigType {
     Boolean,
+    Short {
+        min: i16,
+        max: i16,
+    },
     Int {
         min: i32,
         max: i32,
+    },
+    /// A range, and one number outside it.
+    IntOr {
+        min: i32,
+        max: i32,
+        or: i32,
     },
     Long {
         min: i64,
@@ -18,24 +29,134 @@ pub enum ConfigType {
         min: f64,
         max: f64,
     },
+    Text,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// One of these words, in capitals or not.
+    ChoiceAnyCase(&'static [&'static str]),
     /// Words out of these, separated by commas.
     ChoiceList(&'static [&'static str]),
     /// Free words, separated by commas.
     List,
+    /// `*`, or pairs `partition:broker` separated by commas.
+    ReplicaList,
+    /// A Java class.
+    Class,
+    /// Never shown.
+    Password,
 }
+
+pub(super) const ANY_SHORT: ConfigType = ConfigType::Short {
+    min: i16::MIN,
+    max: i16::MAX,
+};
+pub(super) const SHORT_FROM_1: ConfigType = ConfigType::Short {
+    min: 1,
+    max: i16::MAX,
+};
+pub(super) const ANY_INT: ConfigType = ConfigType::Int {
+    min: i32::MIN,
+    max: i32::MAX,
+};
+pub(super) const INT_FROM_0: ConfigType = ConfigType::Int {
+    min: 0,
+    max: i32::MAX,
+};
+pub(super) const INT_FROM_1: ConfigType = ConfigType::Int {
+    min: 1,
+    max: i32::MAX,
+};
+pub(super) const ANY_LONG: ConfigType = ConfigType::Long {
+    min: i64::MIN,
+    max: i64::MAX,
+};
+pub(super) const LONG_FROM_0: ConfigType = ConfigType::Long {
+    min: 0,
+    max: i64::MAX,
+};
+pub(super) const LONG_FROM_1: ConfigType = ConfigType::Long {
+    min: 1,
+    max: i64::MAX,
+};
+pub(super) const ANY_DOUBLE: ConfigType = ConfigType::Double {
+    min: f64::MIN,
+    max: f64::MAX,
+};
+pub(super) const GZIP_LEVEL: ConfigType = ConfigType::IntOr {
+    min: 1,
+    max: 9,
+    or: -1,
+};
+/// The largest number Kafka can write: no bound.
+pub(super) const FOREVER: &str = "9223372036854775807";
 
 impl ConfigType {
     /// The `ConfigType` code of DescribeConfigs (KIP-569).
     pub fn code(self) -> i8 {
         match self {
             Self::Boolean => 1,
-            Self::Choice(_) => 2,
-            Self::Int { .. } => 3,
+            Self::Text | Self::Choice(_) | Self::ChoiceAnyCase(_) => 2,
+            Self::Int { .. } | Self::IntOr { .. } => 3,
+            Self::Short { .. } => 4,
             Self::Long { .. } => 5,
             Self::Double { .. } => 6,
-            Self::ChoiceList(_) | Self::List => 7,
+            Self::ChoiceList(_) | Self::List | Self::ReplicaList => 7,
+            Self::Class => 8,
+            Self::Password => 9,
+        }
+    }
+
+    /// Whether APPEND and SUBTRACT make sense.
+    pub fn is_list(self) -> bool {
+        self.code() == 7
+    }
+
+    /// Whether `value` fits a key of that name.
+    pub fn check(self, name: &str, value: &str) -> Result<(), ConfigValueError> {
+        let refuse =
+            |value: &str, problem: String| Err(ConfigValueError::new(name, value, problem));
+        match self {
+            Self::Boolean => boolean(name, value).map(drop),
+            Self::Short { min, max } => number::<i16>(name, value, "SHORT", min, max).map(drop),
+            Self::Int { min, max } => number::<i32>(name, value, "INT", min, max).map(drop),
+            Self::IntOr { min, max, or } => {
+                let given = number::<i32>(name, value, "INT", i32::MIN, i32::MAX)?;
+                if given == or || (min..=max).contains(&given) {
+                    return Ok(());
+                }
+                let problem = format!("Value must be between {min} and {max} or equal to {or}");
+                refuse(value.trim(), problem)
+            }
+            Self::Long { min, max } => number::<i64>(name, value, "LONG", min, max).map(drop),
+            Self::Double { min, max } => number::<f64>(name, value, "DOUBLE", min, max).map(drop),
+            Self::Choice(words) => one_of(name, value.trim(), words),
+            Self::ChoiceAnyCase(words) => one_of_any_case(name, value.trim(), words),
+            Self::ChoiceList(words) => {
+                words_of(value).try_for_each(|word| one_of(name, word, words))
+            }
+            Self::ReplicaList => replica_list(name, value),
+            Self::Text | Self::List | Self::Class | Self::Password => Ok(()),
+        }
+    }
+
+    /// The value as Kafka shows it once it has been read: without blanks around it, numbers and
+    /// truth values in their plain form. What does not fit stays as it is.
+    pub fn shown(self, value: &str) -> String {
+        let value = value.trim();
+        match self {
+            Self::Boolean => value.to_ascii_lowercase(),
+            Self::Short { .. } | Self::Int { .. } | Self::IntOr { .. } | Self::Long { .. } => value
+                .parse::<i64>()
+                .map_or_else(|_| value.to_owned(), |number| number.to_string()),
+            Self::Double { .. } => shown_double(value),
+            Self::ChoiceList(_) | Self::List | Self::ReplicaList => {
+                words_of(value).collect::<Vec<_>>().join(",")
+            }
+            Self::Text
+            | Self::Choice(_)
+            | Self::ChoiceAnyCase(_)
+            | Self::Class
+            | Self::Password => value.to_owned(),
         }
     }
 }
@@ -54,9 +175,19 @@ pub struct ConfigKey {
 /// A value that does not fit its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigValueError {
-    pub name: &'static str,
+    pub name: String,
     pub value: String,
     pub problem: String,
+}
+
+impl ConfigValueError {
+    fn new(name: &str, value: &str, problem: impl Into<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            problem: problem.into(),
+        }
+    }
 }
 
 impl fmt::Display for ConfigValueError {
@@ -72,88 +203,89 @@ impl fmt::Display for ConfigValueError {
 impl ConfigKey {
     /// Whether `value` fits.
     pub fn check(&self, value: &str) -> Result<(), ConfigValueError> {
-        match self.kind {
-            ConfigType::Boolean => self.boolean(value).map(drop),
-            ConfigType::Int { .. } => self.int(value).map(drop),
-            ConfigType::Long { .. } => self.long(value).map(drop),
-            ConfigType::Double { .. } => self.double(value).map(drop),
-            ConfigType::Choice(words) => self.one_of(value.trim(), words),
-            ConfigType::ChoiceList(words) => {
-                words_of(value).try_for_each(|word| self.one_of(word, words))
+        self.kind.check(self.name, value)
+    }
+}
+
+fn boolean(name: &str, value: &str) -> Result<bool, ConfigValueError> {
+    match value.trim() {
+        word if word.eq_ignore_ascii_case("true") => Ok(true),
+        word if word.eq_ignore_ascii_case("false") => Ok(false),
+        _ => Err(ConfigValueError::new(
+            name,
+            value,
+            "Expected value to be either true or false",
+        )),
+    }
+}
+
+fn number<T: Copy + FromStr + PartialOrd + fmt::Display>(
+    name: &str,
+    value: &str,
+    type_name: &str,
+    min: T,
+    max: T,
+) -> Result<T, ConfigValueError> {
+    let refused = |problem: String| ConfigValueError::new(name, value, problem);
+    let number = value.trim().parse::<T>();
+    let number = number.map_err(|_| refused(format!("Not a number of type {type_name}")))?;
+    if number < min {
+        return Err(refused(format!("Value must be at least {min}")));
+    }
+    if number > max {
+        return Err(refused(format!("Value must be no more than {max}")));
+    }
+    Ok(number)
+}
+
+fn one_of(name: &str, word: &str, words: &[&str]) -> Result<(), ConfigValueError> {
+    if words.contains(&word) {
+        return Ok(());
+    }
+    let problem = format!("String must be one of: {}", words.join(", "));
+    Err(ConfigValueError::new(name, word, problem))
+}
+
+fn one_of_any_case(name: &str, word: &str, words: &[&str]) -> Result<(), ConfigValueError> {
+    if words.iter().any(|known| known.eq_ignore_ascii_case(word)) {
+        return Ok(());
+    }
+    let words = words.join(", ");
+    let problem = format!("String must be one of (case insensitive): {words}");
+    Err(ConfigValueError::new(name, word, problem))
+}
+
+fn replica_list(name: &str, value: &str) -> Result<(), ConfigValueError> {
+    let is_pair = |word: &str| {
+        let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        word.split_once(':')
+            .is_some_and(|(partition, broker)| number(partition) && number(broker))
+    };
+    let words: Vec<&str> = words_of(value).collect();
+    if words == ["*"] || words.iter().all(|word| is_pair(word)) {
+        return Ok(());
+    }
+    let problem = format!(
+        "{name} must be the literal '*' or a list of replicas in the following format: \
+         [partitionId]:[brokerId],[partitionId]:[brokerId],..."
+    );
+    let shown = format!("[{}]", words.join(", "));
+    Err(ConfigValueError::new(name, &shown, problem))
+}
+
+/// Java's form: always with a point, and with an exponent for the very large.
+fn shown_double(value: &str) -> String {
+    match value.parse::<f64>() {
+        Ok(number) if number.abs() >= 1e7 => {
+            let text = format!("{number:E}");
+            if text.contains('.') {
+                text
+            } else {
+                text.replacen('E', ".0E", 1)
             }
-            ConfigType::List => Ok(()),
         }
-    }
-
-    pub(crate) fn boolean(&self, value: &str) -> Result<bool, ConfigValueError> {
-        if value.trim().eq_ignore_ascii_case("true") {
-            Ok(true)
-        } else if value.trim().eq_ignore_ascii_case("false") {
-            Ok(false)
-        } else {
-            Err(self.error(value, "Expected value to be either true or false"))
-        }
-    }
-
-    pub(crate) fn int(&self, value: &str) -> Result<i32, ConfigValueError> {
-        let ConfigType::Int { min, max } = self.kind else {
-            return Err(self.error(value, "the key is not of type INT"));
-        };
-        let number = value.trim().parse::<i32>();
-        let number = number.map_err(|_| self.error(value, "Not a number of type INT"))?;
-        self.within(value, number, min, max)
-    }
-
-    pub(crate) fn long(&self, value: &str) -> Result<i64, ConfigValueError> {
-        let ConfigType::Long { min, max } = self.kind else {
-            return Err(self.error(value, "the key is not of type LONG"));
-        };
-        let number = value.trim().parse::<i64>();
-        let number = number.map_err(|_| self.error(value, "Not a number of type LONG"))?;
-        self.within(value, number, min, max)
-    }
-
-    pub(crate) fn double(&self, value: &str) -> Result<f64, ConfigValueError> {
-        let ConfigType::Double { min, max } = self.kind else {
-            return Err(self.error(value, "the key is not of type DOUBLE"));
-        };
-        let number = value.trim().parse::<f64>();
-        let number = number.map_err(|_| self.error(value, "Not a number of type DOUBLE"))?;
-        self.within(value, number, min, max)
-    }
-
-    fn within<T: PartialOrd + fmt::Display + Copy>(
-        &self,
-        value: &str,
-        number: T,
-        min: T,
-        max: T,
-    ) -> Result<T, ConfigValueError> {
-        if number < min {
-            return Err(self.error(value, &format!("Value must be at least {min}")));
-        }
-        if number > max {
-            return Err(self.error(value, &format!("Value must be no more than {max}")));
-        }
-        Ok(number)
-    }
-
-    fn one_of(&self, word: &str, words: &[&str]) -> Result<(), ConfigValueError> {
-        if words.contains(&word) {
-            return Ok(());
-        }
-        Err(self.error(
-            word,
-            &format!("String must be one of: {}", words.join(", ")),
-        ))
-    }
-
-    fn error(&self, value: &str, problem: &str) -> ConfigValueError {
-        ConfigValueError {
-            name: self.name,
-            value: value.to_owned(),
-            problem: problem.to_owned(),
-        }
+        Ok(number) => format!("{number:?}"),
+        Err(_) => value.to_owned(),
     }
 }
 

@@ -1,12 +1,20 @@
-//! Configuration of topics: keys, defaults, what a value must be, and where the effective value
-//! of a key comes from.
+//! Configuration of topics and brokers: keys, defaults, what a value must be, and where the
+//! effective value of a key comes from.
 //!
-//! Brokers read their own files elsewhere; here are only the keys that live in metadata.
+//! Must not know: files, environment and flags. A broker hands in what it was told there.
 
+mod broker;
 mod key;
+mod layers;
 mod topic;
 
+pub use broker::{
+    BROKER_KEY_AREAS, BrokerKey, Effect, Update, broker_key, broker_keys, broker_synonyms,
+    listener_key,
+};
 pub use key::{ConfigKey, ConfigType, ConfigValueError};
+pub use layers::{BrokerLayers, ConfigSource, ConfigSynonym, ConfigValues};
 pub use topic::{
-    CleanupPolicy, CompressionType, MessageTimestampType, TOPIC_KEYS, TopicConfig, topic_key,
+    CleanupPolicy, CompressionType, MessageTimestampType, TOPIC_KEYS, TopicConfig,
+    check_topic_configs, topic_key,
 };

@@ -4,22 +4,11 @@
 //! not have yet (compaction, remote storage, replication throttles) are kept and have no effect:
 //! docs/configuration.md tells which.
 
-use super::key::{ConfigKey, ConfigType, words_of};
+use super::key::{
+    ANY_LONG, ConfigKey, ConfigType, FOREVER, GZIP_LEVEL, INT_FROM_0, LONG_FROM_0, words_of,
+};
 use std::collections::BTreeMap;
-
-const ANY_LONG: ConfigType = ConfigType::Long {
-    min: i64::MIN,
-    max: i64::MAX,
-};
-const LONG_FROM_0: ConfigType = ConfigType::Long {
-    min: 0,
-    max: i64::MAX,
-};
-const INT_FROM_0: ConfigType = ConfigType::Int {
-    min: 0,
-    max: i32::MAX,
-};
-const FOREVER: &str = "9223372036854775807";
+use std::str::FromStr;
 
 macro_rules! keys {
     ($($name:literal, $kind:expr, $default:expr, $synonym:expr, $doc:literal;)*) => {
@@ -31,7 +20,7 @@ macro_rules! keys {
 pub const TOPIC_KEYS: &[ConfigKey] = keys! {
     "cleanup.policy", ConfigType::ChoiceList(&["compact", "delete"]), "delete", Some("log.cleanup.policy"),
         "What happens to old records: deleted by age and size, compacted by key, or both.";
-    "compression.gzip.level", ConfigType::Int { min: -1, max: 9 }, "-1", Some("compression.gzip.level"),
+    "compression.gzip.level", GZIP_LEVEL, "-1", Some("compression.gzip.level"),
         "Level used when the broker compresses with gzip; -1 is the codec's own default.";
     "compression.lz4.level", ConfigType::Int { min: 1, max: 17 }, "9", Some("compression.lz4.level"),
         "Level used when the broker compresses with lz4.";
@@ -47,11 +36,11 @@ pub const TOPIC_KEYS: &[ConfigKey] = keys! {
         "Records between two fsyncs of a partition.";
     "flush.ms", LONG_FROM_0, FOREVER, Some("log.flush.interval.ms"),
         "Time between two fsyncs of a partition, in ms.";
-    "follower.replication.throttled.replicas", ConfigType::List, "", None,
+    "follower.replication.throttled.replicas", ConfigType::ReplicaList, "", None,
         "Replicas whose fetching is throttled, as partition:broker pairs, or *.";
     "index.interval.bytes", INT_FROM_0, "4096", Some("log.index.interval.bytes"),
         "Bytes of log between two entries of the offset index.";
-    "leader.replication.throttled.replicas", ConfigType::List, "", None,
+    "leader.replication.throttled.replicas", ConfigType::ReplicaList, "", None,
         "Replicas for which the leader throttles, as partition:broker pairs, or *.";
     "local.retention.bytes", ConfigType::Long { min: -2, max: i64::MAX }, "-2", Some("log.local.retention.bytes"),
         "Bytes kept on local disk with remote storage; -2 means retention.bytes.";
@@ -75,7 +64,7 @@ pub const TOPIC_KEYS: &[ConfigKey] = keys! {
         "Members the ISR must have for an acks=all write to be taken.";
     "preallocate", ConfigType::Boolean, "false", Some("log.preallocate"),
         "Whether a segment's file gets its full size when it is made.";
-    "remote.copy.disable", ConfigType::Boolean, "false", None,
+    "remote.log.copy.disable", ConfigType::Boolean, "false", None,
         "With remote storage: stop copying to it.";
     "remote.log.delete.on.disable", ConfigType::Boolean, "false", None,
         "With remote storage: delete what is there when it is switched off.";
@@ -103,6 +92,40 @@ pub fn topic_key(name: &str) -> Option<&'static ConfigKey> {
         .binary_search_by_key(&name, |key| key.name)
         .ok()
         .map(|at| &TOPIC_KEYS[at])
+}
+
+/// Whether a topic may be given these values; the words are Kafka's `LogConfig`'s.
+pub fn check_topic_configs(
+    own: &BTreeMap<String, String>,
+    broker_default: &dyn Fn(&str) -> Option<String>,
+) -> Result<(), String> {
+    let known = |name: &String| {
+        let unknown = || format!("Unknown topic config name: {name}");
+        topic_key(name).ok_or_else(unknown)
+    };
+    own.keys().try_for_each(|name| known(name).map(drop))?;
+    for (name, value) in own {
+        known(name)?
+            .check(value)
+            .map_err(|error| error.to_string())?;
+    }
+    let is_true = |name: &str| {
+        own.get(name)
+            .is_some_and(|value| value.trim().eq_ignore_ascii_case("true"))
+    };
+    if is_true("remote.storage.enable") {
+        let refused = "Tiered Storage functionality is disabled in the broker. Topic cannot be \
+                       configured with remote log storage.";
+        return Err(refused.to_owned());
+    }
+    let lag = |name: &str| number::<i64>(&effective_value(name, Some(own), broker_default));
+    let (min, max) = (lag("min.compaction.lag.ms"), lag("max.compaction.lag.ms"));
+    if min > max {
+        return Err(format!(
+            "conflict topic config setting min.compaction.lag.ms ({min}) > max.compaction.lag.ms ({max})"
+        ));
+    }
+    Ok(())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,8 +186,8 @@ impl TopicConfig {
         broker_default: &dyn Fn(&str) -> Option<String>,
     ) -> Self {
         let value = |name: &str| -> String { effective_value(name, own, broker_default) };
-        let long = |name: &str| parse(name, &value(name), |key, text| key.long(text).ok());
-        let int = |name: &str| parse(name, &value(name), |key, text| key.int(text).ok());
+        let long = |name: &str| number::<i64>(&value(name));
+        let int = |name: &str| number::<i32>(&value(name));
         let policy = value("cleanup.policy");
         let compression_type = compression_type(&value("compression.type"));
         Self {
@@ -216,11 +239,14 @@ fn effective_value(
         .unwrap_or_else(|| key.default.to_owned())
 }
 
-fn parse<T>(name: &str, text: &str, read: impl Fn(&ConfigKey, &str) -> Option<T>) -> T {
-    let key = topic_key(name).expect("only names of the table are asked for");
-    read(key, text)
-        .or_else(|| read(key, key.default))
-        .expect("every default fits its own key")
+/// Reads a value that was found to fit its key.
+fn number<T: FromStr>(text: &str) -> T
+where
+    T::Err: std::fmt::Debug,
+{
+    text.trim()
+        .parse()
+        .expect("only values that fit are effective")
 }
 
 fn compression_type(word: &str) -> CompressionType {

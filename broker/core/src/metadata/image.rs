@@ -77,6 +77,14 @@ impl ConfigResource {
             name: name.to_owned(),
         }
     }
+
+    /// A broker by its number, or all of them by the empty name.
+    pub fn broker(name: &str) -> Self {
+        Self {
+            kind: Self::BROKER,
+            name: name.to_owned(),
+        }
+    }
 }
 
 /// What changed between two images.
@@ -153,6 +161,11 @@ impl MetadataImage {
     /// The values set on a resource itself; `None` when there are none.
     pub fn config(&self, resource: &ConfigResource) -> Option<&BTreeMap<String, String>> {
         self.configs.get(resource)
+    }
+
+    /// All resources that have values of their own.
+    pub fn configured(&self) -> impl Iterator<Item = &ConfigResource> {
+        self.configs.keys()
     }
 
     pub fn features(&self) -> &BTreeMap<String, i16> {

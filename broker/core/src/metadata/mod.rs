@@ -3,12 +3,16 @@
 //! One path for live, restart and test: a decision yields records, the records are committed,
 //! and [`MetadataImage::apply`] is the only thing that ever changes an image.
 
+mod configs;
 mod image;
 mod placement;
 mod producer_ids;
 mod record;
 mod topics;
 
+pub use configs::{
+    AlterConfigs, ConfigChange, ConfigContext, ConfigError, ConfigOperation, alter_configs,
+};
 pub use image::{
     BrokerRegistration, ConfigResource, Endpoint, MetadataDelta, MetadataImage, PartitionImage,
     TopicImage,

@@ -6,7 +6,7 @@
 
 use super::placement::{UsableBroker, place};
 use super::{ConfigResource, MetadataImage, MetadataRecord};
-use crate::config::topic_key;
+use crate::config::check_topic_configs;
 use crate::topic_name::{self, CLUSTER_METADATA_TOPIC};
 use isthmus_wire::messages::{ConfigRecord, PartitionRecord, RemoveTopicRecord, TopicRecord};
 use isthmus_wire::{ErrorCode, Uuid};
@@ -362,12 +362,9 @@ fn check_configs(
                 "Null value not supported for topic configs: {name}"
             )));
         };
-        let key =
-            topic_key(name).ok_or_else(|| invalid(format!("Unknown topic config name: {name}")))?;
-        key.check(value)
-            .map_err(|error| invalid(error.to_string()))?;
         checked.insert(name.clone(), value.clone());
     }
+    check_topic_configs(&checked, &|_| None).map_err(invalid)?;
     Ok(checked)
 }
 

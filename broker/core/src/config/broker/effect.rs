@@ -1,0 +1,60 @@
+//! What setting a broker key does here, and why some keys do nothing.
+//!
+//! A key whose work another piece of the broker takes up becomes `Applied` in its own table; the
+//! table in docs/configuration.md follows (`cargo xtask docs`).
+
+/// What a value of a broker key does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The broker works by it.
+    Applied,
+    /// It is set by this key or table of ours; server.properties sets it under its Kafka name.
+    At(&'static str),
+    /// Accepted, shown, and without effect: this is why.
+    Nothing(&'static str),
+}
+
+pub(super) use Effect::Applied;
+
+macro_rules! reasons {
+    ($($name:ident = $why:literal;)*) => {
+        $(pub(super) const $name: Effect = Effect::Nothing($why);)*
+    };
+}
+
+reasons! {
+    BYTES_NOT_COUNT = "requests are bounded by their bytes (`queued.max.request.bytes`), not by their number";
+    FIXED_BACKLOG = "the system's own bound is used";
+    FIXED_TICK = "the broker looks on a fixed schedule";
+    GROWING_FILES = "files grow as they are written";
+    NO_AUTH = "no listener asks for TLS or SASL yet";
+    NO_AUTHZ = "there is no authorizer yet";
+    NO_CLEANER = "there is no log cleaner yet";
+    NO_JMX = "metrics are served at `node.observe`";
+    NO_KERBEROS = "GSSAPI is not served";
+    NO_LIMITS = "connections are not counted yet";
+    NO_LINGER = "coordinators write as requests come";
+    NO_NEW_GROUPS = "only the classic group protocol is served";
+    NO_OAUTH = "OAUTHBEARER is not served yet";
+    NO_PERFORMANCE_LOG = "such summaries are not written";
+    NO_PLUGINS = "Java classes cannot be loaded";
+    NO_PURGATORY = "a wait that has ended is forgotten at once";
+    NO_REMOTE = "there is no remote storage";
+    NO_SESSIONS = "fetch sessions are not kept: every fetch is a full one";
+    NO_SHARE = "share groups are not served";
+    NO_START_LIMIT = "a start takes as long as it takes";
+    NO_STREAMS = "streams groups are not served";
+    NO_TELEMETRY = "clients' metrics are not taken yet";
+    NO_TOKENS = "delegation tokens are not served";
+    NO_TXN = "transactions are not served yet";
+    NO_UNSTABLE = "there are no unstable versions";
+    ONE_BUFFER = "a fixed buffer is used";
+    ONE_CHECKPOINT = "they are written with the recovery points";
+    ONE_NODE = "this build runs clusters of one node";
+    ONE_POOL = "all work shares one pool of threads, one per processor";
+    OWN_METADATA_LOG = "the metadata log has its own rules";
+    PLAIN_STATE = "the broker's own records are small and written plain";
+    QUOTA_WINDOW = "quotas are measured over a fixed window";
+    SYSTEM_BUFFERS = "the system sizes the buffers as it sees fit";
+    UNSHARED_LIMIT = "the bound is Kafka's default";
+}

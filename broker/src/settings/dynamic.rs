@@ -1,0 +1,86 @@
+//! The values that change while the broker runs.
+//!
+//! [`DynamicSettings`] lays what metadata says of this broker over what it was started with. It is
+//! shared by all clones of the settings, follows the image before the image is shown, and tells those
+//! who subscribed. Who works by a key that may change reads it here when needed, or subscribes.
+
+use isthmus_broker_core::config::{BrokerLayers, ConfigValues, Effect, broker_key, listener_key};
+use isthmus_broker_core::metadata::{ConfigResource, MetadataDelta, MetadataImage};
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+pub(crate) struct DynamicSettings {
+    node_id: i32,
+    /// What file, environment and flags gave, by Kafka's names.
+    fixed: Arc<ConfigValues>,
+    current: watch::Sender<Arc<BrokerLayers>>,
+}
+
+impl DynamicSettings {
+    pub(super) fn new(node_id: i32, fixed: ConfigValues) -> Self {
+        let fixed = Arc::new(fixed);
+        let layers = BrokerLayers::new(None, None, Arc::clone(&fixed));
+        Self {
+            node_id,
+            fixed,
+            current: watch::Sender::new(Arc::new(layers)),
+        }
+    }
+
+    pub(crate) fn current(&self) -> Arc<BrokerLayers> {
+        Arc::clone(&self.current.borrow())
+    }
+
+    /// The layers at each change; the first is there at once.
+    #[expect(
+        dead_code,
+        reason = "the listeners subscribe once their limits may change"
+    )]
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<BrokerLayers>> {
+        self.current.subscribe()
+    }
+
+    /// Whether a change of metadata concerns this broker's keys.
+    pub(crate) fn is_touched(&self, delta: &MetadataDelta) -> bool {
+        let mut changed = delta.configs_changed.iter();
+        changed.any(|resource| *resource == self.own() || *resource == ConfigResource::broker(""))
+    }
+
+    /// Takes over what the image says.
+    pub(crate) fn follow(&self, image: &MetadataImage) {
+        let before = self.current();
+        let own = image.config(&self.own());
+        let cluster = image.config(&ConfigResource::broker(""));
+        let after = BrokerLayers::new(own, cluster, Arc::clone(&self.fixed));
+        tell_of_idle(&before, &after);
+        self.current.send_replace(Arc::new(after));
+    }
+
+    /// What this broker is started with, without what metadata says.
+    pub(crate) fn fixed(&self) -> &ConfigValues {
+        &self.fixed
+    }
+
+    fn own(&self) -> ConfigResource {
+        ConfigResource::broker(&self.node_id.to_string())
+    }
+}
+
+/// A value may be anyone's secret.
+impl fmt::Debug for DynamicSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DynamicSettings")
+    }
+}
+
+/// Says once which of the new values do nothing.
+fn tell_of_idle(before: &BrokerLayers, after: &BrokerLayers) {
+    let is_new = |name: &&str| before.value(name) != after.value(name);
+    for name in after.dynamic_names().filter(is_new) {
+        let key = broker_key(name).or_else(|| listener_key(name));
+        if let Some(Effect::Nothing(why)) = key.map(|key| key.effect) {
+            tracing::warn!(event = "config_without_effect", key = name, why);
+        }
+    }
+}
