@@ -51,6 +51,13 @@ pub struct LogConfig {
     /// `retention.bytes`, default −1: no limit.
     pub retention_bytes: i64,
     pub cleanup_policy: CleanupPolicy,
+    /// `delete.retention.ms`, default 1 day: how long a tombstone stays readable after the cleaning
+    /// that first met it. A reader that takes longer for the whole log may miss the deletion.
+    pub delete_retention_ms: i64,
+    /// `min.compaction.lag.ms`, default 0: how long every record stays readable.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`, default for ever: how long a record may wait for its cleaning.
+    pub max_compaction_lag_ms: i64,
     /// `producer.id.expiration.ms`, default 1 day: how long a silent producer is remembered.
     pub producer_id_expiration_ms: i64,
 }
@@ -59,6 +66,16 @@ impl LogConfig {
     /// `segment_bytes`, kept to the positions that an index can name.
     pub(crate) fn segment_limit(&self) -> u32 {
         self.segment_bytes.min(i32::MAX.unsigned_abs())
+    }
+
+    /// `segment_ms`; a compacted log seals its segments in time for `max.compaction.lag.ms`, since
+    /// the active one is never compacted.
+    pub(crate) fn segment_ms_limit(&self) -> i64 {
+        if self.cleanup_policy.compacts() && self.max_compaction_lag_ms > 0 {
+            self.segment_ms.min(self.max_compaction_lag_ms)
+        } else {
+            self.segment_ms
+        }
     }
 }
 
@@ -74,6 +91,9 @@ impl Default for LogConfig {
             retention_ms: 7 * DAY_MS,
             retention_bytes: -1,
             cleanup_policy: CleanupPolicy::Delete,
+            delete_retention_ms: DAY_MS,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
             producer_id_expiration_ms: DAY_MS,
         }
     }

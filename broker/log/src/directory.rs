@@ -13,6 +13,7 @@
 //! recovery-point-offset-checkpoint    per partition: below it everything is synced
 //! log-start-offset-checkpoint         per partition: the log start, where not a segment's
 //! replication-offset-checkpoint       per partition: the high watermark
+//! cleaner-offset-checkpoint           per partition: below it the log is compacted
 //! <topic>-<partition>/                a partition
 //! <topic>-<partition>.<hex>-delete/   a partition being deleted
 //! ```
@@ -77,6 +78,8 @@ pub enum CheckpointKind {
     RecoveryPoint,
     LogStartOffset,
     HighWatermark,
+    /// Up to where each compacted log was cleaned.
+    Cleaner,
 }
 
 impl CheckpointKind {
@@ -85,6 +88,7 @@ impl CheckpointKind {
             CheckpointKind::RecoveryPoint => "recovery-point-offset-checkpoint",
             CheckpointKind::LogStartOffset => "log-start-offset-checkpoint",
             CheckpointKind::HighWatermark => "replication-offset-checkpoint",
+            CheckpointKind::Cleaner => "cleaner-offset-checkpoint",
         }
     }
 }

@@ -112,12 +112,14 @@ impl EpochCache {
 
     /// Takes the word of batches that were read: `found` are the (epoch, first offset) from some
     /// offset to the log end. A truncation of the file may have been lost in a crash.
-    pub(crate) fn replace_from(&mut self, found: &[(i32, i64)]) {
+    /// Below `recovery_point` the file's word stands: no truncation reached there, and compaction may
+    /// have taken the first batches of an epoch.
+    pub(crate) fn replace_from(&mut self, found: &[(i32, i64)], recovery_point: i64) {
         let Some((_, from)) = found.first() else {
             return;
         };
         let mut told = self.clone();
-        told.truncate_from_end(*from);
+        told.truncate_from_end((*from).max(recovery_point));
         for (epoch, offset) in found.iter().filter(|(epoch, _)| *epoch >= 0) {
             if told.latest().is_none_or(|latest| latest.epoch < *epoch) {
                 told.assign(*epoch, *offset);

@@ -1,17 +1,18 @@
 //! One partition's log on disk, in Apache Kafka's own formats.
 //!
-//! Owns: segments and their indexes, the epoch history, the producer state, recovery, retention, and
-//! the data directory around them, over a small [`disk::Disk`] trait.
+//! Owns: segments and their indexes, the epoch history, the producer state, recovery, retention,
+//! compaction, and the data directory around them, over a small [`disk::Disk`] trait.
 //! Must not know: leaders and followers, requests, clocks, threads. Time is handed in.
 //! Invariants: what was synced is never lost by opening, and what opens is a prefix of what was
 //! appended; a disk that failed once is not trusted again.
 //!
 //! In the order of a record's way: [`LogDirectory`] → [`Log::open`] → [`Log::append_as_leader`]
 //! (`validate`, `producers`, `roll`, `segment`) → [`Log::flush_plan`] → [`Log::read`] →
-//! [`Log::apply_retention`].
+//! [`Log::apply_retention`], [`Log::cleanable`] (`compaction`).
 
 mod append;
 mod checkpoint;
+mod compaction;
 mod config;
 mod directory;
 pub mod disk;
@@ -38,6 +39,10 @@ mod validate;
 
 pub use append::AppendInfo;
 pub use checkpoint::{CheckpointError, MalformedCheckpoint, OffsetCheckpoint};
+pub use compaction::{
+    BadBatch, CleanError, Cleanable, CleanedGroup, CleanerLimits, Cleaning, CleaningPlan,
+    CleaningStats, Pace,
+};
 pub use config::{AppendOrigin, AppendRules, CleanupPolicy, LogConfig, OpenContext};
 pub use directory::{
     CheckpointKind, CleanShutdown, DirectoryError, LogDirectory, MetaProperties, PartitionDir,

@@ -45,6 +45,14 @@ const OFFSET_DIGITS: usize = 20;
 const NAME_BYTES_MAX: usize = 255;
 
 impl FileType {
+    /// The files of a segment; its producer snapshot lives by itself.
+    pub(crate) const OF_SEGMENT: [FileType; 4] = [
+        FileType::Log,
+        FileType::OffsetIndex,
+        FileType::TimeIndex,
+        FileType::TxnIndex,
+    ];
+
     const ALL: [FileType; 5] = [
         FileType::Log,
         FileType::OffsetIndex,

@@ -158,7 +158,8 @@ fn assemble<D: Disk>(
         cold: Mutex::new(None),
     };
     log.settle_start(context)?;
-    report.rebuilt_epochs = log.settle_epochs(epoch_file, tail_epoch, &read_epochs)?;
+    report.rebuilt_epochs =
+        log.settle_epochs(epoch_file, tail_epoch, &read_epochs, context.recovery_point)?;
     log.settle_snapshots()?;
     report.replayed_batches = log.replay_producers(&read_bases, context.now_ms)?;
     let recovery_point = if context.clean_shutdown {

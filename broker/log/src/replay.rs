@@ -30,6 +30,7 @@ impl<D: Disk> Log<D> {
         file: EpochFile,
         tail: Option<(i32, i64)>,
         read: &[(i32, i64)],
+        recovery_point: i64,
     ) -> io::Result<bool> {
         let first_known = tail.into_iter().chain(read.first().copied()).next();
         let is_behind = first_known.is_some_and(|(epoch, offset)| {
@@ -45,7 +46,7 @@ impl<D: Disk> Log<D> {
                 self.epochs.assign(epoch, offset);
             }
         } else {
-            self.epochs.replace_from(read);
+            self.epochs.replace_from(read, recovery_point);
         }
         self.epochs.truncate_from_end(self.log_end_offset);
         self.epochs.truncate_from_start(self.log_start_offset);

@@ -7,7 +7,7 @@
 //! when the log is opened.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::LogConfig;
@@ -15,6 +15,7 @@ use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::log::{Log, SegmentInfo};
 use crate::names::{FileStage, FileType, OffsetFile};
+use crate::segment::Place;
 
 /// What retention took out of the log; the files are renamed and wait for removal.
 #[derive(Debug)]
@@ -26,6 +27,18 @@ pub struct Deleted<D> {
 }
 
 impl<D: Disk> Deleted<D> {
+    pub(crate) fn new(
+        disk: &Arc<D>,
+        segments: Vec<SegmentInfo>,
+        files: Vec<PathBuf>,
+    ) -> Deleted<D> {
+        Deleted {
+            segments,
+            disk: disk.clone(),
+            files,
+        }
+    }
+
     /// Removes the files; `file.delete.delay.ms` later, so that readers can finish.
     pub fn remove_files(self) -> io::Result<()> {
         for path in self.files {
@@ -123,7 +136,7 @@ impl<D: Disk> Log<D> {
                 .segments
                 .get(index + 1)
                 .map_or(self.log_end_offset, |next| next.base_offset);
-            let place = crate::segment::Place {
+            let place = Place {
                 disk: &*self.disk,
                 dir: &self.dir,
             };
@@ -146,18 +159,14 @@ impl<D: Disk> Log<D> {
     }
 
     fn delete_oldest(&mut self, count: usize) -> Result<Deleted<D>, StorageError> {
-        let mut deleted = Deleted {
-            segments: Vec::new(),
-            disk: self.disk.clone(),
-            files: Vec::new(),
-        };
+        let mut deleted = Deleted::new(&self.disk, Vec::new(), Vec::new());
         if count == 0 {
             return Ok(deleted);
         }
         self.increment_log_start_offset(self.segments[count].base_offset)?;
         let gone: Vec<_> = self.segments.drain(..count).collect();
         for segment in &gone {
-            let result = rename_deleted(&*self.disk, &self.dir, segment.base_offset);
+            let result = rename_deleted(self.place(), segment.base_offset, &WITH_SNAPSHOT);
             deleted
                 .files
                 .extend(self.poison_on("delete a segment of", result)?);
@@ -178,21 +187,27 @@ impl<D: Disk> Log<D> {
     }
 }
 
-/// Renames a segment's files for removal, the log file last: a crash between leaves a segment whose
-/// indexes are rebuilt, never indexes without a segment. Returns the new names.
-fn rename_deleted<D: Disk>(disk: &D, dir: &Path, base_offset: i64) -> io::Result<Vec<PathBuf>> {
-    let kinds = [
-        FileType::Snapshot,
-        FileType::TxnIndex,
-        FileType::TimeIndex,
-        FileType::OffsetIndex,
-        FileType::Log,
-    ];
+/// All files of a segment, the log file last: a crash between leaves a segment whose indexes are
+/// rebuilt, never indexes without a segment.
+const WITH_SNAPSHOT: [FileType; 5] = [
+    FileType::Snapshot,
+    FileType::TxnIndex,
+    FileType::TimeIndex,
+    FileType::OffsetIndex,
+    FileType::Log,
+];
+
+/// Renames files for removal, in this order; returns the new names.
+pub(crate) fn rename_deleted<D: Disk>(
+    place: Place<'_, D>,
+    base_offset: i64,
+    kinds: &[FileType],
+) -> io::Result<Vec<PathBuf>> {
     let mut renamed = Vec::new();
     for file_type in kinds {
-        let file = OffsetFile::live(base_offset, file_type);
-        let target = file.at(FileStage::Deleted).path(dir);
-        match disk.rename(&file.path(dir), &target) {
+        let file = OffsetFile::live(base_offset, *file_type);
+        let target = file.at(FileStage::Deleted).path(place.dir);
+        match place.disk.rename(&file.path(place.dir), &target) {
             Ok(()) => renamed.push(target),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),

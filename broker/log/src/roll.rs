@@ -56,7 +56,9 @@ impl RollRules {
     pub(crate) fn of(config: &LogConfig) -> RollRules {
         RollRules {
             segment_bytes: u64::from(config.segment_limit()),
-            segment_ms: config.segment_ms.saturating_sub(config.segment_jitter_ms),
+            segment_ms: config
+                .segment_ms_limit()
+                .saturating_sub(config.segment_jitter_ms),
             offset_entries_max: config.segment_index_bytes / OFFSET_ENTRY_BYTES,
             time_entries_max: config.segment_index_bytes / TIME_ENTRY_BYTES,
         }

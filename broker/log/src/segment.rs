@@ -13,7 +13,7 @@ use isthmus_wire::batch::BatchHeader;
 
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::index::{OffsetEntry, OffsetIndex, TimeEntry, TimeIndex, TxnIndex};
-use crate::names::{FileType, OffsetFile};
+use crate::names::{FileStage, FileType, OffsetFile};
 use crate::scanner::{Found, LOOKUP_CHUNK, Scanner};
 
 /// The newest batches whose positions stay in memory, so that readers at the end of the log need
@@ -66,6 +66,8 @@ pub(crate) struct IndexInterval(pub(crate) u32);
 #[derive(Debug)]
 pub(crate) struct Segment<F> {
     pub(crate) base_offset: i64,
+    /// What its files are called: those of a segment being cleaned are not live yet.
+    pub(crate) stage: FileStage,
     /// Whole batches in the log file.
     pub(crate) size: u32,
     pub(crate) created_ms: i64,
@@ -87,9 +89,28 @@ impl<F: DiskFile> Segment<F> {
         base_offset: i64,
         now_ms: i64,
     ) -> io::Result<Segment<F>> {
-        let path = OffsetFile::live(base_offset, FileType::Log).path(place.dir);
-        let file = place.disk.open(&path, OpenMode::Truncate)?;
+        Segment::create_at(place, base_offset, FileStage::Live, now_ms)
+    }
+
+    /// As [`Segment::create`], with names that opening does not take for the log's.
+    pub(crate) fn create_cleaned<D: Disk<File = F>>(
+        place: Place<'_, D>,
+        base_offset: i64,
+        created_ms: i64,
+    ) -> io::Result<Segment<F>> {
+        Segment::create_at(place, base_offset, FileStage::Cleaned, created_ms)
+    }
+
+    fn create_at<D: Disk<File = F>>(
+        place: Place<'_, D>,
+        base_offset: i64,
+        stage: FileStage,
+        now_ms: i64,
+    ) -> io::Result<Segment<F>> {
         let mut segment = Segment::on_disk(base_offset, 0, now_ms);
+        segment.stage = stage;
+        let path = segment.path(place.dir, FileType::Log);
+        let file = place.disk.open(&path, OpenMode::Truncate)?;
         segment.max_timestamp = Some(MaxTimestamp::none(base_offset));
         segment.file = OnceLock::from(Arc::new(file));
         Ok(segment)
@@ -99,6 +120,7 @@ impl<F: DiskFile> Segment<F> {
     pub(crate) fn on_disk(base_offset: i64, size: u32, now_ms: i64) -> Segment<F> {
         Segment {
             base_offset,
+            stage: FileStage::Live,
             size,
             created_ms: now_ms,
             offset_index: OffsetIndex::new(),
@@ -113,7 +135,9 @@ impl<F: DiskFile> Segment<F> {
     }
 
     pub(crate) fn path(&self, dir: &Path, file_type: FileType) -> PathBuf {
-        OffsetFile::live(self.base_offset, file_type).path(dir)
+        OffsetFile::live(self.base_offset, file_type)
+            .at(self.stage)
+            .path(dir)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

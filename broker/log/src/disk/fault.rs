@@ -39,6 +39,10 @@ pub enum FaultPoint {
     Delete,
     /// Any other renaming.
     Rename,
+    /// Creating or writing a `.cleaned` file of a compaction.
+    Clean,
+    /// Renaming a cleaned file towards its place in the log.
+    Swap,
     /// A read of a `.log` file.
     Read,
     /// What has no name of its own.
@@ -91,6 +95,7 @@ enum FileKind {
     Index,
     Snapshot,
     Temporary,
+    Cleaned,
     Other,
 }
 
@@ -207,6 +212,8 @@ impl<D: Disk> Disk for FaultDisk<D> {
             FaultPoint::Delete
         } else if FileKind::of(from) == FileKind::Temporary {
             FaultPoint::Checkpoint
+        } else if target.ends_with(".swap") || from.extension().is_some_and(|e| e == "swap") {
+            FaultPoint::Swap
         } else {
             FaultPoint::Rename
         };
@@ -286,9 +293,11 @@ impl<F: DiskFile> DiskFile for FaultFile<F> {
     fn sync_data(&self) -> io::Result<()> {
         let point = match self.kind {
             FileKind::Temporary => FaultPoint::Checkpoint,
-            FileKind::Log | FileKind::Index | FileKind::Snapshot | FileKind::Other => {
-                FaultPoint::Sync
-            }
+            FileKind::Log
+            | FileKind::Index
+            | FileKind::Snapshot
+            | FileKind::Cleaned
+            | FileKind::Other => FaultPoint::Sync,
         };
         self.plan.lock().pass(point, false)?;
         self.inner.sync_data()
@@ -306,6 +315,7 @@ impl FileKind {
             Some("index" | "timeindex" | "txnindex") => FileKind::Index,
             Some("snapshot") => FileKind::Snapshot,
             Some("tmp") => FileKind::Temporary,
+            Some("cleaned") => FileKind::Cleaned,
             Some(_) | None => FileKind::Other,
         }
     }
@@ -313,9 +323,11 @@ impl FileKind {
     fn creation_point(self) -> FaultPoint {
         match self {
             FileKind::Log => FaultPoint::Roll,
-            FileKind::Index | FileKind::Snapshot | FileKind::Temporary | FileKind::Other => {
-                self.write_point()
-            }
+            FileKind::Index
+            | FileKind::Snapshot
+            | FileKind::Temporary
+            | FileKind::Cleaned
+            | FileKind::Other => self.write_point(),
         }
     }
 
@@ -325,6 +337,7 @@ impl FileKind {
             FileKind::Index => FaultPoint::Index,
             FileKind::Snapshot => FaultPoint::Snapshot,
             FileKind::Temporary => FaultPoint::Checkpoint,
+            FileKind::Cleaned => FaultPoint::Clean,
             FileKind::Other => FaultPoint::Other,
         }
     }
@@ -332,7 +345,7 @@ impl FileKind {
 
 impl FaultPoint {
     /// Every point with the name it has in a plan.
-    pub const ALL: [(FaultPoint, &str); 12] = [
+    pub const ALL: [(FaultPoint, &str); 14] = [
         (FaultPoint::Append, "append"),
         (FaultPoint::Roll, "roll"),
         (FaultPoint::Index, "index"),
@@ -343,6 +356,8 @@ impl FaultPoint {
         (FaultPoint::Truncate, "truncate"),
         (FaultPoint::Delete, "delete"),
         (FaultPoint::Rename, "rename"),
+        (FaultPoint::Clean, "clean"),
+        (FaultPoint::Swap, "swap"),
         (FaultPoint::Read, "read"),
         (FaultPoint::Other, "other"),
     ];

@@ -4,6 +4,7 @@
 
 mod appending;
 mod check;
+mod compacting;
 mod crashes;
 mod damage;
 mod directory;
