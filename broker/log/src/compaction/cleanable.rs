@@ -16,6 +16,8 @@ pub struct Cleanable {
     pub first_dirty_offset: i64,
     /// Nothing from here on may be cleaned: not stable, active, or too young.
     pub first_uncleanable_offset: i64,
+    /// Where the log ended: everything that made a record stable lies below.
+    pub log_end_offset: i64,
     pub clean_bytes: u64,
     pub cleanable_bytes: u64,
     /// A record has waited for longer than `max.compaction.lag.ms`.
@@ -67,6 +69,7 @@ impl<D: Disk> Log<D> {
         Ok(Cleanable {
             first_dirty_offset,
             first_uncleanable_offset,
+            log_end_offset: self.log_end_offset,
             clean_bytes: size(0, clean_segments),
             cleanable_bytes: size(first_dirty, first_uncleanable),
             is_overdue: self.is_overdue(first_dirty, first_uncleanable, now_ms),

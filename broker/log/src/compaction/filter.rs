@@ -63,8 +63,10 @@ impl From<AppendError> for BadBatch {
 /// The last batch of a producer that may still come back; it carries the state to go on from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LastOfProducer {
-    /// `None`: only a marker tells of it.
+    /// The last offset of its last batch; `None`: only a marker tells of it.
     pub(super) data_offset: Option<i64>,
+    /// The same of its last synced batch: after a crash that may be the last.
+    pub(super) synced_offset: Option<i64>,
     pub(super) epoch: i16,
 }
 
@@ -210,7 +212,7 @@ impl Filter<'_> {
         }
         let last = self.rules.producers.get(&header.producer_id);
         last.is_some_and(|last| match last.data_offset {
-            Some(offset) => header.last_offset() == offset,
+            Some(_) => [last.data_offset, last.synced_offset].contains(&Some(header.last_offset())),
             None => header.is_control() && header.producer_epoch == last.epoch,
         })
     }

@@ -8,7 +8,9 @@
 //! damaged batch ends the cleaning and changes nothing.
 //!
 //! ```text
-//! under the lock:  cleanable = log.cleanable(..); plan = log.plan_cleaning(&cleanable, ..)
+//! under the lock:  cleanable = log.cleanable(..)
+//! then:            a flush, and the recovery point to its checkpoint
+//! under the lock:  plan = log.plan_cleaning(&cleanable, ..)
 //! outside:         cleaning = Cleaning::start(plan, ..)
 //! outside:         group = cleaning.next_group(..)        ┐ for each
 //! under the lock:  deleted = log.swap_cleaned(group)      ┘ group
@@ -23,8 +25,8 @@
 //!
 //! As Kafka's LogCleaner does it, and stricter in three things. The last batch of every cleaned
 //! segment stays, if need be without records, so that a segment ends where the next one begins and a
-//! crash in the middle of a swap can tell what it replaces. Offsets that are not synced do not take
-//! part, since a crash could take the record that made another one superfluous. And records beyond
+//! crash in the middle of a swap can tell what it replaces. Nothing that is not
+//! synced takes part, since a crash could take the record that made another one superfluous. And records beyond
 //! what the table of keys reaches are left alone wholly, horizons included.
 
 mod clean;

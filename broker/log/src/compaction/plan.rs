@@ -2,8 +2,9 @@
 //!
 //! Owns: the sources, their grouping, the rules of this cleaning.
 //! Must not know: what is in the records.
-//! Invariants: only synced offsets are in a plan. A record is dropped because a later one of its key
-//! is in the log; if that later one could still be lost, a crash would lose both.
+//! Invariants: there is no plan before everything is synced that was there when the log was found
+//! cleanable. A record is dropped because a later one of its key is in the log; if that later one, or
+//! the marker of its transaction, could still be lost, a crash would lose both.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -46,7 +47,8 @@ pub struct CleaningPlan<D> {
 }
 
 impl<D: Disk> Log<D> {
-    /// Plans a cleaning of what is cleanable and synced; `None` when that is nothing.
+    /// Plans a cleaning of what is cleanable; `None` when that is nothing, or when the log was not
+    /// flushed since.
     pub fn plan_cleaning(
         &self,
         cleanable: &Cleanable,
@@ -55,10 +57,10 @@ impl<D: Disk> Log<D> {
         self.check_poison()?;
         let end_offset = cleanable
             .first_uncleanable_offset
-            .min(self.recovery_point)
             .min(self.active_base_offset());
         let first_dirty_offset = cleanable.first_dirty_offset.max(self.log_start_offset);
-        if end_offset <= first_dirty_offset {
+        let is_synced = cleanable.log_end_offset <= self.recovery_point;
+        if end_offset <= first_dirty_offset || !is_synced {
             return Ok(None);
         }
         Ok(Some(CleaningPlan {
@@ -98,9 +100,15 @@ impl<D: Disk> Log<D> {
 
     fn last_of_producers(&self) -> BTreeMap<i64, LastOfProducer> {
         let last = |(id, entry): (i64, &crate::producers::ProducerEntry)| {
-            let data_offset = entry.batches().last().map(|batch| batch.last_offset);
-            let epoch = entry.epoch;
-            (id, LastOfProducer { data_offset, epoch })
+            let offsets = || entry.batches().iter().map(|batch| batch.last_offset);
+            let last = LastOfProducer {
+                data_offset: offsets().last(),
+                synced_offset: offsets()
+                    .filter(|offset| *offset < self.recovery_point)
+                    .last(),
+                epoch: entry.epoch,
+            };
+            (id, last)
         };
         self.producers.entries().map(last).collect()
     }

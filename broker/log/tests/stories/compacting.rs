@@ -12,10 +12,10 @@
 
 use std::fmt::Write as _;
 
-use isthmus_log::disk::MemDisk;
+use isthmus_log::disk::{Disk, MemDisk};
 use isthmus_log::{
-    AppendOrigin, AppendRules, CleanerLimits, Cleaning, CleaningStats, CleanupPolicy, Log,
-    LogConfig, Pace,
+    AppendOrigin, AppendRules, CleanError, CleanerLimits, Cleaning, CleaningStats, CleanupPolicy,
+    Log, LogConfig, Pace, StorageError,
 };
 use isthmus_wire::batch::{
     BatchBuilder, BatchParams, BatchView, Compression, ControlRecordType, TimestampType,
@@ -58,22 +58,43 @@ pub(crate) fn compacted() -> LogConfig {
     }
 }
 
-/// Cleans once, as far as the table reaches; returns the new checkpoint.
-pub(crate) fn clean_once(
-    log: &mut Log<MemDisk>,
+/// Cleans once, as far as the table reaches; returns the new checkpoint. Without a flush what is not
+/// synced keeps it from cleaning.
+pub(crate) fn clean_once<D: Disk>(
+    log: &mut Log<D>,
     checkpoint: Option<i64>,
     keys: usize,
     now_ms: i64,
-) -> Option<(i64, CleaningStats)> {
+    flush: bool,
+) -> Result<Option<(i64, CleaningStats)>, CleanError> {
     let stable = log.first_unstable_offset().unwrap_or(log.log_end_offset());
-    let cleanable = log.cleanable(checkpoint, stable, now_ms).unwrap();
-    let plan = log.plan_cleaning(&cleanable, now_ms).unwrap()?;
-    let mut cleaning = Cleaning::start(plan, &limits(keys), &mut Unpaced).unwrap();
-    while let Some(group) = cleaning.next_group(&mut Unpaced).unwrap() {
-        let deleted = log.swap_cleaned(group).unwrap().unwrap();
-        deleted.remove_files().unwrap();
+    let cleanable = log.cleanable(checkpoint, stable, now_ms)?;
+    if flush {
+        log.flush()?;
     }
-    Some((cleaning.end_offset(), cleaning.stats()))
+    let Some(plan) = log.plan_cleaning(&cleanable, now_ms)? else {
+        let is_synced = log.recovery_point() >= cleanable.log_end_offset;
+        let is_cleaned = cleanable.first_uncleanable_offset == cleanable.first_dirty_offset;
+        assert!(is_cleaned || !is_synced, "{cleanable:?} and no plan");
+        return Ok(None);
+    };
+    let mut cleaning = Cleaning::start(plan, &limits(keys), &mut Unpaced)?;
+    while let Some(group) = cleaning.next_group(&mut Unpaced)? {
+        let swapped = log.swap_cleaned(group)?;
+        let removed = swapped.unwrap().remove_files();
+        if let Err(error) = removed {
+            let error = Arc::new(error);
+            let path = dir().to_owned();
+            let action = "remove files of";
+            return Err(StorageError {
+                action,
+                path,
+                source: error,
+            }
+            .into());
+        }
+    }
+    Ok(Some((cleaning.end_offset(), cleaning.stats())))
 }
 
 struct Story {
@@ -185,9 +206,9 @@ impl Story {
     fn clean(&mut self, words: &[&str]) -> String {
         let keys = words.first().and_then(|word| word.strip_prefix("keys="));
         let keys = keys.map_or(1000, |keys| keys.parse().unwrap());
-        self.log.flush().unwrap();
         let mut said = String::new();
-        while let Some((end, stats)) = clean_once(&mut self.log, self.checkpoint, keys, self.now_ms)
+        while let Some((end, stats)) =
+            clean_once(&mut self.log, self.checkpoint, keys, self.now_ms, true).unwrap()
         {
             self.checkpoint = Some(end);
             let CleaningStats {

@@ -5,6 +5,7 @@
 mod appending;
 mod check;
 mod compacting;
+mod compacting_seeds;
 mod crashes;
 mod damage;
 mod directory;
