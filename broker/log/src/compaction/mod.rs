@@ -14,8 +14,12 @@
 //! outside:         cleaning = Cleaning::start(plan, ..)
 //! outside:         group = cleaning.next_group(..)        ┐ for each
 //! under the lock:  deleted = log.swap_cleaned(group)      ┘ group
-//! checkpoint:      cleaning.end_offset()
+//! then:            a flush, and cleaning.end_offset() to the checkpoint
 //! ```
+//!
+//! The checkpoint must not be ahead of the swaps: if they were lost in a crash, what it calls clean
+//! would hold old values of keys whose tombstones are then allowed to go, and the values would come
+//! back. A flush makes the swapped names durable. A truncation takes the checkpoint down with it.
 //!
 //! ```text
 //! log start        first dirty              first uncleanable      log end

@@ -341,3 +341,187 @@ fn transactions_are_resolved_and_producers_remembered() {
 fn segments_are_joined_and_bounds_respected() {
     tell("bounds", include_str!("../testdata/compaction/bounds.txt"));
 }
+
+/// A log with three sealed segments of old and new values, flushed.
+fn worth_cleaning() -> Story {
+    let mut story = Story::new();
+    for line in [
+        "put a=1 b=1",
+        "put c=1",
+        "roll",
+        "put a=2",
+        "roll",
+        "put b=2",
+        "roll",
+        "put z=1",
+    ] {
+        story.obey(line);
+    }
+    story.log.flush().unwrap();
+    story
+}
+
+fn start(story: &mut Story) -> Result<Cleaning<MemDisk>, CleanError> {
+    let end = story.log.log_end_offset();
+    let cleanable = story.log.cleanable(None, end, story.now_ms).unwrap();
+    let plan = story.log.plan_cleaning(&cleanable, story.now_ms).unwrap();
+    Cleaning::start(plan.unwrap(), &limits(100), &mut Unpaced)
+}
+
+fn names(disk: &MemDisk) -> Vec<String> {
+    let entries = disk.list(dir()).unwrap().into_iter();
+    entries.map(|entry| entry.name).collect()
+}
+
+#[test]
+fn how_dirty_a_log_is() {
+    let mut story = worth_cleaning();
+    let sizes: Vec<u64> = story.log.segments().map(|s| s.size_bytes).collect();
+    // (checkpoint, stable end) → (first dirty, first uncleanable, clean and dirty segments)
+    let cases = [
+        (None, 6, (0, 5, 0..0, 0..3)),
+        (Some(3), 6, (3, 5, 0..1, 1..3)),
+        (Some(3), 4, (3, 4, 0..1, 1..2)),
+        (Some(5), 6, (5, 5, 0..3, 0..0)),
+        (Some(99), 6, (0, 5, 0..0, 0..3)),
+        (Some(3), 0, (3, 3, 0..1, 0..0)),
+    ];
+    for (checkpoint, stable, (first_dirty, first_uncleanable, clean, dirty)) in cases {
+        let found = story.log.cleanable(checkpoint, stable, 1000).unwrap();
+        assert_eq!(
+            found.first_dirty_offset, first_dirty,
+            "{checkpoint:?} {stable}"
+        );
+        assert_eq!(
+            found.first_uncleanable_offset, first_uncleanable,
+            "{checkpoint:?} {stable}"
+        );
+        let bytes = |range: std::ops::Range<usize>| sizes[range].iter().sum::<u64>();
+        assert_eq!(found.clean_bytes, bytes(clean), "{checkpoint:?} {stable}");
+        assert_eq!(
+            found.cleanable_bytes,
+            bytes(dirty),
+            "{checkpoint:?} {stable}"
+        );
+    }
+    let found = story.log.cleanable(Some(3), 6, 1000).unwrap();
+    assert!(
+        found.is_due(0.4) && !found.is_due(0.6),
+        "{}",
+        found.dirty_ratio()
+    );
+    story.config.max_compaction_lag_ms = 10;
+    story.log.update_config(story.config.clone());
+    assert!(!story.log.cleanable(Some(3), 6, 1010).unwrap().is_overdue);
+    assert!(story.log.cleanable(Some(3), 6, 1011).unwrap().is_due(1.0));
+    assert!(
+        !story.log.cleanable(Some(5), 6, 1011).unwrap().is_due(0.0),
+        "nothing to clean"
+    );
+}
+
+#[test]
+fn damage_ends_a_cleaning_and_changes_nothing() {
+    for (file, in_map) in [
+        ("00000000000000000003.log", true),
+        ("00000000000000000000.log", false),
+    ] {
+        let mut story = worth_cleaning();
+        let before = names(&story.disk);
+        let damage = |content: &mut Vec<u8>| content[65] ^= 1;
+        let path = dir().join(file);
+        let found = if in_map {
+            story.disk.damage(&path, damage).unwrap();
+            start(&mut story).map(drop)
+        } else {
+            let mut cleaning = start(&mut story).unwrap();
+            story.disk.damage(&path, damage).unwrap();
+            cleaning.next_group(&mut Unpaced).map(drop)
+        };
+        let Err(CleanError::Corrupt {
+            segment, position, ..
+        }) = found
+        else {
+            panic!("{found:?}");
+        };
+        assert_eq!((segment, position), (path, 0));
+        assert_eq!(names(&story.disk), before);
+        assert!(story.log.storage_error().is_none());
+    }
+}
+
+#[test]
+fn a_cleaning_of_a_log_that_has_changed_is_given_up() {
+    for change in ["log start", "truncation"] {
+        let mut story = worth_cleaning();
+        let mut cleaning = start(&mut story).unwrap();
+        let group = cleaning.next_group(&mut Unpaced).unwrap().unwrap();
+        if change == "log start" {
+            story.log.increment_log_start_offset(4).unwrap();
+            let deleted = story.log.apply_retention(story.now_ms, 6).unwrap();
+            assert_eq!(deleted.segments.len(), 2);
+            deleted.remove_files().unwrap();
+        } else {
+            story.log.truncate_to(5, story.now_ms).unwrap();
+        }
+        let before = print(&story.log);
+        assert!(story.log.swap_cleaned(group).unwrap().is_none(), "{change}");
+        assert_eq!(print(&story.log), before, "{change}");
+        assert!(
+            !names(&story.disk)
+                .iter()
+                .any(|name| name.ends_with(".cleaned"))
+        );
+        story.obey("reopen");
+        assert_eq!(print(&story.log), before, "{change}");
+    }
+}
+
+#[test]
+fn a_reader_in_the_middle_of_a_swap_reads_what_it_found() {
+    let mut story = worth_cleaning();
+    let before = story.log.read(0, 1 << 20, i64::MAX, true).unwrap();
+    let bytes = before.read_bytes().unwrap();
+    let said = story.obey("clean");
+    assert_eq!(said, "clean to 5, 3 keys, 0 keyless\n");
+    assert_eq!(before.read_bytes().unwrap(), bytes);
+    let after = story.log.read(0, 1 << 20, i64::MAX, true).unwrap();
+    assert_eq!(after.first_offset, 2);
+    assert!(
+        story
+            .log
+            .read(1, 1 << 20, i64::MAX, true)
+            .unwrap()
+            .first_offset
+            == 2
+    );
+}
+
+#[test]
+fn a_cleaning_ends_when_it_is_told_to() {
+    struct Impatient(u32);
+    impl Pace for Impatient {
+        fn moved(&mut self, _: u64) -> bool {
+            self.0 -= 1;
+            self.0 > 0
+        }
+    }
+    let mut story = worth_cleaning();
+    let before = names(&story.disk);
+    let mut cleaning = start(&mut story).unwrap();
+    let stopped = cleaning.next_group(&mut Impatient(2));
+    assert!(matches!(stopped, Err(CleanError::Stopped)), "{stopped:?}");
+    assert_eq!(names(&story.disk), before);
+}
+
+#[test]
+fn one_batch_with_more_keys_than_the_table_is_told() {
+    let mut story = worth_cleaning();
+    let cleanable = story.log.cleanable(None, 6, 1000).unwrap();
+    let plan = story.log.plan_cleaning(&cleanable, 1000).unwrap().unwrap();
+    let found = Cleaning::start(plan, &limits(1), &mut Unpaced).map(drop);
+    assert!(
+        matches!(found, Err(CleanError::TableTooSmall { offset: 0, .. })),
+        "{found:?}"
+    );
+}
