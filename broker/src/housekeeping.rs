@@ -4,6 +4,7 @@
 //! broker: it failed because the disk did.
 
 use crate::broker::Broker;
+use crate::cleaner;
 use crate::clocks;
 use isthmus_broker_core::retention_clock::RetentionClock;
 use parking_lot::Mutex;
@@ -20,7 +21,9 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) fn start(broker: &Arc<Broker>, tasks: &TaskTracker) {
     let settings = &broker.settings;
-    let clock = Mutex::new(RetentionClock::new(clocks::boot(), clocks::wall_ms()));
+    let clock = RetentionClock::new(clocks::boot(), clocks::wall_ms());
+    let clock = Arc::new(Mutex::new(clock));
+    cleaner::start(broker, tasks, &clock);
     every(
         broker,
         tasks,

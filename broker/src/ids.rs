@@ -22,3 +22,9 @@ pub(crate) fn random_share() -> f64 {
     let bits = getrandom::u32().expect("the operating system has entropy");
     f64::from(bits) / (f64::from(u32::MAX) + 1.0)
 }
+
+/// Two random words, to make hashes unguessable with.
+pub(crate) fn random_words() -> [u64; 2] {
+    let word = || getrandom::u64().expect("the operating system has entropy");
+    [word(), word()]
+}

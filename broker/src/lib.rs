@@ -11,6 +11,7 @@ mod api;
 mod bad_requests;
 mod broker;
 mod byte_pool;
+mod cleaner;
 mod clocks;
 mod controller;
 mod endpoints;

@@ -2,7 +2,7 @@
 
 use isthmus_wire::ApiKey;
 use prometheus::{
-    IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
     process_collector::ProcessCollector,
 };
 
@@ -18,6 +18,17 @@ pub(crate) struct Metrics {
     pub(crate) pool_bytes_max: IntGauge,
     pub(crate) metadata_offset: IntGauge,
     pub(crate) retention_clock_in_doubt: IntGauge,
+    pub(crate) cleaner: CleanerMetrics,
+}
+
+/// Of the compaction of logs.
+#[derive(Clone)]
+pub(crate) struct CleanerMetrics {
+    pub(crate) bytes_read: IntCounter,
+    pub(crate) bytes_written: IntCounter,
+    pub(crate) dirty_ratio_max: Gauge,
+    pub(crate) uncleanable_partitions: IntGauge,
+    pub(crate) last_run_seconds: IntGauge,
 }
 
 impl Metrics {
@@ -72,6 +83,32 @@ impl Metrics {
                 "isthmus_broker_retention_clock_in_doubt",
                 "1 while the wall clock stands more than an hour from what retention believes.",
             ),
+            cleaner: CleanerMetrics {
+                bytes_read: counter(
+                    "isthmus_broker_cleaner_read_bytes_total",
+                    "Bytes of logs read to compact them.",
+                ),
+                bytes_written: counter(
+                    "isthmus_broker_cleaner_written_bytes_total",
+                    "Bytes of logs written by compacting them.",
+                ),
+                dirty_ratio_max: register(
+                    &registry,
+                    Gauge::new(
+                        "isthmus_broker_cleaner_dirty_ratio_max",
+                        "Largest share of uncompacted bytes among the compacted logs, at the last look.",
+                    )
+                    .expect("names are literals"),
+                ),
+                uncleanable_partitions: gauge(
+                    "isthmus_broker_cleaner_uncleanable_partitions",
+                    "Partitions left uncompacted because of a damaged batch or too small a table of keys.",
+                ),
+                last_run_seconds: gauge(
+                    "isthmus_broker_cleaner_last_run_timestamp_seconds",
+                    "When a cleaner last looked for a log to compact, in seconds since 1970.",
+                ),
+            },
             registry,
         };
         metrics

@@ -4,11 +4,13 @@
 //! renamed for removal when its topic is gone. A partition whose log is damaged is refused, told
 //! in the log, and leaves all others alone.
 
+mod cleaning;
 mod partition;
 mod reading;
 mod rules;
 mod watchers;
 
+pub(crate) use cleaning::CleanerTools;
 pub(crate) use partition::{Acks, AppendFailure, Appended, Partition};
 pub(crate) use reading::{Isolation, OffsetQuery, ReadFailure, ReadRequest};
 
@@ -89,6 +91,7 @@ struct Checkpoints {
     recovery_points: OffsetCheckpoint,
     log_starts: OffsetCheckpoint,
     high_watermarks: OffsetCheckpoint,
+    cleaned: OffsetCheckpoint,
     clean_shutdown: bool,
 }
 
@@ -132,6 +135,7 @@ impl Partitions {
             recovery_points: self.read_checkpoint(CheckpointKind::RecoveryPoint),
             log_starts: self.read_checkpoint(CheckpointKind::LogStartOffset),
             high_watermarks: self.read_checkpoint(CheckpointKind::HighWatermark),
+            cleaned: self.read_checkpoint(CheckpointKind::Cleaner),
             clean_shutdown: matches!(stopped, CleanShutdown::Yes { .. }),
         };
         self.settle_directories(image, replayed)?;
@@ -151,6 +155,7 @@ impl Partitions {
             recovery_points: OffsetCheckpoint::new(),
             log_starts: OffsetCheckpoint::new(),
             high_watermarks: OffsetCheckpoint::new(),
+            cleaned: OffsetCheckpoint::new(),
             clean_shutdown: false,
         };
         for topic in delta
@@ -187,6 +192,13 @@ impl Partitions {
                     .collect();
                 keys.iter().filter_map(|key| open.remove(key)).collect()
             };
+            // A topic that is made again under this name must not find how far this one was cleaned.
+            let was_cleaned = |partition: &Arc<Partition>| partition.was_cleaned();
+            if of_topic.iter().any(was_cleaned)
+                && let Err(error) = self.checkpoint_cleaned()
+            {
+                tracing::error!(event = "checkpoint_not_written", %error);
+            }
             for partition in of_topic {
                 partition.leave();
                 let delay = u64::try_from(partition.file_delete_delay_ms()).unwrap_or(0);
@@ -258,6 +270,7 @@ impl Partitions {
             log_config,
             context,
             high_watermark,
+            checkpoints.cleaned.get(&key).copied(),
         )?;
         if report.truncated_bytes > 0 {
             tracing::warn!(
@@ -427,6 +440,11 @@ impl Partitions {
         self.write_checkpoint(CheckpointKind::HighWatermark, |now| {
             Some(now.high_watermark)
         })
+    }
+
+    /// Only logs that were cleaned stand in this file.
+    pub(crate) fn checkpoint_cleaned(&self) -> Result<(), PartitionsError> {
+        self.write_checkpoint(CheckpointKind::Cleaner, |now| now.cleaned_to)
     }
 
     fn write_checkpoint(

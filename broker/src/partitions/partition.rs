@@ -4,6 +4,7 @@
 //! the lock and read outside of it. An fsync never runs under the lock.
 
 use super::ReadFailure;
+use super::cleaning::CleaningState;
 use super::rules::append_rules;
 use super::watchers::Watchers;
 use crate::clocks;
@@ -33,7 +34,7 @@ pub(crate) struct Partition {
 pub(super) struct State {
     pub(super) log: Log<ProcessDisk>,
     pub(super) leader: Leader,
-    config: TopicConfig,
+    pub(super) config: TopicConfig,
     rules: AppendRules,
     /// Records appended since the last fsync that `flush.messages` asked for.
     unflushed_records: i64,
@@ -42,7 +43,8 @@ pub(super) struct State {
     /// The topic was deleted: nothing may touch the files any more.
     pub(super) gone: bool,
     /// The broker stops: nothing is appended any more.
-    closed: bool,
+    pub(super) closed: bool,
+    pub(super) cleaning: CleaningState,
 }
 
 /// What a producer wants to be sure of.
@@ -114,6 +116,7 @@ impl Partition {
         log_config: LogConfig,
         context: OpenContext,
         high_watermark: i64,
+        cleaned_to: Option<i64>,
     ) -> Result<(Self, RecoveryReport), OpenError> {
         let (log, report) = Log::open(disk, dir, log_config, context)?;
         let leader = Leader::new(
@@ -135,6 +138,7 @@ impl Partition {
             unflushed_since: None,
             gone: false,
             closed: false,
+            cleaning: CleaningState::new(cleaned_to),
         };
         let partition = Self {
             topic: assignment.topic,
@@ -299,6 +303,7 @@ impl Partition {
             recovery_point: state.log.recovery_point(),
             log_start_offset: state.log.log_start_offset(),
             high_watermark: state.leader.high_watermark(),
+            cleaned_to: state.cleaning.cleaned_to(),
         })
     }
 
@@ -374,6 +379,7 @@ pub(super) struct Checkpoint {
     pub(super) recovery_point: i64,
     pub(super) log_start_offset: i64,
     pub(super) high_watermark: i64,
+    pub(super) cleaned_to: Option<i64>,
 }
 
 /// A request's place in the list of those that wait for a partition.

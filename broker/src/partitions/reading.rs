@@ -278,7 +278,7 @@ impl State {
         }
     }
 
-    fn last_stable_offset(&self) -> i64 {
+    pub(super) fn last_stable_offset(&self) -> i64 {
         let high_watermark = self.leader.high_watermark();
         self.log
             .first_unstable_offset()

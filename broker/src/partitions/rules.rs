@@ -53,6 +53,9 @@ pub(super) fn log_config(
             (true, false) => CleanupPolicy::Compact,
             (false, _) => CleanupPolicy::Delete,
         },
+        delete_retention_ms: config.delete_retention_ms,
+        min_compaction_lag_ms: config.min_compaction_lag_ms,
+        max_compaction_lag_ms: config.max_compaction_lag_ms,
         producer_id_expiration_ms,
     }
 }

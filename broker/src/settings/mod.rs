@@ -1,5 +1,6 @@
 //! What the broker was told: its settings as types, from file, environment and flags.
 
+mod cleaner;
 mod dynamic;
 mod kafka_names;
 mod listeners;
@@ -8,6 +9,7 @@ mod schema;
 pub use listeners::Listener;
 pub use schema::schema;
 
+pub(crate) use cleaner::CleanerSettings;
 pub(crate) use dynamic::DynamicSettings;
 
 use isthmus_broker_core::config::{TopicConfig, broker_key};
@@ -187,6 +189,12 @@ impl Settings {
         value
             .and_then(|value| value.parse().ok())
             .unwrap_or(i64::MAX)
+    }
+
+    /// How compacted logs are compacted, as of now.
+    pub(crate) fn cleaner(&self) -> CleanerSettings {
+        let layers = self.dynamic.current();
+        CleanerSettings::of(&|key| layers.value(key).map(str::to_owned))
     }
 
     /// Says once, in one line, which of the keys that were set do nothing.

@@ -7,6 +7,7 @@
 )]
 
 mod api_versions;
+mod compaction;
 mod configs;
 mod fetch;
 mod groups;

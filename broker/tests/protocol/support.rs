@@ -34,7 +34,10 @@ impl TestBroker {
     }
 
     pub(crate) async fn start_with(set: &[(&str, &str)]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_on(tempfile::tempdir().unwrap(), set).await
+    }
+
+    pub(crate) async fn start_on(dir: TempDir, set: &[(&str, &str)]) -> Self {
         let running = start(settings(dir.path(), set)).await.unwrap();
         Self { running, dir }
     }

@@ -1,7 +1,7 @@
 //! The keys of a topic's configuration (Kafka 4.2), and the typed values a partition works with.
 //!
 //! Every key that Kafka knows is accepted and shown. Those that steer something this broker does
-//! not have yet (compaction, remote storage, replication throttles) are kept and have no effect:
+//! not have yet (remote storage, replication throttles) are kept and have no effect:
 //! docs/configuration.md tells which.
 
 use super::key::{
@@ -153,20 +153,24 @@ pub enum MessageTimestampType {
 }
 
 /// The effective configuration of one topic, as far as a partition needs it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TopicConfig {
     pub cleanup_policy: CleanupPolicy,
     pub compression_type: CompressionType,
     /// Level of that codec where it has one.
     pub compression_level: Option<i32>,
+    pub delete_retention_ms: i64,
     pub file_delete_delay_ms: i64,
     pub flush_messages: i64,
     pub flush_ms: i64,
     pub index_interval_bytes: i32,
+    pub max_compaction_lag_ms: i64,
     pub max_message_bytes: i32,
     pub message_timestamp_after_max_ms: i64,
     pub message_timestamp_before_max_ms: i64,
     pub message_timestamp_type: MessageTimestampType,
+    pub min_cleanable_dirty_ratio: f64,
+    pub min_compaction_lag_ms: i64,
     pub min_insync_replicas: i32,
     pub retention_bytes: i64,
     pub retention_ms: i64,
@@ -188,6 +192,7 @@ impl TopicConfig {
         let value = |name: &str| -> String { effective_value(name, own, broker_default) };
         let long = |name: &str| number::<i64>(&value(name));
         let int = |name: &str| number::<i32>(&value(name));
+        let double = |name: &str| number::<f64>(&value(name));
         let policy = value("cleanup.policy");
         let compression_type = compression_type(&value("compression.type"));
         Self {
@@ -204,10 +209,12 @@ impl TopicConfig {
                 | CompressionType::Uncompressed
                 | CompressionType::Snappy => None,
             },
+            delete_retention_ms: long("delete.retention.ms"),
             file_delete_delay_ms: long("file.delete.delay.ms"),
             flush_messages: long("flush.messages"),
             flush_ms: long("flush.ms"),
             index_interval_bytes: int("index.interval.bytes"),
+            max_compaction_lag_ms: long("max.compaction.lag.ms"),
             max_message_bytes: int("max.message.bytes"),
             message_timestamp_after_max_ms: long("message.timestamp.after.max.ms"),
             message_timestamp_before_max_ms: long("message.timestamp.before.max.ms"),
@@ -215,6 +222,8 @@ impl TopicConfig {
                 "LogAppendTime" => MessageTimestampType::LogAppendTime,
                 _ => MessageTimestampType::CreateTime,
             },
+            min_cleanable_dirty_ratio: double("min.cleanable.dirty.ratio"),
+            min_compaction_lag_ms: long("min.compaction.lag.ms"),
             min_insync_replicas: int("min.insync.replicas"),
             retention_bytes: long("retention.bytes"),
             retention_ms: long("retention.ms"),

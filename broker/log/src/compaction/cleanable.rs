@@ -105,7 +105,11 @@ impl<D: Disk> Log<D> {
     }
 
     fn is_overdue(&mut self, from: usize, to: usize, now_ms: i64) -> bool {
-        let oldest_allowed = now_ms.saturating_sub(self.config.max_compaction_lag_ms.max(0));
+        let lag_ms = self.config.max_compaction_lag_ms;
+        if lag_ms == i64::MAX {
+            return false;
+        }
+        let oldest_allowed = now_ms.saturating_sub(lag_ms.max(0));
         let place = crate::segment::Place {
             disk: &*self.disk,
             dir: &self.dir,

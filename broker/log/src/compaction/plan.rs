@@ -102,10 +102,8 @@ impl<D: Disk> Log<D> {
         let last = |(id, entry): (i64, &crate::producers::ProducerEntry)| {
             let offsets = || entry.batches().iter().map(|batch| batch.last_offset);
             let last = LastOfProducer {
-                data_offset: offsets().last(),
-                synced_offset: offsets()
-                    .filter(|offset| *offset < self.recovery_point)
-                    .last(),
+                data_offset: offsets().next_back(),
+                synced_offset: offsets().rfind(|offset| *offset < self.recovery_point),
                 epoch: entry.epoch,
             };
             (id, last)
@@ -178,8 +176,10 @@ mod tests {
     #[test]
     fn small_segments_become_one_as_far_as_the_limits_allow() {
         let far = i64::from(i32::MAX);
+        type Segments<'a> = &'a [(i64, i64, u32)];
+        type Groups<'a> = &'a [&'a [i64]];
         // (base, end, size) of each segment → the base offsets of each group
-        let cases: [(&[(i64, i64, u32)], &[&[i64]]); 5] = [
+        let cases: [(Segments<'_>, Groups<'_>); 5] = [
             (&[], &[]),
             (&[(0, 5, 30), (5, 9, 30), (9, 20, 15)], &[&[0, 5, 9]]),
             (&[(0, 5, 60), (5, 9, 41), (9, 20, 10)], &[&[0], &[5, 9]]),

@@ -77,7 +77,7 @@ impl Story {
         log.flush().unwrap();
         let large = LogConfig {
             segment_bytes: 1 << 24,
-            ..config.clone()
+            ..compacted()
         };
         let (whole, _) = open(&mem(), &large, dirty(0)).unwrap();
         Story {

@@ -7,7 +7,7 @@ use super::super::key::{
 };
 use super::Update::{ClusterWide, Internal, ReadOnly};
 use super::effect::{
-    Applied, FIXED_TICK, GROWING_FILES, NO_CLEANER, NO_REMOTE, ONE_CHECKPOINT, ONE_POOL,
+    Applied, FIXED_TICK, GROWING_FILES, NO_REMOTE, ONE_BUFFER, ONE_CHECKPOINT, ONE_POOL,
     UNSHARED_LIMIT,
 };
 use super::{BrokerKey, keys};
@@ -25,27 +25,27 @@ pub(super) const KEYS: &[BrokerKey] = keys! {
         "Level used when the broker compresses with zstd.";
     "delete.topic.enable", Boolean, Some("true"), ReadOnly, Applied,
         "Whether clients may delete topics.";
-    "log.cleaner.backoff.ms", LONG_FROM_0, Some("15000"), ClusterWide, NO_CLEANER,
+    "log.cleaner.backoff.ms", LONG_FROM_0, Some("15000"), ClusterWide, Applied,
         "How long the cleaner rests when no log is dirty enough.";
-    "log.cleaner.dedupe.buffer.size", ANY_LONG, Some("134217728"), ClusterWide, NO_CLEANER,
+    "log.cleaner.dedupe.buffer.size", ANY_LONG, Some("134217728"), ClusterWide, Applied,
         "Memory in which all cleaner threads together keep the newest offset of each key.";
-    "log.cleaner.delete.retention.ms", LONG_FROM_0, Some("86400000"), ClusterWide, NO_CLEANER,
+    "log.cleaner.delete.retention.ms", LONG_FROM_0, Some("86400000"), ClusterWide, Applied,
         "How long tombstones of compacted topics stay readable.";
-    "log.cleaner.enable", Boolean, Some("true"), ReadOnly, NO_CLEANER,
+    "log.cleaner.enable", Boolean, Some("true"), ReadOnly, Applied,
         "Whether compacted topics are compacted.";
-    "log.cleaner.io.buffer.load.factor", ANY_DOUBLE, Some("0.9"), ClusterWide, NO_CLEANER,
+    "log.cleaner.io.buffer.load.factor", ANY_DOUBLE, Some("0.9"), ClusterWide, Applied,
         "How full the cleaner's table of keys may get; fuller means more keys per pass and more collisions.";
-    "log.cleaner.io.buffer.size", INT_FROM_0, Some("524288"), ClusterWide, NO_CLEANER,
+    "log.cleaner.io.buffer.size", INT_FROM_0, Some("524288"), ClusterWide, ONE_BUFFER,
         "Memory for the reads and writes of all cleaner threads together.";
-    "log.cleaner.io.max.bytes.per.second", ANY_DOUBLE, Some("1.7976931348623157E308"), ClusterWide, NO_CLEANER,
+    "log.cleaner.io.max.bytes.per.second", ANY_DOUBLE, Some("1.7976931348623157E308"), ClusterWide, Applied,
         "Most bytes the cleaner reads and writes per second.";
-    "log.cleaner.max.compaction.lag.ms", LONG_FROM_1, Some(FOREVER), ClusterWide, NO_CLEANER,
+    "log.cleaner.max.compaction.lag.ms", LONG_FROM_1, Some(FOREVER), ClusterWide, Applied,
         "Longest time a record may stay uncompacted.";
-    "log.cleaner.min.cleanable.ratio", Double { min: 0.0, max: 1.0 }, Some("0.5"), ClusterWide, NO_CLEANER,
+    "log.cleaner.min.cleanable.ratio", Double { min: 0.0, max: 1.0 }, Some("0.5"), ClusterWide, Applied,
         "Share of uncompacted bytes from which a log is compacted.";
-    "log.cleaner.min.compaction.lag.ms", LONG_FROM_0, Some("0"), ClusterWide, NO_CLEANER,
+    "log.cleaner.min.compaction.lag.ms", LONG_FROM_0, Some("0"), ClusterWide, Applied,
         "Shortest time a record stays uncompacted.";
-    "log.cleaner.threads", INT_FROM_0, Some("1"), ClusterWide, NO_CLEANER,
+    "log.cleaner.threads", INT_FROM_0, Some("1"), ClusterWide, Applied,
         "Threads that compact logs.";
     "log.cleanup.policy", ChoiceList(&["compact", "delete"]), Some("delete"), ClusterWide, Applied,
         "What happens to old records: deleted by age and size, compacted by key, or both.";
