@@ -7,7 +7,7 @@
 //! topic are numbered 0..n without gaps; partition and leader epochs never go back.
 
 use super::record::MetadataRecord;
-use crate::security::{ScramCredential, ScramMechanism, ScramUsers};
+use crate::security::{Acls, ScramCredential, ScramMechanism, ScramUsers};
 use isthmus_wire::Uuid;
 use isthmus_wire::messages::{
     ConfigRecord, PartitionChangeRecord, PartitionRecord, RegisterBrokerRecord,
@@ -107,6 +107,7 @@ pub struct MetadataImage {
     configs: Arc<BTreeMap<ConfigResource, BTreeMap<String, String>>>,
     features: Arc<BTreeMap<String, i16>>,
     scram_users: Arc<ScramUsers>,
+    acls: Arc<Acls>,
     next_producer_id: Option<i64>,
 }
 
@@ -120,6 +121,7 @@ impl Default for MetadataImage {
             configs: Arc::default(),
             features: Arc::default(),
             scram_users: Arc::default(),
+            acls: Arc::default(),
             next_producer_id: None,
         }
     }
@@ -177,6 +179,10 @@ impl MetadataImage {
         self.scram_users.get(user, mechanism)
     }
 
+    pub fn acls(&self) -> &Acls {
+        &self.acls
+    }
+
     pub fn scram_users(&self) -> &ScramUsers {
         &self.scram_users
     }
@@ -210,6 +216,10 @@ impl MetadataImage {
             MetadataRecord::Config(body) => self.set_config(body, delta),
             MetadataRecord::FeatureLevel(body) => {
                 Arc::make_mut(&mut self.features).insert(body.name.clone(), body.feature_level);
+            }
+            MetadataRecord::AccessControlEntry(body) => Arc::make_mut(&mut self.acls).add(body),
+            MetadataRecord::RemoveAccessControlEntry(body) => {
+                Arc::make_mut(&mut self.acls).remove(body);
             }
             MetadataRecord::UserScramCredential(body) => {
                 Arc::make_mut(&mut self.scram_users).set(body);

@@ -4,9 +4,10 @@
 use bytes::Bytes;
 use isthmus_wire::codec::{DecodeError, Decoder, EncodeError, Encoder, Message};
 use isthmus_wire::messages::{
-    BrokerRegistrationChangeRecord, ConfigRecord, FeatureLevelRecord, PartitionChangeRecord,
-    PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord, RemoveTopicRecord,
-    RemoveUserScramCredentialRecord, TopicRecord, UserScramCredentialRecord,
+    AccessControlEntryRecord, BrokerRegistrationChangeRecord, ConfigRecord, FeatureLevelRecord,
+    PartitionChangeRecord, PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord,
+    RemoveAccessControlEntryRecord, RemoveTopicRecord, RemoveUserScramCredentialRecord,
+    TopicRecord, UserScramCredentialRecord,
 };
 
 const FRAME_VERSION: u32 = 1;
@@ -68,6 +69,8 @@ metadata_records! {
     FeatureLevel(FeatureLevelRecord) = 12 at 0;
     ProducerIds(ProducerIdsRecord) = 15 at 0;
     BrokerRegistrationChange(BrokerRegistrationChangeRecord) = 17 at 2;
+    AccessControlEntry(AccessControlEntryRecord) = 18 at 0;
+    RemoveAccessControlEntry(RemoveAccessControlEntryRecord) = 19 at 0;
     RemoveUserScramCredential(RemoveUserScramCredentialRecord) = 22 at 0;
 }
 
