@@ -8,6 +8,7 @@
 //! 5. the partitions assigned to it are opened;
 //! 6. listeners accept.
 
+use crate::authorization::Denials;
 use crate::bad_requests::BadRequests;
 use crate::byte_pool::{self, BytePool};
 use crate::clocks;
@@ -54,6 +55,7 @@ pub(crate) struct Broker {
     pub(crate) metrics: Metrics,
     pub(crate) pool: BytePool,
     pub(crate) bad_requests: BadRequests,
+    pub(crate) denials: Denials,
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) controller: Controller,
     pub(crate) groups: Arc<Groups>,
@@ -205,6 +207,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         cluster_id: meta.cluster_id,
         node_id: settings.node_id,
         bad_requests: BadRequests::new(metrics.bad_requests.clone()),
+        denials: Denials::default(),
         settings,
         metrics,
         pool,

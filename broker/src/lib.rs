@@ -8,6 +8,7 @@
 //! `partitions`, `controller` and `metadata_log`, `groups`, `housekeeping`, `metrics` and `observe`.
 
 mod api;
+mod authorization;
 mod bad_requests;
 mod broker;
 mod byte_pool;

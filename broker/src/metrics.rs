@@ -1,5 +1,6 @@
 //! The broker's metrics: name, unit, help and labels of each in this one place.
 
+use isthmus_broker_core::security::{Operation, ResourceType};
 use isthmus_wire::ApiKey;
 use prometheus::{
     Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
@@ -10,6 +11,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) connections: IntGauge,
     requests: IntCounterVec,
+    denials: IntCounterVec,
     pub(crate) bad_requests: IntCounter,
     pub(crate) bytes_in: IntCounter,
     pub(crate) bytes_out: IntCounter,
@@ -51,9 +53,16 @@ impl Metrics {
             "Requests taken up, by API.",
         );
         let requests = IntCounterVec::new(requests, &["api"]).expect("names are literals");
+        let denials = Opts::new(
+            "isthmus_broker_authorization_denials_total",
+            "Times that ACLs refused something, by kind of resource and operation.",
+        );
+        let denials = IntCounterVec::new(denials, &["resource", "operation"]);
+        let denials = denials.expect("names are literals");
         let metrics = Self {
             connections: gauge("isthmus_broker_connections", "Open client connections."),
             requests: register(&registry, requests),
+            denials: register(&registry, denials),
             bad_requests: counter(
                 "isthmus_broker_bad_requests_total",
                 "Connections ended because of what the peer sent.",
@@ -120,6 +129,11 @@ impl Metrics {
 
     pub(crate) fn requests(&self, api: ApiKey) -> IntCounter {
         self.requests.with_label_values(&[api.name()])
+    }
+
+    pub(crate) fn denials(&self, resource: ResourceType, operation: Operation) -> IntCounter {
+        self.denials
+            .with_label_values(&[resource.name(), operation.name()])
     }
 
     /// All of them in Prometheus' text format.

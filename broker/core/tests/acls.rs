@@ -1,6 +1,11 @@
 //! Access control: the table in `testdata/acls.txt`, and any ACLs against an oracle that walks
 //! over all of them.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failure here fails the test, with its place"
+)]
+
 use isthmus_broker_core::metadata::{MetadataDelta, MetadataImage, MetadataRecord};
 use isthmus_broker_core::security::{
     Acl, AclFilter, Authorizer, NewAcl, Operation, PatternFilter, PatternType, Permission,

@@ -6,11 +6,13 @@
 //!
 //! Versions: 2 flexible.
 
+use super::describe_configs::access_refused;
 use super::{Call, Reply, Serve};
 use isthmus_broker_core::metadata::{
     AlterConfigs as Alteration, ConfigChange, ConfigContext, ConfigError, ConfigOperation,
     ConfigResource, MetadataImage, MetadataRecord, alter_configs,
 };
+use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::alter_configs_request::AlterConfigsResource;
 use isthmus_wire::messages::alter_configs_response::AlterConfigsResourceResponse;
 use isthmus_wire::messages::{AlterConfigsRequest, AlterConfigsResponse};
@@ -64,8 +66,31 @@ pub(super) struct ResourceVerdict {
     pub(super) message: Option<String>,
 }
 
-/// Decides and, unless it is only asked what would come of it, commits.
+/// Resources that may not be altered get their refusal, behind what the others were told.
 pub(super) async fn alter(
+    call: Call<'_>,
+    asked: Vec<Alteration>,
+    validate_only: bool,
+) -> Vec<ResourceVerdict> {
+    let access = call.access();
+    let (mut allowed, mut refused) = (Vec::with_capacity(asked.len()), Vec::new());
+    for one in asked {
+        match access.config(Operation::AlterConfigs, &one.resource) {
+            Ok(()) => allowed.push(one),
+            Err(code) => refused.push(ResourceVerdict {
+                resource: one.resource,
+                code,
+                message: Some(access_refused(code).to_owned()),
+            }),
+        }
+    }
+    let mut verdicts = alter_allowed(call, allowed, validate_only).await;
+    verdicts.append(&mut refused);
+    verdicts
+}
+
+/// Decides and, unless it is only asked what would come of it, commits.
+async fn alter_allowed(
     call: Call<'_>,
     asked: Vec<Alteration>,
     validate_only: bool,

@@ -3,6 +3,7 @@
 use super::create_topics::timeout;
 use super::{Call, Reply, Serve};
 use isthmus_broker_core::metadata;
+use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::create_partitions_response::CreatePartitionsTopicResult;
 use isthmus_wire::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 use isthmus_wire::{ErrorCode, VersionRange};
@@ -15,8 +16,15 @@ impl Serve for CreatePartitions {
 
     async fn serve(
         call: Call<'_>,
-        request: CreatePartitionsRequest,
+        mut request: CreatePartitionsRequest,
     ) -> Reply<CreatePartitionsResponse> {
+        let access = call.access();
+        let denied: Vec<_> = request
+            .topics
+            .extract_if(.., |topic| {
+                access.topic(Operation::Alter, &topic.name).is_err()
+            })
+            .collect();
         let names: Vec<String> = request
             .topics
             .iter()
@@ -41,12 +49,16 @@ impl Serve for CreatePartitions {
                 .create_partitions(wishes, timeout(request.timeout_ms))
                 .await
         };
-        let results = match verdicts {
+        let mut results: Vec<CreatePartitionsTopicResult> = match verdicts {
             Ok(verdicts) => names
                 .into_iter()
                 .zip(verdicts)
                 .map(|(name, verdict)| match verdict {
                     Ok(()) => answer(name, ErrorCode::NONE, None),
+                    // Of a topic that is not there Kafka says no more than that.
+                    Err(error) if error.code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => {
+                        answer(name, error.code, None)
+                    }
                     Err(error) => answer(name, error.code, Some(error.message)),
                 })
                 .collect(),
@@ -58,6 +70,8 @@ impl Serve for CreatePartitions {
                     .collect()
             }
         };
+        let refused = |name| answer(name, ErrorCode::TOPIC_AUTHORIZATION_FAILED, None);
+        results.extend(denied.into_iter().map(|topic| refused(topic.name)));
         Reply::Now(CreatePartitionsResponse {
             results,
             ..CreatePartitionsResponse::default()

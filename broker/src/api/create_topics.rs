@@ -7,7 +7,9 @@
 
 use super::describe_configs::topic_entries;
 use super::{Call, Reply, Serve};
+use crate::authorization::Access;
 use isthmus_broker_core::metadata::{CreateTopic, CreatedTopic, TopicError};
+use isthmus_broker_core::security::{Operation, ResourceType};
 use isthmus_wire::messages::create_topics_request::CreatableTopic;
 use isthmus_wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use isthmus_wire::messages::{CreateTopicsRequest, CreateTopicsResponse};
@@ -21,7 +23,12 @@ impl Serve for CreateTopics {
     const VERSIONS: VersionRange = VersionRange { min: 2, max: 7 };
 
     async fn serve(call: Call<'_>, request: CreateTopicsRequest) -> Reply<CreateTopicsResponse> {
-        let wishes: Vec<CreateTopic> = request.topics.into_iter().map(wish).collect();
+        let access = call.access();
+        let (allowed, denied): (Vec<CreatableTopic>, Vec<CreatableTopic>) = request
+            .topics
+            .into_iter()
+            .partition(|topic| may_create(&access, &topic.name));
+        let wishes: Vec<CreateTopic> = allowed.into_iter().map(wish).collect();
         let names: Vec<String> = wishes.iter().map(|wish| wish.name.clone()).collect();
         let controller = &call.broker.controller;
         let verdicts = if request.validate_only {
@@ -31,12 +38,12 @@ impl Serve for CreateTopics {
                 .create_topics(wishes, timeout(request.timeout_ms))
                 .await
         };
-        let topics = match verdicts {
+        let mut topics: Vec<CreatableTopicResult> = match verdicts {
             Ok(verdicts) => names
                 .into_iter()
                 .zip(verdicts)
                 .map(|(name, verdict)| match verdict {
-                    Ok(created) => created_answer(call, name, &created),
+                    Ok(created) => created_answer(call, &access, name, &created),
                     Err(error) => refused(name, error),
                 })
                 .collect(),
@@ -51,11 +58,29 @@ impl Serve for CreateTopics {
                     .collect()
             }
         };
+        topics.extend(denied.into_iter().map(|topic| CreatableTopicResult {
+            name: topic.name,
+            error_code: ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+            error_message: Some("Authorization failed.".to_owned()),
+            ..CreatableTopicResult::default()
+        }));
         Reply::Now(CreateTopicsResponse {
             topics,
             ..CreateTopicsResponse::default()
         })
     }
+}
+
+/// Creating on the cluster allows every name.
+fn may_create(access: &Access, name: &str) -> bool {
+    access.may_on_cluster_quietly(Operation::Create)
+        || access.may(Operation::Create, ResourceType::Topic, name)
+}
+
+/// As [`may_create`], for a client that did not ask in so many words.
+pub(super) fn may_create_quietly(access: &Access, name: &str) -> bool {
+    access.may_on_cluster_quietly(Operation::Create)
+        || access.may_quietly(Operation::Create, ResourceType::Topic, name)
 }
 
 /// A client's time-out; none, zero or less is no time to do anything in, as in Kafka.
@@ -81,7 +106,24 @@ fn wish(topic: CreatableTopic) -> CreateTopic {
     }
 }
 
-fn created_answer(call: Call<'_>, name: String, created: &CreatedTopic) -> CreatableTopicResult {
+fn created_answer(
+    call: Call<'_>,
+    access: &Access,
+    name: String,
+    created: &CreatedTopic,
+) -> CreatableTopicResult {
+    if let Err(topic_config_error_code) = access.topic(Operation::DescribeConfigs, &name) {
+        return CreatableTopicResult {
+            name,
+            topic_id: created.id,
+            topic_config_error_code,
+            num_partitions: -1,
+            replication_factor: -1,
+            configs: Some(Vec::new()),
+            error_message: None,
+            ..CreatableTopicResult::default()
+        };
+    }
     let configs =
         topic_entries(call.broker, Some(&created.configs)).map(|entry| CreatableTopicConfigs {
             name: entry.key.name.to_owned(),

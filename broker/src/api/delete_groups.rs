@@ -2,6 +2,7 @@
 
 use super::{Call, Reply, Serve};
 use isthmus_broker_core::groups::{Reply as GroupReply, Request};
+use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::delete_groups_response::DeletableGroupResult;
 use isthmus_wire::messages::{DeleteGroupsRequest, DeleteGroupsResponse};
 use isthmus_wire::{ErrorCode, VersionRange};
@@ -13,9 +14,13 @@ impl Serve for DeleteGroups {
     const VERSIONS: VersionRange = VersionRange { min: 0, max: 2 };
 
     async fn serve(call: Call<'_>, request: DeleteGroupsRequest) -> Reply<DeleteGroupsResponse> {
+        let access = call.access();
         let mut results = Vec::with_capacity(request.groups_names.len());
         for id in request.groups_names {
-            results.push(delete(call, id).await);
+            results.push(match access.group(Operation::Delete, &id) {
+                Ok(()) => delete(call, id).await,
+                Err(code) => refused(id, code),
+            });
         }
         Reply::Now(DeleteGroupsResponse {
             results,
@@ -25,10 +30,6 @@ impl Serve for DeleteGroups {
 }
 
 async fn delete(call: Call<'_>, id: String) -> DeletableGroupResult {
-    let refused = |error_code| DeletableGroupResult {
-        group_id: id.clone(),
-        error_code,
-    };
     let request = Request::DeleteGroups {
         groups: vec![id.clone()],
     };
@@ -38,7 +39,14 @@ async fn delete(call: Call<'_>, id: String) -> DeletableGroupResult {
     };
     match answer {
         Ok(GroupReply::DeleteGroups(mut results)) if results.len() == 1 => results.remove(0),
-        Ok(_) => refused(ErrorCode::UNKNOWN_SERVER_ERROR),
-        Err(code) => refused(code),
+        Ok(_) => refused(id, ErrorCode::UNKNOWN_SERVER_ERROR),
+        Err(code) => refused(id, code),
+    }
+}
+
+fn refused(group_id: String, error_code: ErrorCode) -> DeletableGroupResult {
+    DeletableGroupResult {
+        group_id,
+        error_code,
     }
 }

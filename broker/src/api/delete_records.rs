@@ -2,7 +2,9 @@
 //! high watermark.
 
 use super::{Call, Reply, Serve};
+use crate::authorization::Access;
 use crate::broker::Broker;
+use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::delete_records_response::{
     DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
 };
@@ -17,20 +19,26 @@ impl Serve for DeleteRecords {
     const VERSIONS: VersionRange = VersionRange { min: 0, max: 2 };
 
     async fn serve(call: Call<'_>, request: DeleteRecordsRequest) -> Reply<DeleteRecordsResponse> {
-        let broker = Arc::clone(call.broker);
+        let (broker, access) = (Arc::clone(call.broker), call.access());
         // The new start is on disk before it is acknowledged: not on a thread that serves sockets.
-        match tokio::task::spawn_blocking(move || answer(&broker, &request)).await {
+        match tokio::task::spawn_blocking(move || answer(&broker, &access, &request)).await {
             Ok(response) => Reply::Now(response),
             Err(_) => Reply::Hangup,
         }
     }
 }
 
-fn answer(broker: &Broker, request: &DeleteRecordsRequest) -> DeleteRecordsResponse {
+fn answer(
+    broker: &Broker,
+    access: &Access,
+    request: &DeleteRecordsRequest,
+) -> DeleteRecordsResponse {
     let mut moved = false;
     let topics = request.topics.iter().map(|topic| {
+        let allowed = access.topic(Operation::Delete, &topic.name);
         let partitions = topic.partitions.iter().map(|asked| {
-            let outcome = delete(broker, &topic.name, asked.partition_index, asked.offset);
+            let outcome = allowed
+                .and_then(|()| delete(broker, &topic.name, asked.partition_index, asked.offset));
             moved |= outcome.is_ok();
             let (low_watermark, error_code) = match outcome {
                 Ok(low_watermark) => (low_watermark, ErrorCode::NONE),

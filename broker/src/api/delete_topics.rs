@@ -8,7 +8,9 @@
 
 use super::create_topics::timeout;
 use super::{Call, Reply, Serve};
-use isthmus_broker_core::metadata::{TopicError, TopicKey};
+use crate::authorization::Access;
+use isthmus_broker_core::metadata::{MetadataImage, TopicError, TopicKey};
+use isthmus_broker_core::security::{Operation, ResourceType};
 use isthmus_wire::messages::delete_topics_request::DeleteTopicState;
 use isthmus_wire::messages::delete_topics_response::DeletableTopicResult;
 use isthmus_wire::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
@@ -51,10 +53,15 @@ impl Serve for DeleteTopics {
 
 async fn delete(
     call: Call<'_>,
-    asked: Vec<DeleteTopicState>,
+    mut asked: Vec<DeleteTopicState>,
     timeout_ms: i32,
 ) -> Vec<DeletableTopicResult> {
-    let keys: Vec<Result<TopicKey, TopicError>> = asked.iter().map(key).collect();
+    let access = call.access();
+    let image = call.broker.image();
+    let keys: Vec<Result<TopicKey, TopicError>> = asked
+        .iter_mut()
+        .map(|topic| allowed(&access, &image, topic, key(topic)?))
+        .collect();
     let good: Vec<TopicKey> = keys
         .iter()
         .filter_map(|key| key.as_ref().ok().cloned())
@@ -86,6 +93,38 @@ async fn delete(
         }
     });
     settled.collect()
+}
+
+/// Who names a topic by id learns its name from a refusal only if the topic may be described.
+fn allowed(
+    access: &Access,
+    image: &MetadataImage,
+    topic: &mut DeleteTopicState,
+    key: TopicKey,
+) -> Result<TopicKey, TopicError> {
+    let found = match &key {
+        TopicKey::Name(name) => Some(name.clone()),
+        TopicKey::Id(id) => image.topic_by_id(*id).map(|found| found.name.to_string()),
+    };
+    // An id that is not known says nothing about any topic.
+    let Some(name) = found else {
+        return Ok(key);
+    };
+    if access.may_on_cluster_quietly(Operation::Delete)
+        || access.may(Operation::Delete, ResourceType::Topic, &name)
+    {
+        return Ok(key);
+    }
+    if access.may_quietly(Operation::Describe, ResourceType::Topic, &name) {
+        if image.topic(&name).is_none() {
+            return Ok(key);
+        }
+        topic.name = Some(name);
+    }
+    Err(TopicError {
+        code: ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+        message: "Topic authorization failed.".to_owned(),
+    })
 }
 
 fn key(topic: &DeleteTopicState) -> Result<TopicKey, TopicError> {

@@ -55,7 +55,7 @@ fn describe(call: Call<'_>, request: &DescribeClusterRequest) -> DescribeCluster
         ..DescribeClusterResponse::default()
     };
     if request.include_cluster_authorized_operations {
-        response.cluster_authorized_operations = crate::operations::ON_CLUSTER;
+        response.cluster_authorized_operations = call.access().cluster_operations();
     }
     response
 }

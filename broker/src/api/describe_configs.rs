@@ -13,6 +13,7 @@ use isthmus_broker_core::config::{
     broker_key, broker_keys, listener_key,
 };
 use isthmus_broker_core::metadata::ConfigResource;
+use isthmus_broker_core::security::Operation;
 use isthmus_broker_core::topic_name;
 use isthmus_wire::messages::describe_configs_request::DescribeConfigsResource;
 use isthmus_wire::messages::describe_configs_response::{
@@ -36,15 +37,22 @@ impl Serve for DescribeConfigs {
             synonyms: request.include_synonyms,
             documentation: request.include_documentation,
         };
+        let access = call.access();
         let results = request.resources.iter().map(|resource| {
-            describe(call.broker, resource, shown).unwrap_or_else(|(code, message)| {
-                DescribeConfigsResult {
-                    error_code: code,
-                    error_message: Some(message),
-                    resource_type: resource.resource_type,
-                    resource_name: resource.resource_name.clone(),
-                    configs: Vec::new(),
-                }
+            let asked = ConfigResource {
+                kind: resource.resource_type,
+                name: resource.resource_name.clone(),
+            };
+            let allowed = access.config(Operation::DescribeConfigs, &asked);
+            let described = allowed
+                .map_err(|code| (code, access_refused(code).to_owned()))
+                .and_then(|()| describe(call.broker, resource, shown));
+            described.unwrap_or_else(|(code, message)| DescribeConfigsResult {
+                error_code: code,
+                error_message: Some(message),
+                resource_type: resource.resource_type,
+                resource_name: resource.resource_name.clone(),
+                configs: Vec::new(),
             })
         });
         let results = results.collect();
@@ -52,6 +60,15 @@ impl Serve for DescribeConfigs {
             results,
             ..DescribeConfigsResponse::default()
         })
+    }
+}
+
+/// Kafka's words for a refusal.
+pub(super) fn access_refused(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::TOPIC_AUTHORIZATION_FAILED => "Topic authorization failed.",
+        ErrorCode::GROUP_AUTHORIZATION_FAILED => "Group authorization failed.",
+        _ => "Cluster authorization failed.",
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::{Call, Reply, Serve};
 use isthmus_broker_core::groups::{Reply as GroupReply, Request};
+use isthmus_broker_core::security::{Operation, ResourceType};
 use isthmus_wire::messages::describe_groups_response::DescribedGroup;
 use isthmus_wire::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
 use isthmus_wire::{ErrorCode, VersionRange};
@@ -19,11 +20,16 @@ impl Serve for DescribeGroups {
         call: Call<'_>,
         request: DescribeGroupsRequest,
     ) -> Reply<DescribeGroupsResponse> {
+        let access = call.access();
         let mut groups = Vec::with_capacity(request.groups.len());
         for id in request.groups {
-            let mut described = describe(call, id).await;
+            let mut described = match access.group(Operation::Describe, &id) {
+                Ok(()) => describe(call, id).await,
+                Err(code) => refused(id, code),
+            };
             if request.include_authorized_operations && !described.error_code.is_error() {
-                described.authorized_operations = crate::operations::ON_GROUP;
+                described.authorized_operations =
+                    access.operations(ResourceType::Group, &described.group_id);
             }
             groups.push(described);
         }
@@ -35,11 +41,6 @@ impl Serve for DescribeGroups {
 }
 
 async fn describe(call: Call<'_>, id: String) -> DescribedGroup {
-    let refused = |error_code| DescribedGroup {
-        group_id: id.clone(),
-        error_code,
-        ..Default::default()
-    };
     let request = Request::DescribeGroups {
         groups: vec![id.clone()],
         version: call.version(),
@@ -50,7 +51,15 @@ async fn describe(call: Call<'_>, id: String) -> DescribedGroup {
     };
     match answer {
         Ok(GroupReply::DescribeGroups(mut groups)) if groups.len() == 1 => groups.remove(0),
-        Ok(_) => refused(ErrorCode::UNKNOWN_SERVER_ERROR),
-        Err(code) => refused(code),
+        Ok(_) => refused(id, ErrorCode::UNKNOWN_SERVER_ERROR),
+        Err(code) => refused(id, code),
+    }
+}
+
+fn refused(group_id: String, error_code: ErrorCode) -> DescribedGroup {
+    DescribedGroup {
+        group_id,
+        error_code,
+        ..Default::default()
     }
 }

@@ -4,6 +4,7 @@
 
 use super::{Call, Reply, Serve};
 use crate::broker::Broker;
+use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
@@ -21,6 +22,12 @@ impl Serve for DescribeLogDirs {
         call: Call<'_>,
         request: DescribeLogDirsRequest,
     ) -> Reply<DescribeLogDirsResponse> {
+        if let Err(error_code) = call.access().cluster(Operation::Describe) {
+            return Reply::Now(DescribeLogDirsResponse {
+                error_code,
+                ..DescribeLogDirsResponse::default()
+            });
+        }
         let wanted = |topic: &str, partition: i32| match &request.topics {
             None => true,
             Some(topics) => topics

@@ -5,8 +5,10 @@
 //! topics in the request all are described.
 
 use super::{Call, Reply, Serve};
+use crate::authorization::Access;
 use crate::endpoints;
 use isthmus_broker_core::metadata::{MetadataImage, PartitionImage, TopicImage};
+use isthmus_broker_core::security::{Operation, ResourceType};
 use isthmus_broker_core::topic_name;
 use isthmus_wire::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
@@ -29,6 +31,7 @@ impl Serve for DescribeTopicPartitions {
         request: DescribeTopicPartitionsRequest,
     ) -> Reply<DescribeTopicPartitionsResponse> {
         let image = call.broker.image();
+        let access = call.access();
         let start = request
             .cursor
             .map(|cursor| (cursor.topic_name, cursor.partition_index.max(0)));
@@ -37,6 +40,9 @@ impl Serve for DescribeTopicPartitions {
         let names: Vec<String> = if asked.is_empty() {
             image
                 .topics_from(&first_topic)
+                .filter(|topic| {
+                    access.may_quietly(Operation::Describe, ResourceType::Topic, &topic.name)
+                })
                 .map(|topic| topic.name.to_string())
                 .collect()
         } else {
@@ -47,6 +53,7 @@ impl Serve for DescribeTopicPartitions {
         };
         let limit = usize::try_from(request.response_partition_limit).unwrap_or(0);
         let mut page = Page {
+            access,
             left: limit.clamp(1, PARTITIONS_MAX),
             topics: Vec::new(),
             next: None,
@@ -71,6 +78,7 @@ impl Serve for DescribeTopicPartitions {
 }
 
 struct Page {
+    access: Access,
     left: usize,
     topics: Vec<DescribeTopicPartitionsResponseTopic>,
     next: Option<Cursor>,
@@ -78,8 +86,18 @@ struct Page {
 
 impl Page {
     fn add(&mut self, image: &MetadataImage, name: &str, from: i32) {
+        // No id, no partitions: whether it exists stays hidden.
+        if let Err(error_code) = self.access.topic(Operation::Describe, name) {
+            self.topics.push(DescribeTopicPartitionsResponseTopic {
+                error_code,
+                name: Some(name.to_owned()),
+                ..DescribeTopicPartitionsResponseTopic::default()
+            });
+            return;
+        }
         let Some(topic) = image.topic(name) else {
-            self.topics.push(unknown(name));
+            let operations = self.access.operations(ResourceType::Topic, name);
+            self.topics.push(unknown(name, operations));
             return;
         };
         if self.left == 0 {
@@ -103,13 +121,15 @@ impl Page {
                 partition_index: end,
             });
         }
-        self.topics.push(topic_answer(topic, shown));
+        let operations = self.access.operations(ResourceType::Topic, name);
+        self.topics.push(topic_answer(topic, shown, operations));
     }
 }
 
 fn topic_answer(
     topic: &TopicImage,
     partitions: Vec<DescribeTopicPartitionsResponsePartition>,
+    topic_authorized_operations: i32,
 ) -> DescribeTopicPartitionsResponseTopic {
     DescribeTopicPartitionsResponseTopic {
         error_code: ErrorCode::NONE,
@@ -117,11 +137,11 @@ fn topic_answer(
         topic_id: topic.id,
         is_internal: topic_name::is_internal(&topic.name),
         partitions,
-        topic_authorized_operations: crate::operations::ON_TOPIC,
+        topic_authorized_operations,
     }
 }
 
-fn unknown(name: &str) -> DescribeTopicPartitionsResponseTopic {
+fn unknown(name: &str, topic_authorized_operations: i32) -> DescribeTopicPartitionsResponseTopic {
     let error_code = if topic_name::validate(name).is_ok() {
         ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
     } else {
@@ -132,6 +152,7 @@ fn unknown(name: &str) -> DescribeTopicPartitionsResponseTopic {
         name: Some(name.to_owned()),
         topic_id: Uuid::ZERO,
         is_internal: topic_name::is_internal(name),
+        topic_authorized_operations,
         ..DescribeTopicPartitionsResponseTopic::default()
     }
 }

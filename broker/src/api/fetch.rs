@@ -48,7 +48,7 @@ impl Serve for Fetch {
                 ..FetchResponse::default()
             });
         }
-        let plan = FetchPlan::new(call.broker, call.version(), &request);
+        let plan = FetchPlan::new(call.broker, &call.access(), call.version(), &request);
         let progress = plan.read();
         let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
         if plan.is_enough(&progress) || wait.is_zero() {

@@ -4,9 +4,11 @@
 //! that a consumer always gets on. Empty is an empty byte string, never null: librdkafka takes null
 //! for a broken answer (pitfall 14).
 
+use crate::authorization::Access;
 use crate::broker::Broker;
 use crate::partitions::{Isolation, Partition, ReadFailure, ReadRequest};
 use bytes::Bytes;
+use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::fetch_request::FetchPartition;
 use isthmus_wire::messages::fetch_response::{
     AbortedTransaction, EpochEndOffset, FetchableTopicResponse, PartitionData,
@@ -47,25 +49,35 @@ impl Progress {
 }
 
 impl FetchPlan {
-    pub(super) fn new(broker: &Broker, version: i16, request: &FetchRequest) -> Self {
+    pub(super) fn new(
+        broker: &Broker,
+        access: &Access,
+        version: i16,
+        request: &FetchRequest,
+    ) -> Self {
         let replica = request.replica_id.max(request.replica_state.replica_id);
-        let topics = request.topics.iter().map(|topic| PlannedTopic {
-            name: topic.topic.clone(),
-            id: topic.topic_id,
-            partitions: topic
-                .partitions
-                .iter()
-                .map(|asked| {
-                    let found = if replica >= 0 {
-                        Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED)
-                    } else if version >= 13 {
-                        broker.partition_by_id(topic.topic_id, asked.partition)
-                    } else {
-                        broker.partition(&topic.topic, asked.partition)
-                    };
-                    (asked.clone(), found)
-                })
-                .collect(),
+        let topics = request.topics.iter().map(|topic| {
+            let id = (version >= 13).then_some(topic.topic_id);
+            let allowed = if replica >= 0 {
+                Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED)
+            } else {
+                access.topic_or_id(Operation::Read, &topic.topic, id)
+            };
+            let partitions = topic.partitions.iter().map(|asked| {
+                let found = if let Err(code) = allowed {
+                    Err(code)
+                } else if version >= 13 {
+                    broker.partition_by_id(topic.topic_id, asked.partition)
+                } else {
+                    broker.partition(&topic.topic, asked.partition)
+                };
+                (asked.clone(), found)
+            });
+            PlannedTopic {
+                name: topic.topic.clone(),
+                id: topic.topic_id,
+                partitions: partitions.collect(),
+            }
         });
         let asked_max = usize::try_from(request.max_bytes).unwrap_or(0);
         Self {

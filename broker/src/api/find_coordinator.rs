@@ -7,14 +7,18 @@
 //! Versions: 1 the key's type and an error message; 4 many keys at once (KIP-699); 6 share groups.
 
 use super::{Call, Reply, Serve};
+use crate::authorization::Access;
 use crate::endpoints;
 use crate::groups::OFFSETS_TOPIC;
 use isthmus_broker_core::groups::partition_for;
+use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::find_coordinator_response::Coordinator;
 use isthmus_wire::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 use isthmus_wire::{ErrorCode, VersionRange};
 
 const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
+const SHARE: i8 = 2;
 
 pub(super) struct FindCoordinator;
 
@@ -32,19 +36,21 @@ impl Serve for FindCoordinator {
         } else {
             vec![request.key]
         };
+        let access = call.access();
         let mut coordinators = Vec::with_capacity(keys.len());
         for key in keys {
-            coordinators.push(match locate(call, request.key_type, &key).await {
-                Ok(found) => found,
-                Err((error_code, message)) => Coordinator {
-                    key,
-                    node_id: -1,
-                    port: -1,
-                    error_code,
-                    error_message: Some(message.to_owned()),
-                    ..Coordinator::default()
-                },
-            });
+            let found = match may_look_for(&access, batched, request.key_type, &key) {
+                Ok(()) => locate(call, request.key_type, &key).await,
+                Err(refusal) => Err(refusal),
+            };
+            coordinators.push(found.unwrap_or_else(|(error_code, message)| Coordinator {
+                key,
+                node_id: -1,
+                port: -1,
+                error_code,
+                error_message: Some(message.to_owned()),
+                ..Coordinator::default()
+            }));
         }
         Reply::Now(if batched {
             many(coordinators)
@@ -72,6 +78,30 @@ fn one(coordinators: Vec<Coordinator>) -> FindCoordinatorResponse {
         port: found.port,
         ..Default::default()
     }
+}
+
+fn may_look_for(
+    access: &Access,
+    batched: bool,
+    key_type: i8,
+    key: &str,
+) -> Result<(), (ErrorCode, &'static str)> {
+    let (allowed, message) = match key_type {
+        TRANSACTION => (
+            access.transactional_id(Operation::Describe, key),
+            "Transactional Id authorization failed.",
+        ),
+        SHARE => (
+            access.cluster(Operation::ClusterAction),
+            "Cluster authorization failed.",
+        ),
+        GROUP => (
+            access.group(Operation::Describe, key),
+            "Group authorization failed.",
+        ),
+        _ => return Ok(()),
+    };
+    allowed.map_err(|code| (code, if batched { "" } else { message }))
 }
 
 async fn locate(
@@ -116,6 +146,7 @@ async fn locate(
         host: reachable.host.to_owned(),
         port: i32::from(reachable.port),
         error_code: ErrorCode::NONE,
-        error_message: None,
+        // Kafka's words: one by one it says the code's name, of many it says nothing.
+        error_message: Some(if call.version() >= 4 { "" } else { "NONE" }.to_owned()),
     })
 }

@@ -3,6 +3,7 @@
 use super::{Call, Reply};
 use crate::broker::Broker;
 use isthmus_broker_core::groups::{Reply as GroupReply, Request};
+use isthmus_broker_core::security::Operation;
 use isthmus_wire::ErrorCode;
 use std::sync::Arc;
 
@@ -17,8 +18,16 @@ pub(super) trait GroupAnswer: Sized + Send + 'static {
 
 /// Asks in the second stage: the reply may take long, and later requests of the connection must
 /// not wait for it to be taken up. The request reaches its shard before the next one is read.
-pub(super) fn later<A: GroupAnswer>(call: Call<'_>, group: &str, request: Request) -> Reply<A> {
+pub(super) fn later<A: GroupAnswer>(
+    call: Call<'_>,
+    needs: Operation,
+    group: &str,
+    request: Request,
+) -> Reply<A> {
     let version = call.version();
+    if let Err(code) = call.access().group(needs, group) {
+        return Reply::Now(A::refused(code, version));
+    }
     match call.broker.ask_group(group, request) {
         Ok(answer) => Reply::Later(Box::pin(async move { settle(answer.await, version) })),
         Err(code) => Reply::Now(A::refused(code, version)),

@@ -5,6 +5,7 @@
 use super::group_answer::{GroupAnswer, later};
 use super::{Call, Reply, Serve};
 use isthmus_broker_core::groups::{Reply as GroupReply, Request};
+use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::{HeartbeatRequest, HeartbeatResponse};
 use isthmus_wire::{ErrorCode, VersionRange};
 
@@ -16,7 +17,7 @@ impl Serve for Heartbeat {
 
     async fn serve(call: Call<'_>, request: HeartbeatRequest) -> Reply<HeartbeatResponse> {
         let group = request.group_id.clone();
-        later(call, &group, Request::Heartbeat(request))
+        later(call, Operation::Read, &group, Request::Heartbeat(request))
     }
 }
 

@@ -7,6 +7,8 @@
 //! (KIP-360). Without a transactional id Kafka ignores both and hands out a fresh id; so do we.
 
 use super::{Call, Reply, Serve};
+use crate::authorization::Access;
+use isthmus_broker_core::security::{Operation, ResourceType};
 use isthmus_wire::messages::{InitProducerIdRequest, InitProducerIdResponse};
 use isthmus_wire::{ErrorCode, VersionRange};
 
@@ -20,6 +22,9 @@ impl Serve for InitProducerId {
         call: Call<'_>,
         request: InitProducerIdRequest,
     ) -> Reply<InitProducerIdResponse> {
+        if let Err(code) = allowed(&call.access(), request.transactional_id.as_deref()) {
+            return refused(code);
+        }
         if request.transactional_id.as_deref() == Some("") {
             return refused(ErrorCode::INVALID_REQUEST);
         }
@@ -35,6 +40,19 @@ impl Serve for InitProducerId {
             Err(failure) => refused(failure.code()),
         }
     }
+}
+
+/// An idempotent producer needs no right of its own where it may write to some topic (KIP-679).
+fn allowed(access: &Access, transactional_id: Option<&str>) -> Result<(), ErrorCode> {
+    if let Some(id) = transactional_id {
+        return access.transactional_id(Operation::Write, id);
+    }
+    if access.may_on_cluster_quietly(Operation::IdempotentWrite)
+        || access.may_somewhere(Operation::Write, ResourceType::Topic)
+    {
+        return Ok(());
+    }
+    Err(ErrorCode::CLUSTER_AUTHORIZATION_FAILED)
 }
 
 fn refused(error_code: ErrorCode) -> Reply<InitProducerIdResponse> {

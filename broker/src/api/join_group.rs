@@ -11,6 +11,7 @@ use super::group_answer::{GroupAnswer, later};
 use super::{Call, Reply, Serve};
 use crate::ids::random_uuid;
 use isthmus_broker_core::groups::{Client, Reply as GroupReply, Request};
+use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::{JoinGroupRequest, JoinGroupResponse};
 use isthmus_wire::{ErrorCode, VersionRange};
 
@@ -33,7 +34,7 @@ impl Serve for JoinGroup {
             client,
             member_uuid: random_uuid(),
         };
-        later(call, &group, request)
+        later(call, Operation::Read, &group, request)
     }
 }
 

@@ -6,6 +6,7 @@
 use super::group_answer::{GroupAnswer, later};
 use super::{Call, Reply, Serve};
 use isthmus_broker_core::groups::{Reply as GroupReply, Request};
+use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::{LeaveGroupRequest, LeaveGroupResponse};
 use isthmus_wire::{ErrorCode, VersionRange};
 
@@ -17,7 +18,12 @@ impl Serve for LeaveGroup {
 
     async fn serve(call: Call<'_>, request: LeaveGroupRequest) -> Reply<LeaveGroupResponse> {
         let (group, version) = (request.group_id.clone(), call.version());
-        later(call, &group, Request::Leave { request, version })
+        later(
+            call,
+            Operation::Read,
+            &group,
+            Request::Leave { request, version },
+        )
     }
 }
 

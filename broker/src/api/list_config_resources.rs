@@ -7,6 +7,7 @@
 
 use super::{Call, Reply, Serve};
 use isthmus_broker_core::metadata::{ConfigResource as Kind, MetadataImage};
+use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::list_config_resources_response::ConfigResource;
 use isthmus_wire::messages::{ListConfigResourcesRequest, ListConfigResourcesResponse};
 use isthmus_wire::{ErrorCode, VersionRange};
@@ -25,6 +26,12 @@ impl Serve for ListConfigResources {
         call: Call<'_>,
         request: ListConfigResourcesRequest,
     ) -> Reply<ListConfigResourcesResponse> {
+        if let Err(error_code) = call.access().cluster(Operation::DescribeConfigs) {
+            return Reply::Now(ListConfigResourcesResponse {
+                error_code,
+                ..ListConfigResourcesResponse::default()
+            });
+        }
         let mut asked = request.resource_types;
         if call.version() == 0 {
             asked = vec![CLIENT_METRICS];

@@ -4,6 +4,7 @@
 
 use super::{Call, Reply, Serve};
 use isthmus_broker_core::groups::{Reply as GroupReply, Request};
+use isthmus_broker_core::security::{Operation, ResourceType};
 use isthmus_wire::messages::{ListGroupsRequest, ListGroupsResponse};
 use isthmus_wire::{ErrorCode, VersionRange};
 
@@ -34,6 +35,12 @@ impl Serve for ListGroups {
                 Ok(_) => response.error_code = ErrorCode::UNKNOWN_SERVER_ERROR,
                 Err(code) => response.error_code = code,
             }
+        }
+        let access = call.access();
+        if !access.may_on_cluster_quietly(Operation::Describe) {
+            response.groups.retain(|group| {
+                access.may_quietly(Operation::Describe, ResourceType::Group, &group.group_id)
+            });
         }
         Reply::Now(response)
     }

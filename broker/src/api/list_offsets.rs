@@ -8,8 +8,10 @@
 //! Versions: 2 the isolation level; 4 the leader epoch both ways (KIP-320); 10 a time-out.
 
 use super::{Call, Reply, Serve};
+use crate::authorization::Access;
 use crate::broker::Broker;
 use crate::partitions::{Isolation, OffsetQuery};
+use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::list_offsets_request::ListOffsetsPartition;
 use isthmus_wire::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
@@ -34,9 +36,9 @@ impl Serve for ListOffsets {
 
     async fn serve(call: Call<'_>, request: ListOffsetsRequest) -> Reply<ListOffsetsResponse> {
         let broker = Arc::clone(call.broker);
-        let version = call.version();
+        let (version, access) = (call.version(), call.access());
         // A look-up by time reads segments: not on a thread that serves sockets.
-        let answer = move || answer(&broker, version, &request);
+        let answer = move || answer(&broker, &access, version, &request);
         match tokio::task::spawn_blocking(answer).await {
             Ok(response) => Reply::Now(response),
             Err(_) => Reply::Hangup,
@@ -44,7 +46,12 @@ impl Serve for ListOffsets {
     }
 }
 
-fn answer(broker: &Broker, version: i16, request: &ListOffsetsRequest) -> ListOffsetsResponse {
+fn answer(
+    broker: &Broker,
+    access: &Access,
+    version: i16,
+    request: &ListOffsetsRequest,
+) -> ListOffsetsResponse {
     let isolation = Isolation::from_wire(request.isolation_level);
     let topics = request.topics.iter().map(|topic| {
         let mut seen = BTreeSet::new();
@@ -54,7 +61,11 @@ fn answer(broker: &Broker, version: i16, request: &ListOffsetsRequest) -> ListOf
             .map(|partition| partition.partition_index)
             .filter(|&index| !seen.insert(index))
             .collect();
+        let allowed = access.topic(Operation::Describe, &topic.name);
         let partitions = topic.partitions.iter().map(|asked| {
+            if let Err(code) = allowed {
+                return refused(asked.partition_index, code);
+            }
             if twice.contains(&asked.partition_index) {
                 return refused(asked.partition_index, ErrorCode::INVALID_REQUEST);
             }

@@ -6,12 +6,17 @@
 //! Versions: 1 null topics asks for all (in 0 an empty list does), and shows racks and the
 //! controller; 2 the cluster id; 4 auto-creation by wish; 5 offline replicas; 7 leader epochs;
 //! 8–10 the cluster's authorised operations; 10 topic ids, 12 asking by them; 13 a top-level error.
-//! Without an authorizer the operations asked for are all those that the resource knows.
+//!
+//! A topic that may not be described is refused where it is named, whether it exists or not, and
+//! left out where all are asked for. Creating one by asking for it needs the right to create it.
 
+use super::create_topics::may_create_quietly;
 use super::{Call, Reply, Serve};
+use crate::authorization::Access;
 use crate::endpoints;
 use isthmus_broker_core::metadata::CreateTopic;
 use isthmus_broker_core::metadata::{MetadataImage, PartitionImage, TopicImage};
+use isthmus_broker_core::security::{Operation, ResourceType};
 use isthmus_broker_core::topic_name;
 use isthmus_wire::messages::metadata_request::MetadataRequestTopic;
 use isthmus_wire::messages::metadata_response::{
@@ -33,18 +38,23 @@ impl Serve for Metadata {
             Some(topics) if !(version == 0 && topics.is_empty()) => Some(topics),
             _ => None,
         };
+        let access = call.access();
         let allowed = (version < 4 || request.allow_auto_topic_creation)
             && call.broker.settings.auto_create_topics_enable;
         let refused = match &wanted {
-            Some(topics) if allowed => create_missing(call, topics).await,
+            Some(topics) if allowed => create_missing(call, &access, topics).await,
             _ => BTreeMap::new(),
         };
         let image = call.broker.image();
         let shown = match &wanted {
-            None => image.topics().map(|topic| show(&image, topic)).collect(),
+            None => image
+                .topics()
+                .filter(|topic| visible(&access, &topic.name))
+                .map(|topic| show(&image, topic))
+                .collect(),
             Some(topics) => topics
                 .iter()
-                .map(|topic| find(&image, version, topic, &refused))
+                .map(|topic| find(&image, &access, version, topic, &refused))
                 .collect(),
         };
         let mut response = MetadataResponse {
@@ -55,14 +65,17 @@ impl Serve for Metadata {
             ..MetadataResponse::default()
         };
         if request.include_cluster_authorized_operations {
-            response.cluster_authorized_operations = crate::operations::ON_CLUSTER;
+            response.cluster_authorized_operations = access.cluster_operations();
         }
         if request.include_topic_authorized_operations {
             let known = response
                 .topics
                 .iter_mut()
                 .filter(|topic| !topic.error_code.is_error());
-            known.for_each(|topic| topic.topic_authorized_operations = crate::operations::ON_TOPIC);
+            known.for_each(|topic| {
+                let name = topic.name.as_deref().unwrap_or_default();
+                topic.topic_authorized_operations = access.operations(ResourceType::Topic, name);
+            });
         }
         Reply::Now(response)
     }
@@ -71,18 +84,28 @@ impl Serve for Metadata {
 /// Creates what does not exist; returns the refusals by name.
 async fn create_missing(
     call: Call<'_>,
+    access: &Access,
     topics: &[MetadataRequestTopic],
 ) -> BTreeMap<String, ErrorCode> {
     let image = call.broker.image();
-    let missing: Vec<CreateTopic> = topics
+    let (missing, denied): (Vec<&str>, Vec<&str>) = topics
         .iter()
         .filter(|topic| topic.topic_id.is_zero())
         .filter_map(|topic| topic.name.as_deref())
-        .filter(|name| image.topic(name).is_none() && topic_name::validate(name).is_ok())
+        .filter(|name| image.topic(name).is_none() && visible(access, name))
+        .partition(|name| may_create_quietly(access, name));
+    let denied = denied.into_iter().map(|name| {
+        let code = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
+        (name.to_owned(), code)
+    });
+    let mut refused: BTreeMap<String, ErrorCode> = denied.collect();
+    let missing: Vec<CreateTopic> = missing
+        .into_iter()
+        .filter(|name| topic_name::validate(name).is_ok())
         .map(CreateTopic::with_defaults)
         .collect();
     if missing.is_empty() {
-        return BTreeMap::new();
+        return refused;
     }
     let names: Vec<String> = missing.iter().map(|wish| wish.name.clone()).collect();
     match call
@@ -91,17 +114,17 @@ async fn create_missing(
         .create_topics(missing, call.broker.settings.request_timeout)
         .await
     {
-        Ok(verdicts) => {
-            let refused = names.into_iter().zip(verdicts);
-            refused
-                .filter_map(|(name, verdict)| Some((name, verdict.err()?.code)))
-                .collect()
+        Ok(verdicts) => refused.extend(
+            names
+                .into_iter()
+                .zip(verdicts)
+                .filter_map(|(name, verdict)| Some((name, verdict.err()?.code))),
+        ),
+        Err(failure) => {
+            refused.extend(names.into_iter().map(|name| (name, failure.code())));
         }
-        Err(failure) => names
-            .into_iter()
-            .map(|name| (name, failure.code()))
-            .collect(),
     }
+    refused
 }
 
 fn brokers(call: Call<'_>, image: &MetadataImage) -> Vec<MetadataResponseBroker> {
@@ -115,8 +138,13 @@ fn brokers(call: Call<'_>, image: &MetadataImage) -> Vec<MetadataResponseBroker>
         .collect()
 }
 
+fn visible(access: &Access, name: &str) -> bool {
+    access.may_quietly(Operation::Describe, ResourceType::Topic, name)
+}
+
 fn find(
     image: &MetadataImage,
+    access: &Access,
     version: i16,
     wanted: &MetadataRequestTopic,
     refused: &BTreeMap<String, ErrorCode>,
@@ -124,17 +152,27 @@ fn find(
     // An id decides whatever the name: the Java client sends an empty one beside it.
     let Some(name) = wanted.name.as_deref().filter(|_| wanted.topic_id.is_zero()) else {
         return match image.topic_by_id(wanted.topic_id) {
-            Some(topic) => show(image, topic),
+            Some(topic) => match access.topic(Operation::Describe, &topic.name) {
+                Ok(()) => show(image, topic),
+                Err(code) => unknown(version, None, wanted.topic_id, code),
+            },
             None => unknown(version, None, wanted.topic_id, ErrorCode::UNKNOWN_TOPIC_ID),
         };
     };
+    if let Err(error_code) = access.topic(Operation::Describe, name) {
+        return MetadataResponseTopic {
+            error_code,
+            name: Some(name.to_owned()),
+            ..MetadataResponseTopic::default()
+        };
+    }
     if let Some(topic) = image.topic(name) {
         return show(image, topic);
     }
-    let code = if topic_name::validate(name).is_err() {
-        ErrorCode::INVALID_TOPIC_EXCEPTION
-    } else {
+    let valid = topic_name::validate(name).is_ok();
+    let code = {
         match refused.get(name) {
+            None if !valid => ErrorCode::INVALID_TOPIC_EXCEPTION,
             None => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             // Somebody else created and deleted it meanwhile: the client asks again.
             Some(&ErrorCode::TOPIC_ALREADY_EXISTS) => ErrorCode::LEADER_NOT_AVAILABLE,

@@ -5,11 +5,14 @@
 
 mod alter_configs;
 mod api_versions;
+mod create_acls;
 mod create_partitions;
 mod create_topics;
+mod delete_acls;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_acls;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -35,6 +38,7 @@ mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
 
+use crate::authorization::Access;
 use crate::broker::Broker;
 use crate::settings::Listener;
 use bytes::Bytes;
@@ -68,6 +72,9 @@ const APIS: &[Api] = &[
     Api::of::<delete_records::DeleteRecords>(),
     Api::of::<init_producer_id::InitProducerId>(),
     Api::of::<offset_for_leader_epoch::OffsetForLeaderEpoch>(),
+    Api::of::<describe_acls::DescribeAcls>(),
+    Api::of::<create_acls::CreateAcls>(),
+    Api::of::<delete_acls::DeleteAcls>(),
     Api::of::<describe_configs::DescribeConfigs>(),
     Api::of::<alter_configs::AlterConfigs>(),
     Api::of::<describe_log_dirs::DescribeLogDirs>(),
@@ -109,8 +116,23 @@ pub(crate) enum Reply<R> {
     Later(BoxFuture<'static, R>),
     /// acks=0 wants no answer.
     Nothing,
+    /// The request can be read but makes no sense: its connection ends, as with Kafka.
+    Malformed(String),
     /// The client is to notice by losing its connection (acks=0 with an error, as in Kafka).
     Hangup,
+}
+
+impl<R: Send + 'static> Reply<R> {
+    /// The same, with something more done to the answer when there is one.
+    pub(crate) fn map(self, change: impl FnOnce(R) -> R + Send + 'static) -> Self {
+        match self {
+            Self::Now(response) => Self::Now(change(response)),
+            Self::Later(response) => Self::Later(Box::pin(async move { change(response.await) })),
+            Self::Nothing => Self::Nothing,
+            Self::Malformed(why) => Self::Malformed(why),
+            Self::Hangup => Self::Hangup,
+        }
+    }
 }
 
 /// Who asks.
@@ -132,6 +154,17 @@ pub(crate) struct Call<'a> {
 impl Call<'_> {
     pub(crate) fn version(&self) -> i16 {
         self.header.request_api_version
+    }
+
+    /// What the sender may do.
+    pub(crate) fn access(&self) -> Access {
+        let api = ApiKey::try_from(self.header.request_api_key).map_or("", ApiKey::name);
+        Access::new(
+            self.broker,
+            &self.caller.principal,
+            self.caller.peer.ip(),
+            api,
+        )
     }
 }
 
@@ -235,6 +268,7 @@ async fn handle<S: Serve>(call: Call<'_>, mut body: Decoder) -> Result<Outcome, 
             encode(correlation_id, key, version, &response.await)
         }))),
         Reply::Nothing => Ok(Outcome::NoAnswer),
+        Reply::Malformed(why) => Err(Refusal::Malformed(why)),
         Reply::Hangup => Err(Refusal::AcksZeroFailed(key.name())),
     }
 }
@@ -254,6 +288,23 @@ fn encode<R: Message>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
+
+    /// The matrix is run over the socket; here only that no kind is missing from it.
+    #[test]
+    fn every_kind_of_request_stands_in_the_acl_matrix() {
+        let matrix = include_str!("../../testdata/acl_matrix.txt");
+        let rows = matrix.lines().filter(|line| !line.starts_with('#'));
+        let tried: BTreeSet<&str> = rows
+            .filter_map(|row| row.split([' ', '/']).next())
+            .collect();
+        let free = matrix.lines().find_map(|line| line.split_once("free:"));
+        let free: BTreeSet<&str> = free.unwrap().1.split_whitespace().collect();
+        for api in APIS {
+            let name = api.key.name();
+            assert!(tried.contains(name) != free.contains(name), "{name}");
+        }
+    }
 
     #[test]
     fn every_advertised_version_is_one_the_codec_knows() {

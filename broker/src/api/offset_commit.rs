@@ -8,6 +8,7 @@ use super::group_answer::{GroupAnswer, ask};
 use super::{Call, Reply, Serve};
 use isthmus_broker_core::groups::{Reply as GroupReply, Request};
 use isthmus_broker_core::metadata::MetadataImage;
+use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -16,6 +17,7 @@ use isthmus_wire::messages::offset_commit_response::{
 };
 use isthmus_wire::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use isthmus_wire::{ErrorCode, VersionRange};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(super) struct OffsetCommit;
@@ -30,11 +32,21 @@ impl Serve for OffsetCommit {
     ) -> Reply<OffsetCommitResponse> {
         let version = call.version();
         let image = call.broker.image();
+        let access = call.access();
         let shape = request.topics.clone();
+        if let Err(code) = access.group(Operation::Read, &request.group_id) {
+            return Reply::Now(all(&shape, code));
+        }
+        let denied: Denied = shape
+            .iter()
+            .filter(|topic| access.topic(Operation::Read, &topic.name).is_err())
+            .map(|topic| topic.name.clone())
+            .collect();
         let mut known = 0;
         for topic in &mut request.topics {
             let partitions = image
                 .topic(&topic.name)
+                .filter(|topic| !denied.contains(&*topic.name))
                 .map_or(0, |topic| topic.partitions.len());
             topic
                 .partitions
@@ -43,15 +55,23 @@ impl Serve for OffsetCommit {
         }
         request.topics.retain(|topic| !topic.partitions.is_empty());
         if known == 0 && shape.iter().any(|topic| !topic.partitions.is_empty()) {
-            return Reply::Now(merge(&shape, &image, &OffsetCommitResponse::default()));
+            return Reply::Now(merge(
+                &shape,
+                &image,
+                &denied,
+                &OffsetCommitResponse::default(),
+            ));
         }
         let (broker, group) = (Arc::clone(call.broker), request.group_id.clone());
         let request = Request::OffsetCommit { request, version };
         let judged: OffsetCommitResponse =
             ask_with(&broker, version, &group, request, &shape).await;
-        Reply::Now(merge(&shape, &image, &judged))
+        Reply::Now(merge(&shape, &image, &denied, &judged))
     }
 }
+
+/// Names of topics that may not be read.
+type Denied = BTreeSet<String>;
 
 async fn ask_with(
     broker: &Arc<crate::broker::Broker>,
@@ -102,6 +122,7 @@ fn all(shape: &[OffsetCommitRequestTopic], code: ErrorCode) -> OffsetCommitRespo
 fn merge(
     shape: &[OffsetCommitRequestTopic],
     image: &MetadataImage,
+    denied: &Denied,
     judged: &OffsetCommitResponse,
 ) -> OffsetCommitResponse {
     let topics = shape.iter().map(|topic| {
@@ -114,6 +135,9 @@ fn merge(
             .filter(|judged| judged.name == topic.name);
         let verdicts: Vec<_> = verdicts.flat_map(|judged| &judged.partitions).collect();
         answer(topic, |partition| {
+            if denied.contains(&topic.name) {
+                return ErrorCode::TOPIC_AUTHORIZATION_FAILED;
+            }
             if !exists(partition, partitions) {
                 return ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
             }

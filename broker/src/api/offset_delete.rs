@@ -4,6 +4,11 @@
 use super::group_answer::{GroupAnswer, later};
 use super::{Call, Reply, Serve};
 use isthmus_broker_core::groups::{Reply as GroupReply, Request};
+use isthmus_broker_core::security::Operation;
+use isthmus_wire::messages::offset_delete_request::OffsetDeleteRequestTopic;
+use isthmus_wire::messages::offset_delete_response::{
+    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+};
 use isthmus_wire::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
 use isthmus_wire::{ErrorCode, VersionRange};
 
@@ -13,9 +18,40 @@ impl Serve for OffsetDelete {
     type Request = OffsetDeleteRequest;
     const VERSIONS: VersionRange = VersionRange { min: 0, max: 0 };
 
-    async fn serve(call: Call<'_>, request: OffsetDeleteRequest) -> Reply<OffsetDeleteResponse> {
+    async fn serve(
+        call: Call<'_>,
+        mut request: OffsetDeleteRequest,
+    ) -> Reply<OffsetDeleteResponse> {
         let group = request.group_id.clone();
-        later(call, &group, Request::OffsetDelete(request))
+        let access = call.access();
+        let denied: Vec<OffsetDeleteRequestTopic> = request
+            .topics
+            .extract_if(.., |topic| {
+                access.topic(Operation::Read, &topic.name).is_err()
+            })
+            .collect();
+        let request = Request::OffsetDelete(request);
+        let reply: Reply<OffsetDeleteResponse> = later(call, Operation::Delete, &group, request);
+        reply.map(move |mut response| {
+            if !response.error_code.is_error() {
+                response.topics.extend(denied.into_iter().map(refused));
+            }
+            response
+        })
+    }
+}
+
+fn refused(topic: OffsetDeleteRequestTopic) -> OffsetDeleteResponseTopic {
+    let partitions = topic
+        .partitions
+        .iter()
+        .map(|partition| OffsetDeleteResponsePartition {
+            partition_index: partition.partition_index,
+            error_code: ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+        });
+    OffsetDeleteResponseTopic {
+        partitions: partitions.collect(),
+        name: topic.name,
     }
 }
 

@@ -8,8 +8,13 @@ use super::{Call, Reply, Serve};
 use isthmus_broker_core::groups::{
     Reply as GroupReply, Request, offset_fetch_groups, offset_fetch_refusal, offset_fetch_response,
 };
-use isthmus_wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
-use isthmus_wire::messages::offset_fetch_response::OffsetFetchResponseGroup;
+use isthmus_broker_core::security::{Operation, ResourceType};
+use isthmus_wire::messages::offset_fetch_request::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopics,
+};
+use isthmus_wire::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
+};
 use isthmus_wire::messages::{OffsetFetchRequest, OffsetFetchResponse};
 use isthmus_wire::{ErrorCode, VersionRange};
 
@@ -24,9 +29,53 @@ impl Serve for OffsetFetch {
         let require_stable = request.require_stable;
         let mut answers = Vec::new();
         for group in offset_fetch_groups(request, version) {
-            answers.push(fetch(call, group, require_stable).await);
+            answers.push(fetch_allowed(call, group, require_stable).await);
         }
         Reply::Now(offset_fetch_response(answers, version))
+    }
+}
+
+/// Topics that may not be described are refused where they are named, and left out where all are
+/// asked for.
+async fn fetch_allowed(
+    call: Call<'_>,
+    mut group: OffsetFetchRequestGroup,
+    require_stable: bool,
+) -> OffsetFetchResponseGroup {
+    let access = call.access();
+    if let Err(code) = access.group(Operation::Describe, &group.group_id) {
+        return offset_fetch_refusal(&group, code, call.version());
+    }
+    let mut denied = Vec::new();
+    if let Some(topics) = &mut group.topics {
+        denied = topics
+            .extract_if(.., |topic| {
+                access.topic(Operation::Describe, &topic.name).is_err()
+            })
+            .collect();
+    }
+    let mut answer = fetch(call, group, require_stable).await;
+    if !answer.error_code.is_error() {
+        answer.topics.retain(|topic| {
+            access.may_quietly(Operation::Describe, ResourceType::Topic, &topic.name)
+        });
+        answer.topics.extend(denied.into_iter().map(refused));
+    }
+    answer
+}
+
+fn refused(topic: OffsetFetchRequestTopics) -> OffsetFetchResponseTopics {
+    let partition = |partition_index| OffsetFetchResponsePartitions {
+        partition_index,
+        committed_offset: -1,
+        metadata: Some(String::new()),
+        error_code: ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+        ..Default::default()
+    };
+    OffsetFetchResponseTopics {
+        name: topic.name,
+        topic_id: topic.topic_id,
+        partitions: topic.partition_indexes.into_iter().map(partition).collect(),
     }
 }
 

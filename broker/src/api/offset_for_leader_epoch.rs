@@ -5,6 +5,7 @@
 
 use super::{Call, Reply, Serve};
 use crate::broker::Broker;
+use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition;
 use isthmus_wire::messages::offset_for_leader_epoch_response::{
     EpochEndOffset, OffsetForLeaderTopicResult,
@@ -22,14 +23,21 @@ impl Serve for OffsetForLeaderEpoch {
         call: Call<'_>,
         request: OffsetForLeaderEpochRequest,
     ) -> Reply<OffsetForLeaderEpochResponse> {
+        let access = call.access();
+        // Brokers' right to ask about everything comes before that of consumers (KIP-320).
+        let as_broker = access.may_on_cluster_quietly(Operation::ClusterAction);
         let topics = request.topics.iter().map(|topic| {
+            let allowed = if as_broker {
+                Ok(())
+            } else {
+                access.topic(Operation::Describe, &topic.topic)
+            };
             let partitions = topic.partitions.iter().map(|asked| {
-                look_up(call.broker, &topic.topic, asked).unwrap_or_else(|error_code| {
-                    EpochEndOffset {
-                        error_code,
-                        partition: asked.partition,
-                        ..EpochEndOffset::default()
-                    }
+                let found = allowed.and_then(|()| look_up(call.broker, &topic.topic, asked));
+                found.unwrap_or_else(|error_code| EpochEndOffset {
+                    error_code,
+                    partition: asked.partition,
+                    ..EpochEndOffset::default()
                 })
             });
             OffsetForLeaderTopicResult {

@@ -12,10 +12,13 @@
 //! names topics by id (KIP-516).
 
 use super::{Call, Reply, Serve};
+use crate::authorization::Access;
 use crate::broker::Broker;
 use crate::clocks;
 use crate::partitions::{Acks, AppendFailure, Appended, Partition};
+use isthmus_broker_core::security::Operation;
 use isthmus_log::{AppendError, RecordError};
+use isthmus_wire::batch::BatchHeader;
 use isthmus_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use isthmus_wire::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
@@ -43,7 +46,13 @@ impl Serve for Produce {
             -1 => Some(Acks::All),
             _ => None,
         };
-        let transactional = request.transactional_id.is_some();
+        let transactional = has_transactional_records(&request);
+        let access = call.access();
+        let refused_whole = if transactional {
+            may_use_id(&access, request.transactional_id.as_deref()).err()
+        } else {
+            None
+        };
         let mut parked = Vec::new();
         let mut response = ProduceResponse::default();
         for topic in request.topic_data {
@@ -53,15 +62,23 @@ impl Serve for Produce {
                 topic_id: topic.topic_id,
                 partition_responses: Vec::with_capacity(topic.partition_data.len()),
             };
+            let id = (call.version() >= 13).then_some(topic.topic_id);
+            let allowed = match refused_whole {
+                Some(code) => Err(code),
+                None => access.topic_or_id(Operation::Write, &topic.name, id),
+            };
             for data in &topic.partition_data {
-                let outcome = append(
-                    call.broker,
-                    call.version(),
-                    acks,
-                    transactional,
-                    &topic,
-                    data,
-                );
+                let outcome = match allowed {
+                    Ok(()) => append(
+                        call.broker,
+                        call.version(),
+                        acks,
+                        transactional,
+                        &topic,
+                        data,
+                    ),
+                    Err(code) => Err(Failure::Code(code)),
+                };
                 let at_partition = answer.partition_responses.len();
                 answer
                     .partition_responses
@@ -92,6 +109,24 @@ impl Serve for Produce {
         let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
         let deadline = Instant::now() + timeout.min(TIMEOUT_MAX);
         Reply::Later(Box::pin(wait(response, parked, acks, deadline)))
+    }
+}
+
+/// Told by the first batch of each partition, as in Kafka: they are all of one producer.
+fn has_transactional_records(request: &ProduceRequest) -> bool {
+    let partitions = request
+        .topic_data
+        .iter()
+        .flat_map(|topic| &topic.partition_data);
+    let mut first_batches = partitions.filter_map(|data| data.records.as_ref()?.bytes());
+    first_batches
+        .any(|bytes| BatchHeader::parse(bytes).is_ok_and(|header| header.is_transactional()))
+}
+
+fn may_use_id(access: &Access, transactional_id: Option<&str>) -> Result<(), ErrorCode> {
+    match transactional_id {
+        Some(id) => access.transactional_id(Operation::Write, id),
+        None => Err(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
     }
 }
 
@@ -139,13 +174,13 @@ fn append(
     topic: &TopicProduceData,
     data: &PartitionProduceData,
 ) -> Result<(Arc<Partition>, Appended), Failure> {
-    let acks = acks.ok_or(Failure::Code(ErrorCode::INVALID_REQUIRED_ACKS))?;
     let partition = if version >= 13 {
         broker.partition_by_id(topic.topic_id, data.index)
     } else {
         broker.partition(&topic.name, data.index)
     };
     let partition = partition.map_err(Failure::Code)?;
+    let acks = acks.ok_or(Failure::Code(ErrorCode::INVALID_REQUIRED_ACKS))?;
     if transactional {
         // Transactions are refused where they begin (InitProducerId); no such id was given out.
         return Err(Failure::Code(ErrorCode::INVALID_PRODUCER_ID_MAPPING));

@@ -6,6 +6,7 @@
 use super::group_answer::{GroupAnswer, later};
 use super::{Call, Reply, Serve};
 use isthmus_broker_core::groups::{Reply as GroupReply, Request};
+use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::{SyncGroupRequest, SyncGroupResponse};
 use isthmus_wire::{ErrorCode, VersionRange};
 
@@ -19,6 +20,7 @@ impl Serve for SyncGroup {
         let (group, version) = (request.group_id.clone(), call.version());
         later(
             call,
+            Operation::Read,
             &group,
             Request::Sync {
                 request: Box::new(request),

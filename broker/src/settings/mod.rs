@@ -5,6 +5,7 @@ mod dynamic;
 mod kafka_names;
 mod listeners;
 mod schema;
+mod security;
 
 pub use listeners::Listener;
 pub use schema::schema;
@@ -15,8 +16,10 @@ pub(crate) use dynamic::DynamicSettings;
 use isthmus_broker_core::config::{TopicConfig, broker_key};
 use isthmus_broker_core::groups::GroupConfig;
 use isthmus_broker_core::metadata::TopicDefaults;
+use isthmus_broker_core::security::Authorizer;
 use isthmus_config::{Breach, ConfigProblems, Layers, Loaded, Rule, Setting, load};
 use listeners::{LISTENER_NAMES, LISTENERS, dev_listener, file_listeners};
+use security::SUPER_USERS;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -36,6 +39,8 @@ pub struct Settings {
     pub auto_create_topics_enable: bool,
     pub delete_topic_enable: bool,
     pub topic_defaults: TopicDefaults,
+    /// `None`: there are no ACLs and everything is allowed.
+    pub authorizer: Option<Authorizer>,
     pub socket_request_max_bytes: usize,
     pub queued_max_request_bytes: Option<usize>,
     pub connections_max_idle: Duration,
@@ -77,6 +82,7 @@ const CONTROLLERS: Rule = Rule {
 };
 /// Rules that always hold, and with them the one for listeners that a file must give.
 pub(super) const RULES: &[Rule] = &[
+    SUPER_USERS,
     SESSION_TIMEOUTS,
     GZIP_LEVEL,
     DATA,
@@ -85,6 +91,7 @@ pub(super) const RULES: &[Rule] = &[
     LISTENER_NAMES,
 ];
 pub(super) const FILE_RULES: &[Rule] = &[
+    SUPER_USERS,
     SESSION_TIMEOUTS,
     GZIP_LEVEL,
     DATA,
@@ -140,6 +147,7 @@ impl Settings {
             dev: dev_listen.is_some(),
             auto_create_topics_enable: loaded.get("auto.create.topics.enable"),
             delete_topic_enable: loaded.get("delete.topic.enable"),
+            authorizer: security::authorizer(&loaded),
             topic_defaults: TopicDefaults {
                 num_partitions: loaded.get("num.partitions"),
                 replication_factor: i16::try_from(loaded.get::<i32>("default.replication.factor"))

@@ -57,10 +57,20 @@ const LISTENERS: &[Key] = &[
         .doc("Address that clients are told to connect to; without it the bound address."),
 ];
 
+/// Keys of Kafka's own authorizer, which the broker's table does not have.
+const AUTHORIZER: &[Key] = &[
+    Key::optional("super.users", Kind::Text)
+        .doc("Principals that may do everything, as User:a;User:b.")
+        .worst("a wrong name here has every right"),
+    Key::with_default("allow.everyone.if.no.acl.found", Kind::Bool, "false")
+        .doc("Whether everything is allowed on a resource on which no ACL stands."),
+];
+
 const ENV_IGNORED: &[&str] = &["ISTHMUS_TEST_", "ISTHMUS_FAULT", "ISTHMUS_LOG"];
 
 fn build(rules: &'static [Rule]) -> Schema {
-    let kafka: Vec<Key> = broker_keys().filter_map(kafka_key).collect();
+    let kafka = broker_keys().filter_map(kafka_key);
+    let kafka: Vec<Key> = kafka.chain(AUTHORIZER.iter().copied()).collect();
     let table = |name, form, keys, doc| KeyTable {
         name,
         form,

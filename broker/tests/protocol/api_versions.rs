@@ -135,6 +135,16 @@ async fn every_advertised_version_of_every_api_is_answered() {
                             let request = if version >= 3 { request() } else { Default::default() };
                             connection.call(&request, version).await;
                         }
+                        ApiKey::DescribeAcls => {
+                            let request = m::DescribeAclsRequest {
+                                resource_type_filter: 1,
+                                pattern_type_filter: 1,
+                                operation: 1,
+                                permission_type: 1,
+                                ..Default::default()
+                            };
+                            connection.call(&request, version).await;
+                        }
                         other => panic!("{other:?} is advertised: add it to this test"),
                     }
                 };
@@ -157,6 +167,7 @@ async fn every_advertised_version_of_every_api_is_answered() {
                 DeleteGroups: m::DeleteGroupsRequest, AlterConfigs: m::AlterConfigsRequest,
                 IncrementalAlterConfigs: m::IncrementalAlterConfigsRequest,
                 ListConfigResources: m::ListConfigResourcesRequest,
+                CreateAcls: m::CreateAclsRequest, DeleteAcls: m::DeleteAclsRequest,
             );
             answered += 1;
         }

@@ -16,12 +16,12 @@ use isthmus_wire::messages::{
     CreateTopicsRequest, FetchRequest, FetchResponse, MetadataRequest, ProduceRequest,
 };
 use isthmus_wire::{ErrorCode, Records, Uuid};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 pub(crate) struct TestBroker {
     pub(crate) running: Running,
@@ -106,6 +106,16 @@ impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> Self {
         Self {
             stream: TcpStream::connect(address).await.unwrap(),
+            correlation_id: 0,
+        }
+    }
+
+    /// Connects from another address of the loopback network: ACLs know hosts.
+    pub(crate) async fn open_from(source: Ipv4Addr, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        Self {
+            stream: socket.connect(address).await.unwrap(),
             correlation_id: 0,
         }
     }

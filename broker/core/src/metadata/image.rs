@@ -70,6 +70,7 @@ pub struct ConfigResource {
 impl ConfigResource {
     pub const TOPIC: i8 = 2;
     pub const BROKER: i8 = 4;
+    pub const GROUP: i8 = 32;
 
     pub fn topic(name: &str) -> Self {
         Self {

@@ -28,7 +28,6 @@ reasons! {
     FIXED_TICK = "the broker looks on a fixed schedule";
     GROWING_FILES = "files grow as they are written";
     NO_AUTH = "no listener asks for TLS or SASL yet";
-    NO_AUTHZ = "there is no authorizer yet";
     NO_JMX = "metrics are served at `node.observe`";
     NO_KERBEROS = "GSSAPI is not served";
     NO_LIMITS = "connections are not counted yet";

@@ -5,12 +5,12 @@ use super::super::key::ConfigType::{
 };
 use super::super::key::{ANY_DOUBLE, ANY_INT, ANY_LONG, ANY_SHORT, LONG_FROM_1};
 use super::Update::{PerBroker, PerListener, ReadOnly};
-use super::effect::{NO_AUTH, NO_AUTHZ, NO_KERBEROS, NO_OAUTH, NO_PLUGINS, NO_TOKENS, ONE_NODE};
+use super::effect::{Applied, NO_AUTH, NO_KERBEROS, NO_OAUTH, NO_PLUGINS, NO_TOKENS, ONE_NODE};
 use super::{BrokerKey, keys};
 
 pub(super) const KEYS: &[BrokerKey] = keys! {
-    "authorizer.class.name", Text, Some(""), ReadOnly, NO_AUTHZ,
-        "Class that decides who may do what; empty: everybody everything.";
+    "authorizer.class.name", Text, Some(""), ReadOnly, Applied,
+        "Set, ACLs decide who may do what, whichever of Kafka's classes it names; empty, everybody may do everything.";
     "delegation.token.expiry.check.interval.ms", LONG_FROM_1, Some("3600000"), ReadOnly, NO_TOKENS,
         "Time between two removals of expired delegation tokens.";
     "delegation.token.expiry.time.ms", LONG_FROM_1, Some("86400000"), ReadOnly, NO_TOKENS,

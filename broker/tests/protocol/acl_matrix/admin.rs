@@ -1,0 +1,164 @@
+//! The cluster itself: configurations, ACLs, users, quotas, directories.
+
+use super::{Case, told};
+use crate::support::Connection;
+use isthmus_wire::messages::create_acls_request::AclCreation;
+use isthmus_wire::messages::delete_acls_request::DeleteAclsFilter;
+use isthmus_wire::messages::describe_configs_request::DescribeConfigsResource;
+use isthmus_wire::messages::{
+    AlterConfigsRequest, CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest,
+    DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
+    IncrementalAlterConfigsRequest, ListConfigResourcesRequest,
+};
+
+pub(super) async fn ask(client: &mut Connection, kind: &str, case: &Case) -> String {
+    match kind {
+        "DescribeConfigs" => describe_configs(client, case, 2, case.topic()).await,
+        "DescribeConfigs/broker" => describe_configs(client, case, 4, "1".to_owned()).await,
+        "AlterConfigs" => alter_configs(client, case).await,
+        "IncrementalAlterConfigs" => incremental_alter_configs(client, case, 2, case.topic()).await,
+        "IncrementalAlterConfigs/broker" => {
+            incremental_alter_configs(client, case, 4, "1".to_owned()).await
+        }
+        "ListConfigResources" => {
+            let request = ListConfigResourcesRequest::default();
+            let response = client.call(&request, case.version).await;
+            response.error_code.to_string()
+        }
+        "DescribeLogDirs" => {
+            let request = DescribeLogDirsRequest { topics: None };
+            let response = client.call(&request, case.version).await;
+            format!("{} {}", response.error_code, response.results.len())
+        }
+        "DescribeCluster" => {
+            let request = DescribeClusterRequest {
+                include_cluster_authorized_operations: true,
+                ..Default::default()
+            };
+            let response = client.call(&request, case.version).await;
+            let operations = response.cluster_authorized_operations;
+            format!("{} {operations:#x}", response.error_code)
+        }
+        "DescribeAcls" => describe_acls(client, case).await,
+        "CreateAcls" => create_acls(client, case).await,
+        "DeleteAcls" => delete_acls(client, case).await,
+        other => panic!("no such kind: {other}"),
+    }
+}
+
+async fn describe_configs(
+    client: &mut Connection,
+    case: &Case,
+    resource_type: i8,
+    resource_name: String,
+) -> String {
+    let request = DescribeConfigsRequest {
+        resources: vec![DescribeConfigsResource {
+            resource_type,
+            resource_name,
+            configuration_keys: Some(vec!["retention.ms".to_owned()]),
+        }],
+        ..Default::default()
+    };
+    let response = client.call(&request, case.version).await;
+    let result = &response.results[0];
+    format!("{} {} keys", result.error_code, result.configs.len())
+}
+
+async fn alter_configs(client: &mut Connection, case: &Case) -> String {
+    use isthmus_wire::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
+    let request = AlterConfigsRequest {
+        resources: vec![AlterConfigsResource {
+            resource_type: 2,
+            resource_name: case.topic(),
+            configs: vec![AlterableConfig {
+                name: "retention.ms".to_owned(),
+                value: Some("1000".to_owned()),
+            }],
+        }],
+        validate_only: true,
+    };
+    let response = client.call(&request, case.version).await;
+    let result = &response.responses[0];
+    told(result.error_code, result.error_message.as_deref())
+}
+
+async fn incremental_alter_configs(
+    client: &mut Connection,
+    case: &Case,
+    resource_type: i8,
+    resource_name: String,
+) -> String {
+    use isthmus_wire::messages::incremental_alter_configs_request::{
+        AlterConfigsResource, AlterableConfig,
+    };
+    let name = if resource_type == 2 {
+        "retention.ms"
+    } else {
+        "message.max.bytes"
+    };
+    let request = IncrementalAlterConfigsRequest {
+        resources: vec![AlterConfigsResource {
+            resource_type,
+            resource_name,
+            configs: vec![AlterableConfig {
+                name: name.to_owned(),
+                config_operation: 0,
+                value: Some("100000".to_owned()),
+            }],
+        }],
+        validate_only: true,
+    };
+    let response = client.call(&request, case.version).await;
+    let result = &response.responses[0];
+    told(result.error_code, result.error_message.as_deref())
+}
+
+async fn describe_acls(client: &mut Connection, case: &Case) -> String {
+    let request = DescribeAclsRequest {
+        resource_type_filter: 2,
+        resource_name_filter: Some(case.topic()),
+        pattern_type_filter: 1,
+        operation: 1,
+        permission_type: 1,
+        ..DescribeAclsRequest::default()
+    };
+    let response = client.call(&request, case.version).await;
+    let answer = told(response.error_code, response.error_message.as_deref());
+    format!("{answer} {} resources", response.resources.len())
+}
+
+async fn create_acls(client: &mut Connection, case: &Case) -> String {
+    let request = CreateAclsRequest {
+        creations: vec![AclCreation {
+            resource_type: 2,
+            resource_name: case.topic(),
+            resource_pattern_type: 4,
+            principal: "User:somebody".to_owned(),
+            host: "*".to_owned(),
+            operation: 3,
+            permission_type: 2,
+        }],
+    };
+    let response = client.call(&request, case.version).await;
+    let result = &response.results[0];
+    told(result.error_code, result.error_message.as_deref())
+}
+
+async fn delete_acls(client: &mut Connection, case: &Case) -> String {
+    let request = DeleteAclsRequest {
+        filters: vec![DeleteAclsFilter {
+            resource_type_filter: 2,
+            resource_name_filter: Some(case.topic()),
+            pattern_type_filter: 1,
+            principal_filter: None,
+            host_filter: None,
+            operation: 1,
+            permission_type: 1,
+        }],
+    };
+    let response = client.call(&request, case.version).await;
+    let result = &response.filter_results[0];
+    let answer = told(result.error_code, result.error_message.as_deref());
+    format!("{answer} {} removed", result.matching_acls.len())
+}
