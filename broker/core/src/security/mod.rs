@@ -1,14 +1,18 @@
 //! Who may do what: principals, access control lists, and the users that log in by SCRAM.
 //!
-//! Everything here is decided on the metadata image and a few settings. Reading order: [`Principal`],
-//! [`Acl`], [`Acls`] (all of them, by resource), [`Authorizer`], then what requests change.
+//! That is decided on the metadata image and a few settings; `sasl` is the dialog by which a
+//! connection proves who it is. Reading order: [`Principal`], [`Acl`], [`Acls`] (all of them, by
+//! resource), [`Authorizer`], then what requests change, then [`SaslSession`].
 
 mod acl;
 mod acl_changes;
 mod acl_filter;
 mod acls;
 mod authorizer;
+mod plain;
 mod principal;
+mod sasl;
+mod scram;
 mod scram_users;
 
 pub use acl::{Acl, CLUSTER, Operation, PatternType, Permission, ResourceType, WILDCARD};
@@ -19,4 +23,7 @@ pub use acl_filter::{AclFilter, PatternFilter};
 pub use acls::Acls;
 pub use authorizer::Authorizer;
 pub use principal::{Principal, PrincipalError};
+pub use sasl::{
+    Admission, SaslFailure, SaslMechanism, SaslRules, SaslSession, SaslUsers, TokenAnswer,
+};
 pub use scram_users::{ScramCredential, ScramMechanism, ScramUsers};
