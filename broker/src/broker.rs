@@ -17,12 +17,13 @@ use crate::features::METADATA_LEVEL;
 use crate::format::{FormatError, format};
 use crate::groups::{Answer, Groups};
 use crate::housekeeping;
-use crate::ids::random_uuid;
+use crate::ids::{random_key, random_uuid};
 use crate::metadata_log::{LocalMetadataLog, MetadataLogError};
 use crate::metrics::Metrics;
 use crate::observe;
 use crate::partitions::{AppendFailure, Partition, Partitions, PartitionsError};
-use crate::server::BoundListener;
+use crate::security::{ListenerSecurity, Secret, SecurityError, read_or_make_secret};
+use crate::server::{BoundListener, Gate, Limits};
 use crate::settings::{Listener, Settings};
 use arc_swap::ArcSwap;
 use isthmus_broker_core::metadata::{
@@ -37,6 +38,7 @@ use isthmus_wire::{ErrorCode, Uuid};
 use parking_lot::Mutex;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -56,6 +58,12 @@ pub(crate) struct Broker {
     pub(crate) pool: BytePool,
     pub(crate) bad_requests: BadRequests,
     pub(crate) denials: Denials,
+    /// What the connections of all listeners share.
+    pub(crate) gate: Arc<Gate>,
+    /// Each listener with the files it reads again on change.
+    pub(crate) listeners: Vec<ListenerWithFiles>,
+    /// From which the decoys of unknown users are made.
+    pub(crate) sasl_secret: Secret,
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) controller: Controller,
     pub(crate) groups: Arc<Groups>,
@@ -90,6 +98,16 @@ pub enum StartError {
         address: SocketAddr,
         source: io::Error,
     },
+    #[error("listener {listener}: could not {source}")]
+    Security {
+        listener: String,
+        source: SecurityError,
+    },
+    #[error("could not keep the secret of SASL in {}: {source}", directory.display())]
+    Secret {
+        directory: PathBuf,
+        source: io::Error,
+    },
     #[error("ISTHMUS_FAULT: {0}")]
     FaultPlan(#[from] FaultPlanError),
 }
@@ -100,8 +118,13 @@ impl StartError {
         match self {
             Self::Directory(DirectoryError::Io { .. }) => false,
             Self::Format(error) => error.is_configuration(),
-            Self::Directory(_) | Self::NewerLevel(_) | Self::FaultPlan(_) => true,
-            Self::Metadata(_) | Self::Partitions(_) | Self::Bind { .. } => false,
+            Self::Directory(_)
+            | Self::NewerLevel(_)
+            | Self::FaultPlan(_)
+            | Self::Security { .. } => true,
+            Self::Metadata(_) | Self::Partitions(_) | Self::Bind { .. } | Self::Secret { .. } => {
+                false
+            }
         }
     }
 }
@@ -143,6 +166,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let disk = Arc::new(process_disk(
         std::env::var("ISTHMUS_FAULT").ok().as_deref(),
     )?);
+    let listeners = listeners_with_files(&settings)?;
     let meta = identity(&disk, &settings)?;
     let directory = LogDirectory::open(&disk, &settings.data, &meta.cluster_id, settings.node_id)?;
     let context = OpenContext {
@@ -154,12 +178,8 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     };
     let (log, image, mut delta) = LocalMetadataLog::open(&disk, &settings.data, context)?;
 
-    let mut bound = Vec::with_capacity(settings.listeners.len());
-    for listener in &settings.listeners {
-        let address = listener.bind;
-        let socket = BoundListener::bind(Arc::clone(listener)).await;
-        bound.push(socket.map_err(|source| StartError::Bind { address, source })?);
-    }
+    let sasl_secret = sasl_secret(&settings)?;
+    let bound = bind(&listeners).await?;
     let observe = bind_observe(&settings).await?;
 
     let metrics = Metrics::new();
@@ -208,6 +228,9 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         node_id: settings.node_id,
         bad_requests: BadRequests::new(metrics.bad_requests.clone()),
         denials: Denials::default(),
+        gate: Arc::new(Gate::new(Limits::new(&settings.connection_limits))),
+        listeners,
+        sasl_secret,
         settings,
         metrics,
         pool,
@@ -250,6 +273,9 @@ fn serve(
             }
         });
     }
+    let (limits, settings) = (broker.gate.limits(), broker.settings.clone());
+    let stopped = stop.clone();
+    tasks.spawn(async move { limits.follow(&settings.dynamic, stopped).await });
     housekeeping::start(&broker, &tasks);
     broker.ready.store(true, Ordering::Release);
     Running {
@@ -258,6 +284,46 @@ fn serve(
         observe: observe_address,
         tasks,
     }
+}
+
+type ListenerWithFiles = (Arc<Listener>, Arc<ListenerSecurity>);
+
+/// Reads certificates, keys and users of all listeners, before anything is touched.
+fn listeners_with_files(settings: &Settings) -> Result<Vec<ListenerWithFiles>, StartError> {
+    let with_files = |listener: &Arc<Listener>| {
+        let security = ListenerSecurity::load(listener, random_key);
+        let security = security.map_err(|source| StartError::Security {
+            listener: listener.name.clone(),
+            source,
+        })?;
+        Ok((Arc::clone(listener), Arc::new(security)))
+    };
+    settings.listeners.iter().map(with_files).collect()
+}
+
+async fn bind(listeners: &[ListenerWithFiles]) -> Result<Vec<BoundListener>, StartError> {
+    let mut bound = Vec::with_capacity(listeners.len());
+    for (listener, security) in listeners {
+        let address = listener.bind;
+        let socket = BoundListener::bind(Arc::clone(listener), Arc::clone(security)).await;
+        bound.push(socket.map_err(|source| StartError::Bind { address, source })?);
+    }
+    Ok(bound)
+}
+
+/// Made only where a listener has SCRAM.
+fn sasl_secret(settings: &Settings) -> Result<Secret, StartError> {
+    if !settings
+        .listeners
+        .iter()
+        .any(|listener| listener.has_scram())
+    {
+        return Ok(Secret::default());
+    }
+    read_or_make_secret(&settings.data, random_key).map_err(|source| StartError::Secret {
+        directory: settings.data.clone(),
+        source,
+    })
 }
 
 /// Whose directory it is; with `--dev` an unformatted one becomes this node's.
@@ -287,6 +353,7 @@ fn advertised(bound: &[BoundListener]) -> Result<Vec<BrokerEndpoint>, StartError
             name,
             bind,
             advertised: (host, port),
+            ..
         } = &*socket.listener;
         let local = socket.local_addr();
         let local = local.map_err(|source| StartError::Bind {
@@ -297,7 +364,7 @@ fn advertised(bound: &[BoundListener]) -> Result<Vec<BrokerEndpoint>, StartError
             name: name.clone(),
             host: host.clone(),
             port: if *port == 0 { local.port() } else { *port },
-            security_protocol: 0,
+            security_protocol: socket.listener.security_protocol().code(),
         })
     };
     bound.iter().map(endpoint).collect()

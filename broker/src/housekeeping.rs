@@ -6,6 +6,7 @@
 use crate::broker::Broker;
 use crate::cleaner;
 use crate::clocks;
+use crate::security::{ListenerSecurity, look_at_files};
 use isthmus_broker_core::retention_clock::RetentionClock;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -18,6 +19,9 @@ const REMOVAL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often logs are looked at for a flush that is due (`flush.ms`, sealed segments).
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the files of listeners (certificates, keys, users) are looked at.
+const FILES_INTERVAL: Duration = Duration::from_secs(2);
 
 pub(crate) fn start(broker: &Arc<Broker>, tasks: &TaskTracker) {
     let settings = &broker.settings;
@@ -70,12 +74,34 @@ pub(crate) fn start(broker: &Arc<Broker>, tasks: &TaskTracker) {
         broker.partitions.remove_files(clocks::boot());
         Ok(())
     });
+    start_looking_at_files(broker, tasks);
     every(broker, tasks, "flush", FLUSH_INTERVAL, |broker| {
         broker
             .partitions
             .flush_due(clocks::boot())
             .map_err(|error| error.to_string())
     });
+}
+
+/// Only where a listener has files.
+fn start_looking_at_files(broker: &Arc<Broker>, tasks: &TaskTracker) {
+    let guarded = |(_, security): &&(_, Arc<ListenerSecurity>)| security.is_guarded();
+    let guarded: Vec<_> = broker.listeners.iter().filter(guarded).cloned().collect();
+    if guarded.is_empty() {
+        return;
+    }
+    let with_metrics = guarded.into_iter().map(|(listener, security)| {
+        let metrics = broker.metrics.listener(&listener.name);
+        (listener, security, metrics)
+    });
+    let watched: Vec<_> = with_metrics.collect();
+    let look = move |_: &Broker| {
+        for (listener, security, metrics) in &watched {
+            look_at_files(listener, security, metrics, clocks::wall_ms());
+        }
+        Ok(())
+    };
+    every(broker, tasks, "files of listeners", FILES_INTERVAL, look);
 }
 
 fn every(

@@ -28,3 +28,28 @@ pub(crate) fn random_words() -> [u64; 2] {
     let word = || getrandom::u64().expect("the operating system has entropy");
     [word(), word()]
 }
+
+/// Random letters and digits, for nonces.
+pub(crate) fn random_text(length: usize) -> String {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut text = String::with_capacity(length);
+    let mut bytes = [0; 64];
+    while text.len() < length {
+        getrandom::fill(&mut bytes).expect("the operating system has entropy");
+        // Bytes from 252 on would make the first digits likelier than the others.
+        let fair = bytes.iter().filter(|byte| **byte < 252);
+        let missing = length - text.len();
+        text.extend(
+            fair.take(missing)
+                .map(|byte| char::from(DIGITS[usize::from(byte % 36)])),
+        );
+    }
+    text
+}
+
+/// Random bytes for keys.
+pub(crate) fn random_key() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).expect("the operating system has entropy");
+    bytes
+}

@@ -5,7 +5,7 @@
 //! append → answer, parked in between when it waits for the high watermark.
 //!
 //! Reading order: [`run`] and `broker` (assembly, start, stop), `settings`, `server`, `api`,
-//! `partitions`, `controller` and `metadata_log`, `groups`, `housekeeping`, `metrics` and `observe`.
+//! `security`, `partitions`, `controller` and `metadata_log`, `groups`, `housekeeping`, `metrics` and `observe`.
 
 mod api;
 mod authorization;
@@ -26,9 +26,14 @@ mod metrics;
 mod observe;
 mod operations;
 mod partitions;
+mod security;
 mod server;
 mod settings;
 
 pub use broker::{Running, StartError, StopReason, start};
 pub use format::{FormatError, Formatted, format_directory};
-pub use settings::{Listener, Settings, dev_presets, schema};
+pub use security::{MappingError, PlainUsersError, PrincipalMapping, SecurityError, TlsError};
+pub use settings::{
+    ClientAuth, ConnectionLimits, LimitError, Listener, SaslSettings, SecurityProtocol, Settings,
+    TlsSettings, dev_presets, schema,
+};

@@ -3,7 +3,7 @@
 use isthmus_broker_core::security::{Operation, ResourceType};
 use isthmus_wire::ApiKey;
 use prometheus::{
-    Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
     process_collector::ProcessCollector,
 };
 
@@ -12,6 +12,7 @@ pub(crate) struct Metrics {
     pub(crate) connections: IntGauge,
     requests: IntCounterVec,
     denials: IntCounterVec,
+    listeners: ListenerVecs,
     pub(crate) bad_requests: IntCounter,
     pub(crate) bytes_in: IntCounter,
     pub(crate) bytes_out: IntCounter,
@@ -63,6 +64,7 @@ impl Metrics {
             connections: gauge("isthmus_broker_connections", "Open client connections."),
             requests: register(&registry, requests),
             denials: register(&registry, denials),
+            listeners: ListenerVecs::new(&registry),
             bad_requests: counter(
                 "isthmus_broker_bad_requests_total",
                 "Connections ended because of what the peer sent.",
@@ -136,11 +138,122 @@ impl Metrics {
             .with_label_values(&[resource.name(), operation.name()])
     }
 
+    /// Those of one listener.
+    pub(crate) fn listener(&self, name: &str) -> ListenerMetrics {
+        let vecs = &self.listeners;
+        ListenerMetrics {
+            connections: vecs.connections.with_label_values(&[name]),
+            lobby: vecs.lobby.with_label_values(&[name]),
+            shown_out: vecs.shown_out.with_label_values(&[name]),
+            refused: vecs.refused.with_label_values(&[name]),
+            came_in: vecs.authentications.with_label_values(&[name, "success"]),
+            sent_away: vecs.authentications.with_label_values(&[name, "failure"]),
+            certificate_days: vecs.certificate_days.clone(),
+            files_broken: vecs.files_broken.with_label_values(&[name]),
+            name: name.to_owned(),
+        }
+    }
+
     /// All of them in Prometheus' text format.
     pub(crate) fn text(&self) -> String {
         TextEncoder::new()
             .encode_to_string(&self.registry.gather())
             .unwrap_or_default()
+    }
+}
+
+/// The metrics that every listener has; their names come from the configuration and are few.
+struct ListenerVecs {
+    connections: IntGaugeVec,
+    lobby: IntGaugeVec,
+    shown_out: IntGaugeVec,
+    refused: IntCounterVec,
+    authentications: IntCounterVec,
+    certificate_days: IntGaugeVec,
+    files_broken: IntGaugeVec,
+}
+
+impl ListenerVecs {
+    fn new(registry: &Registry) -> Self {
+        let gauge = |name: &str, help: &str| -> IntGaugeVec {
+            let vec = IntGaugeVec::new(Opts::new(name, help), &["listener"]);
+            register(registry, vec.expect("names are literals"))
+        };
+        let counter = |name: &str, help: &str, labels: &[&str]| -> IntCounterVec {
+            let vec = IntCounterVec::new(Opts::new(name, help), labels);
+            register(registry, vec.expect("names are literals"))
+        };
+        Self {
+            connections: gauge(
+                "isthmus_broker_listener_connections",
+                "Open connections of a listener.",
+            ),
+            lobby: gauge(
+                "isthmus_broker_listener_lobby",
+                "Connections that have not yet shown who they are.",
+            ),
+            shown_out: gauge(
+                "isthmus_broker_listener_lobby_shown_out",
+                "Connections closed to make room in a full lobby, since the start.",
+            ),
+            refused: counter(
+                "isthmus_broker_listener_refused_total",
+                "Connections closed at once because their address had too many.",
+                &["listener"],
+            ),
+            authentications: counter(
+                "isthmus_broker_authentications_total",
+                "Logins by TLS or SASL, by their outcome.",
+                &["listener", "outcome"],
+            ),
+            certificate_days: gauge(
+                "isthmus_broker_tls_certificate_days",
+                "Whole days until the certificate that is shown ends; negative when it has.",
+            ),
+            files_broken: gauge(
+                "isthmus_broker_listener_files_broken",
+                "1 while a listener's certificate, key or users cannot be used as they stand in the files.",
+            ),
+        }
+    }
+}
+
+/// The metrics of one listener.
+pub(crate) struct ListenerMetrics {
+    name: String,
+    pub(crate) connections: IntGauge,
+    lobby: IntGauge,
+    shown_out: IntGauge,
+    pub(crate) refused: IntCounter,
+    came_in: IntCounter,
+    sent_away: IntCounter,
+    certificate_days: IntGaugeVec,
+    files_broken: IntGauge,
+}
+
+impl ListenerMetrics {
+    pub(crate) fn came_in(&self) {
+        self.came_in.inc();
+    }
+
+    pub(crate) fn sent_away(&self) {
+        self.sent_away.inc();
+    }
+
+    pub(crate) fn lobby(&self, count: usize, shown_out: u64) {
+        self.lobby.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.shown_out
+            .set(i64::try_from(shown_out).unwrap_or(i64::MAX));
+    }
+
+    /// Only of listeners with TLS: a gauge that nobody sets would say the certificate ends today.
+    pub(crate) fn certificate_days(&self, days: i64) {
+        let gauge = self.certificate_days.with_label_values(&[&self.name]);
+        gauge.set(days);
+    }
+
+    pub(crate) fn files_broken(&self, broken: bool) {
+        self.files_broken.set(i64::from(broken));
     }
 }
 

@@ -7,7 +7,7 @@
 //! Versions: 3 brings the client's name and version, which must be well-formed; 4 allows features
 //! whose lowest version is 0.
 
-use super::{APIS, Call, Outcome, Refusal, Reply, Serve, encode};
+use super::{APIS, Answer, Call, Outcome, Refusal, Reply, Serve};
 use crate::broker::Broker;
 use isthmus_wire::messages::api_versions_response::{
     ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
@@ -43,7 +43,7 @@ pub(super) fn unsupported(broker: &Broker, correlation_id: i32) -> Result<Outcom
         api_keys: ranges(broker).api_keys,
         ..ApiVersionsResponse::default()
     };
-    encode(correlation_id, ApiKey::ApiVersions, 0, &response).map(Outcome::Answer)
+    Answer::encode(correlation_id, ApiKey::ApiVersions, 0, &response).map(Outcome::Answer)
 }
 
 fn ranges(broker: &Broker) -> ApiVersionsResponse {

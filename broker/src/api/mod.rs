@@ -36,6 +36,8 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod sasl_authenticate;
+mod sasl_handshake;
 mod sync_group;
 
 use crate::authorization::Access;
@@ -51,6 +53,7 @@ use isthmus_wire::{ApiKey, VersionRange};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 const APIS: &[Api] = &[
     Api::of::<produce::Produce>(),
@@ -66,6 +69,7 @@ const APIS: &[Api] = &[
     Api::of::<sync_group::SyncGroup>(),
     Api::of::<describe_groups::DescribeGroups>(),
     Api::of::<list_groups::ListGroups>(),
+    Api::of::<sasl_handshake::SaslHandshake>(),
     Api::of::<api_versions::ApiVersions>(),
     Api::of::<create_topics::CreateTopics>(),
     Api::of::<delete_topics::DeleteTopics>(),
@@ -78,6 +82,7 @@ const APIS: &[Api] = &[
     Api::of::<describe_configs::DescribeConfigs>(),
     Api::of::<alter_configs::AlterConfigs>(),
     Api::of::<describe_log_dirs::DescribeLogDirs>(),
+    Api::of::<sasl_authenticate::SaslAuthenticate>(),
     Api::of::<create_partitions::CreatePartitions>(),
     Api::of::<delete_groups::DeleteGroups>(),
     Api::of::<incremental_alter_configs::IncrementalAlterConfigs>(),
@@ -170,9 +175,36 @@ impl Call<'_> {
 
 /// What goes to the connection's writer.
 pub(crate) enum Outcome {
-    Answer(Vec<Part>),
-    Later(BoxFuture<'static, Result<Vec<Part>, Refusal>>),
+    Answer(Answer),
+    Later(BoxFuture<'static, Result<Answer, Refusal>>),
     NoAnswer,
+}
+
+/// An encoded answer.
+pub(crate) struct Answer {
+    pub(crate) parts: Vec<Part>,
+    /// How long nothing more is read from the client once this is out (KIP-219).
+    pub(crate) throttle: Duration,
+}
+
+impl From<Vec<Part>> for Answer {
+    fn from(parts: Vec<Part>) -> Self {
+        Self {
+            parts,
+            throttle: Duration::ZERO,
+        }
+    }
+}
+
+impl Answer {
+    pub(crate) fn encode<R: Message>(
+        correlation_id: i32,
+        key: ApiKey,
+        version: i16,
+        response: &R,
+    ) -> Result<Self, Refusal> {
+        encode(correlation_id, key, version, response).map(Self::from)
+    }
 }
 
 /// Why a connection ends from our side.
@@ -246,6 +278,12 @@ pub(crate) async fn dispatch(
     (api.handle)(call, body).await
 }
 
+/// The kind of a request.
+pub(crate) fn key_of(frame: &Bytes) -> Result<ApiKey, Refusal> {
+    let (key, _, _) = peek(frame).map_err(|error| Refusal::Malformed(error.to_string()))?;
+    ApiKey::try_from(key).map_err(|_| Refusal::UnknownApi(key))
+}
+
 /// The part of a header that every version has: nothing behind it is known of a version that is
 /// not.
 fn peek(frame: &Bytes) -> Result<(i16, i16, i32), DecodeError> {
@@ -262,10 +300,10 @@ async fn handle<S: Serve>(call: Call<'_>, mut body: Decoder) -> Result<Outcome, 
     let (correlation_id, version) = (call.header.correlation_id, call.version());
     match S::serve(call, request).await {
         Reply::Now(response) => {
-            encode(correlation_id, key, version, &response).map(Outcome::Answer)
+            Answer::encode(correlation_id, key, version, &response).map(Outcome::Answer)
         }
         Reply::Later(response) => Ok(Outcome::Later(Box::pin(async move {
-            encode(correlation_id, key, version, &response.await)
+            Answer::encode(correlation_id, key, version, &response.await)
         }))),
         Reply::Nothing => Ok(Outcome::NoAnswer),
         Reply::Malformed(why) => Err(Refusal::Malformed(why)),

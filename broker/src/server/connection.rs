@@ -5,22 +5,32 @@
 //! second, if there is one, waits for something (the high watermark, more bytes to fetch) and
 //! holds back only the answers behind it.
 //!
+//! On a listener with SASL the first requests are a login: until it is done the connection has a
+//! place in the lobby, a deadline, and small frames.
+//!
 //! Bound: at most [`IN_FLIGHT_MAX`] answers wait; then no further request is read.
 
+use super::acceptor::{Acceptor, Entered};
+use super::dialog::{self, Turn};
 use super::frame::{Frame, FrameError, FrameReader};
+use super::lobby::Place;
+use super::mute::Mute;
 use super::writer::FrameWriter;
 use crate::api::{self, Caller, Outcome, Refusal};
 use crate::broker::Broker;
-use crate::settings::Listener;
+use crate::clocks;
+use crate::security::KnownUsers;
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::FusedFuture;
-use isthmus_broker_core::security::Principal;
-use isthmus_wire::codec::Part;
+use isthmus_broker_core::security::{Admission, SaslFailure, SaslSession};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Requests of one connection that may wait for their answer. Producers use 5.
@@ -29,27 +39,57 @@ const IN_FLIGHT_MAX: usize = 64;
 /// How long the last answers may take once no further request is read.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
+/// Largest frame of a peer that has not proved who it is (design, decision 22).
+const LOBBY_FRAME_MAX: usize = 64 << 10;
+
 /// Serves one client until it leaves, misbehaves, or the broker stops.
-pub(crate) async fn serve(
+pub(super) async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
-    listener: Arc<Listener>,
+    place: Option<Place>,
+    acceptor: Arc<Acceptor>,
     broker: Arc<Broker>,
     stop: CancellationToken,
 ) {
-    broker.metrics.connections.inc();
-    let (read, write) = stream.into_split();
+    let deadline = Acceptor::lobby_deadline();
+    let entered = tokio::select! {
+        entered = acceptor.enter(stream, peer, place.as_ref()) => entered,
+        () = stop.cancelled() => None,
+    };
+    let Some(Entered {
+        transport,
+        principal,
+    }) = entered
+    else {
+        return;
+    };
+    let (read, write) = transport.split();
     let (answers, waiting) = mpsc::channel(IN_FLIGHT_MAX);
     let size_max = broker.settings.socket_request_max_bytes;
-    let reader = FrameReader::new(read, broker.pool.clone(), size_max);
-    let caller = Caller {
-        peer,
-        listener,
-        principal: Principal::anonymous(),
+    let sasl = acceptor.security.sasl.as_ref();
+    let session = sasl.map(|sasl| SaslSession::new(Arc::clone(&sasl.rules)));
+    let mute = Mute::default();
+    let mut receiver = Receiver {
+        reader: FrameReader::new(read, broker.pool.clone(), size_max),
+        caller: Caller {
+            peer,
+            listener: Arc::clone(&acceptor.listener),
+            principal,
+        },
+        place: place.filter(|_| session.is_some()),
+        session,
+        deadline,
+        mute: mute.clone(),
+        broker: Arc::clone(&broker),
+        acceptor,
     };
-    let mut sending = std::pin::pin!(send(FrameWriter::new(write), waiting).fuse());
+    if receiver.session.is_some() {
+        receiver.reader.set_size_max(size_max.min(LOBBY_FRAME_MAX));
+    }
+    let writer = FrameWriter::new(write);
+    let mut sending = std::pin::pin!(send(writer, waiting, mute).fuse());
     let ended = tokio::select! {
-        ended = receive(reader, caller, &broker, answers) => ended,
+        ended = receiver.receive(answers) => ended,
         () = &mut sending => Ok(()),
         () = stop.cancelled() => Ok(()),
     };
@@ -61,44 +101,211 @@ pub(crate) async fn serve(
     if !sending.is_terminated() {
         drop(tokio::time::timeout(DRAIN_MAX, sending).await);
     }
-    broker.metrics.connections.dec();
 }
 
-async fn receive<R: tokio::io::AsyncRead + Unpin>(
-    mut reader: FrameReader<R>,
+/// The reading side.
+struct Receiver<R> {
+    reader: FrameReader<R>,
     caller: Caller,
-    broker: &Arc<Broker>,
-    answers: mpsc::Sender<Outcome>,
-) -> Result<(), Refusal> {
-    loop {
-        let frame = match reader.next(broker.settings.connections_max_idle).await {
-            Ok(Some(frame)) => frame,
-            Ok(None) => break,
-            Err(FrameError::Io(_)) => return Ok(()),
-            Err(error) => return Err(Refusal::Frame(error.to_string())),
-        };
-        let Frame { bytes, pooled } = frame;
-        let outcome = api::dispatch(broker, &caller, bytes).await?;
-        drop(pooled);
-        if answers.send(outcome).await.is_err() {
-            return Ok(());
+    /// Where the listener demands a login.
+    session: Option<SaslSession>,
+    /// Held until the login is done.
+    place: Option<Place>,
+    /// Until when it must be.
+    deadline: Instant,
+    mute: Mute,
+    broker: Arc<Broker>,
+    acceptor: Arc<Acceptor>,
+}
+
+/// What a frame came to.
+struct TakenUp {
+    outcome: Outcome,
+    /// Nothing more is read.
+    ends: bool,
+}
+
+impl<R: AsyncRead + Unpin> Receiver<R> {
+    async fn receive(&mut self, answers: mpsc::Sender<Outcome>) -> Result<(), Refusal> {
+        loop {
+            self.mute.over().await;
+            let Some(Frame { bytes, pooled }) = self.frame().await? else {
+                return Ok(());
+            };
+            // An answer may have muted the connection while this frame was being read.
+            self.mute.over().await;
+            let TakenUp { outcome, ends } = self.take_up(bytes).await?;
+            drop(pooled);
+            if let Outcome::Answer(answer) = &outcome {
+                self.mute.begin(answer.throttle);
+            }
+            if answers.send(outcome).await.is_err() || ends {
+                return Ok(());
+            }
         }
     }
-    Ok(())
+
+    /// The next frame; `None` when the peer is gone, or has to go and was told so in the log.
+    async fn frame(&mut self) -> Result<Option<Frame>, Refusal> {
+        let next = self.reader.next(self.broker.settings.connections_max_idle);
+        let read = match &self.place {
+            None => next.await,
+            Some(place) => {
+                let late = tokio::select! {
+                    read = tokio::time::timeout_at(self.deadline, next) => read.map_err(|_| "no login in time"),
+                    () = place.shown_out() => Err("there are too many in the lobby"),
+                };
+                match late {
+                    Ok(read) => read,
+                    Err(reason) => {
+                        self.sent_away(None, reason);
+                        return Ok(None);
+                    }
+                }
+            }
+        };
+        match read {
+            Ok(frame) => Ok(frame),
+            Err(FrameError::Io(_)) => Ok(None),
+            Err(error) => Err(Refusal::Frame(error.to_string())),
+        }
+    }
+
+    async fn take_up(&mut self, frame: Bytes) -> Result<TakenUp, Refusal> {
+        let Some(session) = &mut self.session else {
+            return self.dispatch(frame).await;
+        };
+        let now_ms = millis(clocks::boot());
+        if session.expects_bare_token() {
+            let turn = {
+                let users = known_users(&self.acceptor, &self.broker)?;
+                dialog::take_bare(session, &users, &frame, now_ms)
+            };
+            return Ok(self.turn(turn).await);
+        }
+        let key = api::key_of(&frame)?;
+        match session.admits(key, now_ms) {
+            Admission::Handler => self.dispatch(frame).await,
+            Admission::Dialog => {
+                self.broker.metrics.requests(key).inc();
+                let turn = {
+                    let users = known_users(&self.acceptor, &self.broker)?;
+                    dialog::take(session, &users, frame, now_ms)?
+                };
+                Ok(self.turn(turn).await)
+            }
+            Admission::OutOfOrder => {
+                let named = session.mechanism().is_some();
+                let answer = named.then(|| dialog::out_of_order(frame)).flatten();
+                let reason = format!("{} came in the middle of a login", key.name());
+                Ok(self.turned_away(answer, None, &reason).await)
+            }
+            Admission::SessionEnded => {
+                self.sent_away(None, "the session has ended and was not renewed");
+                Ok(TakenUp {
+                    outcome: Outcome::NoAnswer,
+                    ends: true,
+                })
+            }
+        }
+    }
+
+    async fn dispatch(&self, frame: Bytes) -> Result<TakenUp, Refusal> {
+        let outcome = api::dispatch(&self.broker, &self.caller, frame).await?;
+        Ok(TakenUp {
+            outcome,
+            ends: false,
+        })
+    }
+
+    async fn turn(&mut self, turn: Turn) -> TakenUp {
+        let Turn {
+            answer,
+            proved,
+            failure,
+        } = turn;
+        if let Some(SaslFailure { user, reason, .. }) = failure {
+            return self.turned_away(answer, user.as_deref(), &reason).await;
+        }
+        if let Some(principal) = proved {
+            self.caller.principal = principal;
+            self.came_in();
+        }
+        TakenUp {
+            outcome: answer.map_or(Outcome::NoAnswer, Outcome::Answer),
+            ends: false,
+        }
+    }
+
+    /// The answer to a failed login comes late, so that guessing costs time (KIP-306).
+    async fn turned_away(
+        &self,
+        answer: Option<api::Answer>,
+        user: Option<&str>,
+        reason: &str,
+    ) -> TakenUp {
+        self.sent_away(user, reason);
+        tokio::time::sleep(self.broker.settings.failed_authentication_delay).await;
+        TakenUp {
+            outcome: answer.map_or(Outcome::NoAnswer, Outcome::Answer),
+            ends: true,
+        }
+    }
+
+    fn came_in(&mut self) {
+        let attempt = self.acceptor.attempt(self.caller.peer, self.mechanism());
+        let audit = &self.acceptor.gate.audit;
+        audit.came_in(attempt, &self.caller.principal);
+        self.acceptor.metrics.came_in();
+        self.place = None;
+        let size_max = self.broker.settings.socket_request_max_bytes;
+        self.reader.set_size_max(size_max);
+    }
+
+    fn sent_away(&self, user: Option<&str>, reason: &str) {
+        let peer = self.caller.peer;
+        let mechanism = self.mechanism();
+        self.acceptor.sent_away(peer, mechanism, user, reason);
+    }
+
+    fn mechanism(&self) -> &'static str {
+        let session = self.session.as_ref();
+        session
+            .and_then(SaslSession::mechanism)
+            .map_or("SASL", |mechanism| mechanism.name())
+    }
 }
 
-async fn send(mut writer: FrameWriter, mut waiting: mpsc::Receiver<Outcome>) {
+/// Whoever knows the passwords at this moment.
+fn known_users<'a>(acceptor: &'a Acceptor, broker: &'a Broker) -> Result<KnownUsers<'a>, Refusal> {
+    let sasl = acceptor.security.sasl.as_ref();
+    Ok(KnownUsers {
+        sasl: sasl.ok_or_else(|| Refusal::Malformed("no login is due".to_owned()))?,
+        image: broker.image(),
+        secret: &broker.sasl_secret[..],
+    })
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+async fn send(mut writer: FrameWriter, mut waiting: mpsc::Receiver<Outcome>, mute: Mute) {
     while let Some(outcome) = waiting.recv().await {
-        let parts: Vec<Part> = match outcome {
-            Outcome::Answer(parts) => parts,
+        let answer = match outcome {
+            Outcome::Answer(answer) => answer,
             Outcome::Later(answer) => match answer.await {
-                Ok(parts) => parts,
-                Err(_) => return,
+                Ok(answer) => {
+                    mute.begin(answer.throttle);
+                    answer
+                }
+                Err(_) => break,
             },
             Outcome::NoAnswer => continue,
         };
-        if writer.write(&parts).await.is_err() {
+        if writer.write(&answer.parts).await.is_err() {
             return;
         }
     }
+    writer.close().await;
 }

@@ -55,6 +55,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
+    /// From the next frame on.
+    pub(crate) fn set_size_max(&mut self, size_max: usize) {
+        self.size_max = size_max;
+    }
+
     /// The next frame; `None` when the peer closed between two frames.
     pub(crate) async fn next(&mut self, idle_max: Duration) -> Result<Option<Frame>, FrameError> {
         let Some(size) = self.size(idle_max).await? else {

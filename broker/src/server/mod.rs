@@ -1,25 +1,36 @@
-//! Sockets: accepting connections, reading frames, writing answers in the order of the requests.
+//! Sockets: accepting connections, the way in, reading frames, writing answers in the order of the
+//! requests.
 //!
-//! Knows frames and the table of APIs, nothing of what a request means.
+//! Knows frames and the table of APIs, nothing of what a request means; only a login is taken up
+//! here (`dialog`), because it decides who asks.
 
+mod acceptor;
 mod connection;
+mod dialog;
 mod frame;
+mod handshake;
+mod limits;
+mod lobby;
+mod mute;
+mod transport;
 mod writer;
 
+pub(crate) use acceptor::Gate;
+pub(crate) use limits::Limits;
+
 use crate::broker::Broker;
+use crate::security::ListenerSecurity;
 use crate::settings::Listener;
+use acceptor::Acceptor;
+use limits::{Counted, ListenerLimits};
+use lobby::{Lobby, Place};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-/// Most open connections of one listener; beyond it new ones wait in the kernel's backlog.
-/// A connection costs about 20 kB, so the bound is also one on memory.
-const CONNECTIONS_MAX: usize = 20_000;
 
 /// After `accept` itself failed (out of file descriptors): wait before the next try, since the
 /// error would come back at once.
@@ -28,13 +39,29 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A listener that is bound but does not accept yet.
 pub(crate) struct BoundListener {
     pub(crate) listener: Arc<Listener>,
+    pub(crate) security: Arc<ListenerSecurity>,
     socket: TcpListener,
 }
 
+/// A connection that has come and may stay.
+struct Accepted {
+    stream: TcpStream,
+    peer: SocketAddr,
+    counted: Counted,
+    place: Option<Place>,
+}
+
 impl BoundListener {
-    pub(crate) async fn bind(listener: Arc<Listener>) -> io::Result<Self> {
+    pub(crate) async fn bind(
+        listener: Arc<Listener>,
+        security: Arc<ListenerSecurity>,
+    ) -> io::Result<Self> {
         let socket = TcpListener::bind(listener.bind).await?;
-        Ok(Self { listener, socket })
+        Ok(Self {
+            listener,
+            security,
+            socket,
+        })
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -48,41 +75,71 @@ impl BoundListener {
         tasks: TaskTracker,
         stop: CancellationToken,
     ) {
-        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let acceptor = Arc::new(Acceptor {
+            limits: ListenerLimits::new(&self.listener),
+            metrics: broker.metrics.listener(&self.listener.name),
+            listener: self.listener,
+            security: self.security,
+            lobby: Lobby::default(),
+            gate: Arc::clone(&broker.gate),
+        });
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => return,
-                accepted = self.accept(&room) => accepted,
+                accepted = accept(&self.socket, &acceptor) => accepted,
             };
-            let Some((stream, peer, permit)) = accepted else {
+            let Some(accepted) = accepted else {
                 continue;
             };
-            let broker = Arc::clone(&broker);
-            let listener = Arc::clone(&self.listener);
-            let stop = stop.clone();
-            tasks.spawn(async move {
-                connection::serve(stream, peer, listener, broker, stop).await;
-                drop(permit);
-            });
+            let (broker, acceptor) = (Arc::clone(&broker), Arc::clone(&acceptor));
+            tasks.spawn(serve_one(accepted, acceptor, broker, stop.clone()));
         }
     }
+}
 
-    async fn accept(
-        &self,
-        room: &Arc<Semaphore>,
-    ) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-        let permit = Arc::clone(room).acquire_owned().await.ok()?;
-        match self.socket.accept().await {
-            Ok((stream, peer)) => {
-                // Answers are small and awaited: none may wait for the one before to be acknowledged.
-                stream.set_nodelay(true).ok()?;
-                Some((stream, peer, permit))
-            }
-            Err(error) => {
-                tracing::warn!(event = "accept_failed", listener = %self.listener.name, %error);
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                None
-            }
+async fn serve_one(
+    accepted: Accepted,
+    acceptor: Arc<Acceptor>,
+    broker: Arc<Broker>,
+    stop: CancellationToken,
+) {
+    let Accepted {
+        stream,
+        peer,
+        counted,
+        place,
+    } = accepted;
+    broker.metrics.connections.inc();
+    acceptor.metrics.connections.inc();
+    let (shared, all) = (Arc::clone(&acceptor), Arc::clone(&broker));
+    connection::serve(stream, peer, place, shared, all, stop).await;
+    acceptor.metrics.connections.dec();
+    broker.metrics.connections.dec();
+    drop(counted);
+}
+
+async fn accept(socket: &TcpListener, acceptor: &Acceptor) -> Option<Accepted> {
+    let (stream, peer) = match socket.accept().await {
+        Ok(accepted) => accepted,
+        Err(error) => {
+            tracing::warn!(event = "accept_failed", listener = %acceptor.listener.name, %error);
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            return None;
         }
-    }
+    };
+    let admitted = acceptor.gate.limits.admit(&acceptor.limits, peer.ip());
+    let Some(counted) = admitted.await else {
+        acceptor.metrics.refused.inc();
+        tracing::debug!(event = "connection_refused", listener = %acceptor.listener.name, %peer);
+        return None;
+    };
+    // Answers are small and awaited: none may wait for the one before to be acknowledged.
+    stream.set_nodelay(true).ok()?;
+    let place = acceptor.place(peer).await;
+    Some(Accepted {
+        stream,
+        peer,
+        counted,
+        place,
+    })
 }

@@ -1,13 +1,18 @@
 //! Writing answers: all parts of a frame in one vectored write; a part that still lies in a file
-//! goes from the file to the socket without passing through this process.
+//! goes from the file to the socket without passing through this process, or, under TLS, through one
+//! bounded buffer, because it must be encrypted here.
 
+use super::transport::WriteSide;
 use isthmus_wire::FileRegion;
 use isthmus_wire::codec::Part;
+use std::future::Future;
 use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
-use tokio::io::Interest;
+use tokio::io::{AsyncWriteExt, Interest, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio_rustls::server::TlsStream;
 
 /// Most slices in one vectored write.
 const SLICES_MAX: usize = 64;
@@ -15,84 +20,166 @@ const SLICES_MAX: usize = 64;
 /// A peer that takes nothing for this long is given up: its answers hold memory.
 const STALLED_MAX: Duration = Duration::from_secs(60);
 
-pub(crate) struct FrameWriter {
-    socket: OwnedWriteHalf,
+/// How much of a file is read at once to be encrypted: four of the largest records of TLS.
+const FILE_CHUNK: usize = 64 << 10;
+
+/// How long the farewell of TLS may take.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
+
+pub(super) struct FrameWriter {
+    side: WriteSide,
 }
 
 impl FrameWriter {
-    pub(crate) fn new(socket: OwnedWriteHalf) -> Self {
-        Self { socket }
+    pub(super) fn new(side: WriteSide) -> Self {
+        Self { side }
     }
 
     /// Writes one frame whole.
-    pub(crate) async fn write(&mut self, parts: &[Part]) -> io::Result<()> {
+    pub(super) async fn write(&mut self, parts: &[Part]) -> io::Result<()> {
         let mut at = 0;
         while let Some(part) = parts.get(at) {
             if let Part::File(region) = part {
-                self.send_file(region).await?;
+                match &mut self.side {
+                    WriteSide::Plain(socket) => send_file(socket, region).await?,
+                    WriteSide::Tls(stream) => encrypt_file(stream, region).await?,
+                }
                 at += 1;
-            } else {
-                at += self.write_bytes(&parts[at..]).await?;
+                continue;
+            }
+            let mut slices = leading_slices(&parts[at..]);
+            at += slices.len();
+            match &mut self.side {
+                WriteSide::Plain(socket) => write_plain(socket, &mut slices).await?,
+                WriteSide::Tls(stream) => write_tls(stream, &mut slices).await?,
             }
         }
-        Ok(())
+        match &mut self.side {
+            WriteSide::Plain(_) => Ok(()),
+            WriteSide::Tls(stream) => unless_stalled(stream.flush()).await,
+        }
     }
 
-    /// Writes the leading parts that lie in memory; returns how many these are.
-    async fn write_bytes(&self, parts: &[Part]) -> io::Result<usize> {
-        let in_memory = |part: &&Part| matches!(part, Part::Bytes(_));
-        let count = parts.iter().take_while(in_memory).take(SLICES_MAX).count();
-        let mut slices: Vec<IoSlice<'_>> = parts[..count].iter().filter_map(bytes_of).collect();
-        let mut left = &mut slices[..];
-        while !left.is_empty() {
-            let stream: &TcpStream = self.socket.as_ref();
-            match stream.try_write_vectored(left) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => IoSlice::advance_slices(&mut left, written),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => writable(stream).await?,
-                Err(error) => return Err(error),
-            }
-            while left.first().is_some_and(|slice| slice.is_empty()) {
-                left = &mut left[1..];
+    /// Tells a peer under TLS that nothing was cut off; a plain socket says so by closing.
+    pub(super) async fn close(&mut self) {
+        match &mut self.side {
+            WriteSide::Plain(_) => {}
+            WriteSide::Tls(stream) => {
+                // Whoever is gone already needs no farewell.
+                drop(tokio::time::timeout(FAREWELL_MAX, stream.shutdown()).await);
             }
         }
-        Ok(count)
-    }
-
-    async fn send_file(&self, region: &FileRegion) -> io::Result<()> {
-        let stream: &TcpStream = self.socket.as_ref();
-        let mut position = region.position;
-        let end = region.position + region.len as u64;
-        while position < end {
-            let left = usize::try_from(end - position).unwrap_or(usize::MAX);
-            let sent = stream.try_io(Interest::WRITABLE, || {
-                let mut offset = position;
-                rustix::fs::sendfile(stream, &*region.file, Some(&mut offset), left)
-                    .map_err(io::Error::from)
-            });
-            match sent {
-                // The file is shorter than it was when the answer was made (a truncation): the
-                // frame cannot be completed, so the connection must end.
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => position += count as u64,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => writable(stream).await?,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 }
 
-async fn writable(stream: &TcpStream) -> io::Result<()> {
-    match tokio::time::timeout(STALLED_MAX, stream.writable()).await {
-        Ok(ready) => ready,
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
-    }
+/// The leading parts that lie in memory.
+fn leading_slices(parts: &[Part]) -> Vec<IoSlice<'_>> {
+    let in_memory = |part: &Part| match part {
+        Part::Bytes(_) => true,
+        Part::File(_) => false,
+    };
+    let leading = parts.iter().take_while(|part| in_memory(part));
+    leading.take(SLICES_MAX).filter_map(bytes_of).collect()
 }
 
 fn bytes_of(part: &Part) -> Option<IoSlice<'_>> {
     match part {
         Part::Bytes(bytes) => Some(IoSlice::new(bytes)),
         Part::File(_) => None,
+    }
+}
+
+fn without_empty<'a, 'b>(mut left: &'a mut [IoSlice<'b>]) -> &'a mut [IoSlice<'b>] {
+    while left.first().is_some_and(|slice| slice.is_empty()) {
+        left = &mut left[1..];
+    }
+    left
+}
+
+async fn write_plain(socket: &OwnedWriteHalf, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    let stream: &TcpStream = socket.as_ref();
+    let mut left = without_empty(slices);
+    while !left.is_empty() {
+        match stream.try_write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut left, written),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => writable(stream).await?,
+            Err(error) => return Err(error),
+        }
+        left = without_empty(left);
+    }
+    Ok(())
+}
+
+async fn write_tls(
+    stream: &mut WriteHalf<TlsStream<TcpStream>>,
+    slices: &mut [IoSlice<'_>],
+) -> io::Result<()> {
+    let mut left = without_empty(slices);
+    while !left.is_empty() {
+        match unless_stalled(stream.write_vectored(left)).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => IoSlice::advance_slices(&mut left, written),
+        }
+        left = without_empty(left);
+    }
+    Ok(())
+}
+
+async fn send_file(socket: &OwnedWriteHalf, region: &FileRegion) -> io::Result<()> {
+    let stream: &TcpStream = socket.as_ref();
+    let mut position = region.position;
+    let end = region.position + region.len as u64;
+    while position < end {
+        let left = usize::try_from(end - position).unwrap_or(usize::MAX);
+        let sent = stream.try_io(Interest::WRITABLE, || {
+            let mut offset = position;
+            rustix::fs::sendfile(stream, &*region.file, Some(&mut offset), left)
+                .map_err(io::Error::from)
+        });
+        match sent {
+            Ok(0) => return Err(cut_short()),
+            Ok(count) => position += count as u64,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => writable(stream).await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+async fn encrypt_file(
+    stream: &mut WriteHalf<TlsStream<TcpStream>>,
+    region: &FileRegion,
+) -> io::Result<()> {
+    let mut chunk = vec![0; region.len.min(FILE_CHUNK)];
+    let mut sent = 0;
+    while sent < region.len {
+        let wanted = chunk.len().min(region.len - sent);
+        // Read here, as sendfile does: from the page cache as a rule, from the disk at worst.
+        let position = region.position + sent as u64;
+        let read = match region.file.read_at(&mut chunk[..wanted], position)? {
+            0 => return Err(cut_short()),
+            read => read,
+        };
+        write_tls(stream, &mut [IoSlice::new(&chunk[..read])]).await?;
+        sent += read;
+    }
+    Ok(())
+}
+
+/// The file is shorter than it was when the answer was made (a truncation): the frame cannot be
+/// completed, so the connection must end.
+fn cut_short() -> io::Error {
+    io::ErrorKind::UnexpectedEof.into()
+}
+
+async fn writable(stream: &TcpStream) -> io::Result<()> {
+    unless_stalled(stream.writable()).await
+}
+
+async fn unless_stalled<T>(step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    match tokio::time::timeout(STALLED_MAX, step).await {
+        Ok(done) => done,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }
 }

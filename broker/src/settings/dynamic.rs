@@ -33,10 +33,6 @@ impl DynamicSettings {
     }
 
     /// The layers at each change; the first is there at once.
-    #[expect(
-        dead_code,
-        reason = "the listeners subscribe once their limits may change"
-    )]
     pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<BrokerLayers>> {
         self.current.subscribe()
     }

@@ -1,10 +1,17 @@
 //! The listeners: where clients connect, each with its own rules.
 
 use super::{breach, resolve};
+use crate::security::{MappingError, PrincipalMapping};
+use isthmus_broker_core::security::{SaslMechanism, SaslRules};
 use isthmus_config::{Breach, ConfigProblems, Loaded, Rule};
 use serde::Deserialize;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+
+/// Open connections of a listener when nobody says otherwise. One costs about 20 kB, under TLS
+/// twice that, so the bound is also one on memory.
+pub(super) const CONNECTIONS_MAX: usize = 20_000;
 
 /// Where clients connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +20,82 @@ pub struct Listener {
     pub bind: SocketAddr,
     /// Host and port that clients are told; port 0 stands for the bound one.
     pub advertised: (String, u16),
+    /// TLS on every connection; `None` is plain text.
+    pub tls: Option<TlsSettings>,
+    /// How clients prove who they are; `None`: they need not.
+    pub sasl: Option<SaslSettings>,
+    /// Open connections, from which on new ones wait in the kernel's backlog.
+    pub connections_max: usize,
+    /// New connections in a second, beyond which they wait likewise.
+    pub creation_rate_max: u32,
+}
+
+/// SASL of one listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaslSettings {
+    pub rules: SaslRules,
+    /// The users of PLAIN, `name:password` on each line; read again on change.
+    pub plain_users_file: Option<PathBuf>,
+}
+
+/// TLS of one listener. The files are PEM, and are read again when they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// The chain that is shown, the broker's own certificate first.
+    pub cert_file: PathBuf,
+    /// Its private key; may be the same file.
+    pub key_file: PathBuf,
+    /// Certificates of those who may have signed a client's.
+    pub client_ca_file: Option<PathBuf>,
+    pub client_auth: ClientAuth,
+    /// From a client certificate's subject to a principal's name.
+    pub principal_mapping: PrincipalMapping,
+}
+
+/// Whether clients show a certificate, as Kafka's `ssl.client.auth`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuth {
+    #[default]
+    None,
+    Requested,
+    Required,
+}
+
+/// Kafka's security protocols, by the numbers they have in metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecurityProtocol {
+    Plaintext = 0,
+    Ssl = 1,
+    SaslPlaintext = 2,
+    SaslSsl = 3,
+}
+
+impl Listener {
+    /// Whether users may log in by SCRAM.
+    pub(crate) fn has_scram(&self) -> bool {
+        let is_scram = |mechanism: &SaslMechanism| match mechanism {
+            SaslMechanism::Plain => false,
+            SaslMechanism::Scram(_) => true,
+        };
+        let sasl = self.sasl.as_ref();
+        sasl.is_some_and(|sasl| sasl.rules.mechanisms.iter().any(is_scram))
+    }
+
+    pub fn security_protocol(&self) -> SecurityProtocol {
+        match (&self.tls, &self.sasl) {
+            (None, None) => SecurityProtocol::Plaintext,
+            (Some(_), None) => SecurityProtocol::Ssl,
+            (None, Some(_)) => SecurityProtocol::SaslPlaintext,
+            (Some(_), Some(_)) => SecurityProtocol::SaslSsl,
+        }
+    }
+}
+
+impl SecurityProtocol {
+    pub fn code(self) -> i16 {
+        self as i16
+    }
 }
 
 pub(super) const LISTENER_NAMES: Rule = Rule {
@@ -24,11 +107,28 @@ pub(super) const LISTENERS: Rule = Rule {
     test: listeners_given,
 };
 
-#[derive(Deserialize)]
+/// A row of the file. Its keys keep their dots.
+#[derive(Default, Deserialize)]
 struct ListenerRow {
     name: String,
     bind: String,
     advertised: Option<String>,
+    #[serde(rename = "tls.cert_file")]
+    tls_cert_file: Option<PathBuf>,
+    #[serde(rename = "tls.key_file")]
+    tls_key_file: Option<PathBuf>,
+    #[serde(rename = "tls.client_ca_file")]
+    tls_client_ca_file: Option<PathBuf>,
+    #[serde(rename = "tls.client_auth", default)]
+    tls_client_auth: ClientAuth,
+    #[serde(rename = "tls.principal_mapping_rules")]
+    tls_principal_mapping_rules: Option<String>,
+    #[serde(rename = "sasl.mechanisms", default)]
+    sasl_mechanisms: Vec<String>,
+    #[serde(rename = "sasl.plain_users_file")]
+    sasl_plain_users_file: Option<PathBuf>,
+    max_connections: Option<usize>,
+    max_connection_creation_rate: Option<u32>,
 }
 
 pub(super) fn file_listeners(loaded: &Loaded) -> Result<Vec<Arc<Listener>>, ConfigProblems> {
@@ -52,7 +152,7 @@ pub(super) fn dev_listener(loaded: &Loaded, listen: &str) -> Result<Arc<Listener
     let row = ListenerRow {
         name: "PLAINTEXT".to_owned(),
         bind: listen.to_owned(),
-        advertised: None,
+        ..ListenerRow::default()
     };
     listener(loaded, "--listen", &row).map(Arc::new)
 }
@@ -82,7 +182,100 @@ fn listener(loaded: &Loaded, at: &str, row: &ListenerRow) -> Result<Listener, Co
         name: row.name.clone(),
         bind,
         advertised,
+        tls: tls_settings(loaded, at, row)?,
+        sasl: sasl_settings(loaded, at, row)?,
+        connections_max: row.max_connections.unwrap_or(CONNECTIONS_MAX),
+        creation_rate_max: row.max_connection_creation_rate.unwrap_or(u32::MAX),
     })
+}
+
+fn tls_settings(
+    loaded: &Loaded,
+    at: &str,
+    row: &ListenerRow,
+) -> Result<Option<TlsSettings>, ConfigProblems> {
+    let problem = |field: &str, what: &str, remedy: &str| {
+        ConfigProblems::from(loaded.problem(&format!("{at}.{field}"), what, remedy))
+    };
+    let (cert_file, key_file) = match (&row.tls_cert_file, &row.tls_key_file) {
+        (Some(cert_file), Some(key_file)) => (cert_file.clone(), key_file.clone()),
+        (None, None)
+            if row.tls_client_ca_file.is_none() && row.tls_client_auth == ClientAuth::None =>
+        {
+            return Ok(None);
+        }
+        (None, _) => {
+            let remedy = "set it to the PEM file with the certificate to show";
+            return Err(problem("tls.cert_file", "is missing", remedy));
+        }
+        (Some(_), None) => {
+            let remedy = "set it to the PEM file with the private key of the certificate";
+            return Err(problem("tls.key_file", "is missing", remedy));
+        }
+    };
+    let asks = row.tls_client_auth != ClientAuth::None;
+    if asks && row.tls_client_ca_file.is_none() {
+        let remedy = "set it to the PEM file with the authorities that sign clients' certificates";
+        return Err(problem("tls.client_ca_file", "is missing", remedy));
+    }
+    let rules = row
+        .tls_principal_mapping_rules
+        .as_deref()
+        .unwrap_or_default();
+    let principal_mapping = rules.parse().map_err(|error: MappingError| {
+        let what = format!("cannot be read: {error}");
+        let remedy = "write DEFAULT, or RULE:pattern/replacement/ with L or U behind it, or several with commas between";
+        problem("tls.principal_mapping_rules", &what, remedy)
+    })?;
+    Ok(Some(TlsSettings {
+        cert_file,
+        key_file,
+        client_ca_file: row.tls_client_ca_file.clone(),
+        client_auth: row.tls_client_auth,
+        principal_mapping,
+    }))
+}
+
+fn sasl_settings(
+    loaded: &Loaded,
+    at: &str,
+    row: &ListenerRow,
+) -> Result<Option<SaslSettings>, ConfigProblems> {
+    let problem = |field: &str, what: &str, remedy: &str| {
+        ConfigProblems::from(loaded.problem(&format!("{at}.{field}"), what, remedy))
+    };
+    let names = row.sasl_mechanisms.iter();
+    let mechanisms: Vec<_> = names
+        .filter_map(|name| SaslMechanism::from_name(name))
+        .collect();
+    let has_plain = mechanisms.contains(&SaslMechanism::Plain);
+    match (has_plain, &row.sasl_plain_users_file) {
+        (true, None) => {
+            let remedy = "set it to a file with a line name:password for each user";
+            return Err(problem(
+                "sasl.plain_users_file",
+                "is missing, while PLAIN is enabled",
+                remedy,
+            ));
+        }
+        (false, Some(_)) => {
+            let remedy = "add PLAIN to sasl.mechanisms, or remove the file";
+            return Err(problem(
+                "sasl.plain_users_file",
+                "has no use without PLAIN",
+                remedy,
+            ));
+        }
+        (true, Some(_)) | (false, None) => {}
+    }
+    let lifetime_ms = loaded.get::<i64>("connections.max.reauth.ms");
+    Ok((!mechanisms.is_empty()).then(|| SaslSettings {
+        rules: SaslRules {
+            mechanisms,
+            session_lifetime_ms: (lifetime_ms > 0).then_some(lifetime_ms),
+        },
+        plain_users_file: row.sasl_plain_users_file.clone(),
+    }))
 }
 
 fn host_and_port(text: &str) -> Option<(String, u16)> {

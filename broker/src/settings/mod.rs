@@ -3,11 +3,13 @@
 mod cleaner;
 mod dynamic;
 mod kafka_names;
+mod limits;
 mod listeners;
 mod schema;
 mod security;
 
-pub use listeners::Listener;
+pub use limits::{ConnectionLimits, LimitError};
+pub use listeners::{ClientAuth, Listener, SaslSettings, SecurityProtocol, TlsSettings};
 pub use schema::schema;
 
 pub(crate) use cleaner::CleanerSettings;
@@ -44,6 +46,8 @@ pub struct Settings {
     pub socket_request_max_bytes: usize,
     pub queued_max_request_bytes: Option<usize>,
     pub connections_max_idle: Duration,
+    pub connection_limits: ConnectionLimits,
+    pub failed_authentication_delay: Duration,
     pub fetch_max_bytes: usize,
     pub request_timeout: Duration,
     pub retention_check_interval: Duration,
@@ -160,6 +164,12 @@ impl Settings {
             .ok()
             .filter(|bytes| *bytes > 0),
             connections_max_idle: bounded(&loaded, "connections.max.idle.ms", UNBOUNDED),
+            connection_limits: connection_limits(&loaded, &dynamic)?,
+            failed_authentication_delay: bounded(
+                &loaded,
+                "connection.failed.authentication.delay.ms",
+                UNBOUNDED,
+            ),
             fetch_max_bytes: size("fetch.max.bytes"),
             request_timeout: bounded(&loaded, "request.timeout.ms", TICK_MIN),
             retention_check_interval: bounded(&loaded, "log.retention.check.interval.ms", TICK_MIN),
@@ -235,6 +245,18 @@ fn bounded(loaded: &Loaded, key: &str, outside: Duration) -> Duration {
         Ok(millis @ 1..) => Duration::from_millis(millis).min(UNBOUNDED),
         Ok(0) | Err(_) => outside,
     }
+}
+
+fn connection_limits(
+    loaded: &Loaded,
+    dynamic: &DynamicSettings,
+) -> Result<ConnectionLimits, ConfigProblems> {
+    ConnectionLimits::of(&dynamic.current()).map_err(|error| {
+        let remedy = "write address:number for each, as 10.0.0.7:100, with commas between";
+        loaded
+            .problem(limits::OVERRIDES, error.to_string(), remedy)
+            .into()
+    })
 }
 
 fn group_config(loaded: &Loaded) -> GroupConfig {

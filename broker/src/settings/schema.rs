@@ -55,6 +55,27 @@ const LISTENERS: &[Key] = &[
     Key::required("bind", Kind::Address).doc("Address to listen at; port 0 takes any free port."),
     Key::optional("advertised", Kind::Address)
         .doc("Address that clients are told to connect to; without it the bound address."),
+    Key::optional("tls.cert_file", Kind::Path)
+        .doc("TLS: PEM file with the certificate to show and those between it and its authority. Read again on change."),
+    Key::optional("tls.key_file", Kind::Path)
+        .doc("TLS: PEM file with the certificate's private key, not encrypted; may be the same file."),
+    Key::optional("tls.client_ca_file", Kind::Path)
+        .doc("TLS: PEM file with the authorities whose signature makes a client's certificate good."),
+    Key::with_default("tls.client_auth", Kind::Choice(&["none", "requested", "required"]), "none")
+        .doc("TLS: whether clients show a certificate; its subject is then the principal. Kafka's ssl.client.auth.")
+        .worst("with none or requested, whoever reaches the port comes in as User:ANONYMOUS"),
+    Key::optional("tls.principal_mapping_rules", Kind::Text)
+        .doc("TLS: from a certificate's subject to a principal's name, as Kafka's ssl.principal.mapping.rules."),
+    Key::optional("sasl.mechanisms", Kind::Choices(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]))
+        .doc("SASL: how clients prove who they are; none: they need not. Users of SCRAM are kept in the cluster's metadata.")
+        .worst("PLAIN without TLS shows passwords to everyone on the way"),
+    Key::optional("sasl.plain_users_file", Kind::Path)
+        .doc("SASL: file with the users of PLAIN, name:password on each line. Read again on change."),
+    Key::with_default("max_connections", Kind::Int { min: 1, max: 1_000_000 }, "20000")
+        .doc("Open connections of this listener; at the bound new ones wait until others end.")
+        .worst("each costs about 20 kB, under TLS twice that"),
+    Key::optional("max_connection_creation_rate", Kind::POSITIVE_INT)
+        .doc("New connections of this listener in a second; beyond it they wait."),
 ];
 
 /// Keys of Kafka's own authorizer, which the broker's table does not have.

@@ -168,6 +168,8 @@ async fn every_advertised_version_of_every_api_is_answered() {
                 IncrementalAlterConfigs: m::IncrementalAlterConfigsRequest,
                 ListConfigResources: m::ListConfigResourcesRequest,
                 CreateAcls: m::CreateAclsRequest, DeleteAcls: m::DeleteAclsRequest,
+                SaslHandshake: m::SaslHandshakeRequest,
+                SaslAuthenticate: m::SaslAuthenticateRequest,
             );
             answered += 1;
         }

@@ -17,5 +17,6 @@ mod metadata;
 mod offsets;
 mod produce;
 mod restart;
+mod security;
 mod support;
 mod topics;

@@ -20,7 +20,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 pub(crate) struct TestBroker {
@@ -62,7 +62,7 @@ impl TestBroker {
             .expect(line);
     }
 
-    async fn metrics(&self) -> String {
+    pub(crate) async fn metrics(&self) -> String {
         let mut stream = TcpStream::connect(self.running.observe().unwrap())
             .await
             .unwrap();
@@ -97,25 +97,29 @@ pub(crate) fn settings(data: &Path, set: &[(&str, &str)]) -> Settings {
     Settings::load(&layers, Some("127.0.0.1:0")).unwrap()
 }
 
-pub(crate) struct Connection {
-    pub(crate) stream: TcpStream,
+/// A connection; over TLS in the tests of that.
+pub(crate) struct Connection<S = TcpStream> {
+    pub(crate) stream: S,
     correlation_id: i32,
 }
 
 impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> Self {
-        Self {
-            stream: TcpStream::connect(address).await.unwrap(),
-            correlation_id: 0,
-        }
+        Self::over(TcpStream::connect(address).await.unwrap())
     }
 
-    /// Connects from another address of the loopback network: ACLs know hosts.
+    /// Connects from another address of the loopback network: ACLs and bounds know hosts.
     pub(crate) async fn open_from(source: Ipv4Addr, address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((source, 0).into()).unwrap();
+        Self::over(socket.connect(address).await.unwrap())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(crate) fn over(stream: S) -> Self {
         Self {
-            stream: socket.connect(address).await.unwrap(),
+            stream,
             correlation_id: 0,
         }
     }
@@ -130,6 +134,7 @@ impl Connection {
             };
             self.stream.write_all(&bytes).await.unwrap();
         }
+        self.stream.flush().await.unwrap();
         self.correlation_id
     }
 
@@ -148,6 +153,26 @@ impl Connection {
         let (answered, body) = self.receive::<R>(version).await;
         assert_eq!(answered, sent);
         body
+    }
+
+    /// The answer; `None` when the broker closes the connection.
+    pub(crate) async fn try_call<R: Request>(
+        &mut self,
+        request: &R,
+        version: i16,
+    ) -> Option<R::Response> {
+        self.correlation_id += 1;
+        let parts = header::encode_request(self.correlation_id, Some("test"), version, request);
+        for part in parts.unwrap() {
+            let Part::Bytes(bytes) = part else {
+                panic!("requests lie in memory")
+            };
+            self.stream.write_all(&bytes).await.ok()?;
+        }
+        self.stream.flush().await.ok()?;
+        let mut decoder = Decoder::new(self.frame().await?);
+        header::decode_response_header(&mut decoder, R::KEY, version).unwrap();
+        Some(R::Response::decode(&mut decoder, version).unwrap())
     }
 
     /// The next frame without its size; `None` when the broker closed the connection.

@@ -27,10 +27,9 @@ reasons! {
     FIXED_BACKLOG = "the system's own bound is used";
     FIXED_TICK = "the broker looks on a fixed schedule";
     GROWING_FILES = "files grow as they are written";
-    NO_AUTH = "no listener asks for TLS or SASL yet";
+    NO_AUTH = "TLS and SASL are set for each listener of its own, in `[[listeners]]`";
     NO_JMX = "metrics are served at `node.observe`";
     NO_KERBEROS = "GSSAPI is not served";
-    NO_LIMITS = "connections are not counted yet";
     NO_LINGER = "coordinators write as requests come";
     NO_NEW_GROUPS = "only the classic group protocol is served";
     NO_OAUTH = "OAUTHBEARER is not served yet";

@@ -4,8 +4,8 @@ use super::super::key::ConfigType::{Boolean, Class, Int, List, Text};
 use super::super::key::{ANY_INT, ANY_LONG, INT_FROM_0, INT_FROM_1};
 use super::Update::{ClusterWide, Internal, PerBroker, ReadOnly};
 use super::effect::{
-    Applied, BYTES_NOT_COUNT, FIXED_BACKLOG, NO_AUTH, NO_LIMITS, NO_PLUGINS, NO_PURGATORY,
-    NO_SESSIONS, NO_TXN, NO_UNSTABLE, ONE_NODE, ONE_POOL, SYSTEM_BUFFERS,
+    Applied, BYTES_NOT_COUNT, FIXED_BACKLOG, NO_PLUGINS, NO_PURGATORY, NO_SESSIONS, NO_TXN,
+    NO_UNSTABLE, ONE_NODE, ONE_POOL, SYSTEM_BUFFERS,
 };
 use super::{BrokerKey, Effect, keys};
 
@@ -18,11 +18,11 @@ pub(super) const KEYS: &[BrokerKey] = keys! {
         "Addresses that clients are told, as NAME://host:port; without it those of listeners.";
     "background.threads", INT_FROM_1, Some("10"), ClusterWide, ONE_POOL,
         "Threads for housekeeping.";
-    "connection.failed.authentication.delay.ms", INT_FROM_0, Some("100"), ReadOnly, NO_AUTH,
+    "connection.failed.authentication.delay.ms", INT_FROM_0, Some("100"), ReadOnly, Applied,
         "How long a failed authentication keeps its connection waiting before it is closed.";
     "connections.max.idle.ms", ANY_LONG, Some("600000"), ReadOnly, Applied,
         "A connection without a request for this long is closed.";
-    "connections.max.reauth.ms", ANY_LONG, Some("0"), ReadOnly, NO_AUTH,
+    "connections.max.reauth.ms", ANY_LONG, Some("0"), ReadOnly, Applied,
         "How long an authentication holds before the client must authenticate again; 0 is for ever.";
     "delete.records.purgatory.purge.interval.requests", ANY_INT, Some("1"), ReadOnly, NO_PURGATORY,
         "How many finished waits of DeleteRecords pile up before they are cleared.";
@@ -36,13 +36,13 @@ pub(super) const KEYS: &[BrokerKey] = keys! {
         "Security protocol of each listener name, as NAME:PROTOCOL pairs.";
     "listeners", List, Some("PLAINTEXT://:9092"), ReadOnly, Effect::At("[[listeners]]"),
         "Addresses to listen at, as NAME://host:port; no host means every address.";
-    "max.connection.creation.rate", INT_FROM_0, Some("2147483647"), ClusterWide, NO_LIMITS,
+    "max.connection.creation.rate", INT_FROM_0, Some("2147483647"), ClusterWide, Applied,
         "Most new connections per second, all listeners together or per listener.";
-    "max.connections", INT_FROM_0, Some("2147483647"), ClusterWide, NO_LIMITS,
+    "max.connections", INT_FROM_0, Some("2147483647"), ClusterWide, Applied,
         "Most connections at a time, all listeners together or per listener.";
-    "max.connections.per.ip", INT_FROM_0, Some("2147483647"), ClusterWide, NO_LIMITS,
+    "max.connections.per.ip", INT_FROM_0, Some("2147483647"), ClusterWide, Applied,
         "Most connections from one address at a time.";
-    "max.connections.per.ip.overrides", Text, Some(""), ClusterWide, NO_LIMITS,
+    "max.connections.per.ip.overrides", Text, Some(""), ClusterWide, Applied,
         "Most connections from some addresses, as host:number pairs.";
     "max.incremental.fetch.session.cache.slots", INT_FROM_0, Some("1000"), ReadOnly, NO_SESSIONS,
         "How many incremental fetch sessions are kept.";
