@@ -4,6 +4,7 @@
 //! without a handler cannot be advertised (pitfall 11).
 
 mod alter_configs;
+mod alter_user_scram_credentials;
 mod api_versions;
 mod create_acls;
 mod create_partitions;
@@ -18,6 +19,7 @@ mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_topic_partitions;
+mod describe_user_scram_credentials;
 mod fetch;
 mod fetch_read;
 mod find_coordinator;
@@ -87,6 +89,8 @@ const APIS: &[Api] = &[
     Api::of::<delete_groups::DeleteGroups>(),
     Api::of::<incremental_alter_configs::IncrementalAlterConfigs>(),
     Api::of::<offset_delete::OffsetDelete>(),
+    Api::of::<describe_user_scram_credentials::DescribeUserScramCredentials>(),
+    Api::of::<alter_user_scram_credentials::AlterUserScramCredentials>(),
     Api::of::<describe_cluster::DescribeCluster>(),
     Api::of::<list_config_resources::ListConfigResources>(),
     Api::of::<describe_topic_partitions::DescribeTopicPartitions>(),

@@ -13,6 +13,7 @@ mod plain;
 mod principal;
 mod sasl;
 mod scram;
+mod scram_changes;
 mod scram_users;
 
 pub use acl::{Acl, CLUSTER, Operation, PatternType, Permission, ResourceType, WILDCARD};
@@ -25,5 +26,8 @@ pub use authorizer::Authorizer;
 pub use principal::{Principal, PrincipalError};
 pub use sasl::{
     Admission, SaslFailure, SaslMechanism, SaslRules, SaslSession, SaslUsers, TokenAnswer,
+};
+pub use scram_changes::{
+    SCRAM_ITERATIONS_MAX, SCRAM_ITERATIONS_MIN, ScramError, ScramVerdicts, alter_scram_users,
 };
 pub use scram_users::{ScramCredential, ScramMechanism, ScramUsers};

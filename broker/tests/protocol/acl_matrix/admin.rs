@@ -2,13 +2,16 @@
 
 use super::{Case, told};
 use crate::support::Connection;
+use isthmus_wire::messages::alter_user_scram_credentials_request::ScramCredentialDeletion;
 use isthmus_wire::messages::create_acls_request::AclCreation;
 use isthmus_wire::messages::delete_acls_request::DeleteAclsFilter;
 use isthmus_wire::messages::describe_configs_request::DescribeConfigsResource;
+use isthmus_wire::messages::describe_user_scram_credentials_request::UserName;
 use isthmus_wire::messages::{
-    AlterConfigsRequest, CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest,
-    DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
-    IncrementalAlterConfigsRequest, ListConfigResourcesRequest,
+    AlterConfigsRequest, AlterUserScramCredentialsRequest, CreateAclsRequest, DeleteAclsRequest,
+    DescribeAclsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
+    DescribeUserScramCredentialsRequest, IncrementalAlterConfigsRequest,
+    ListConfigResourcesRequest,
 };
 
 pub(super) async fn ask(client: &mut Connection, kind: &str, case: &Case) -> String {
@@ -24,6 +27,30 @@ pub(super) async fn ask(client: &mut Connection, kind: &str, case: &Case) -> Str
             let request = ListConfigResourcesRequest::default();
             let response = client.call(&request, case.version).await;
             response.error_code.to_string()
+        }
+        "DescribeUserScramCredentials" => {
+            let users = vec![UserName {
+                name: "nobody".to_owned(),
+            }];
+            let request = DescribeUserScramCredentialsRequest { users: Some(users) };
+            let response = client.call(&request, case.version).await;
+            let answer = told(response.error_code, response.error_message.as_deref());
+            let user = &response.results[0];
+            let of_user = told(user.error_code, user.error_message.as_deref());
+            format!("{answer}: {of_user}")
+        }
+        "AlterUserScramCredentials" => {
+            let deletion = ScramCredentialDeletion {
+                name: "nobody".to_owned(),
+                mechanism: 1,
+            };
+            let request = AlterUserScramCredentialsRequest {
+                deletions: vec![deletion],
+                upsertions: Vec::new(),
+            };
+            let response = client.call(&request, case.version).await;
+            let user = &response.results[0];
+            told(user.error_code, user.error_message.as_deref())
         }
         "DescribeLogDirs" => {
             let request = DescribeLogDirsRequest { topics: None };
