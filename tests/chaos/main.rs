@@ -1,7 +1,8 @@
-//! The broker ill-treated: killed at any moment under load, and fed with what no client sends.
+//! The broker ill-treated: killed at any moment under load, fed with what no client sends, its groups
+//! churned by members that come and go.
 //!
 //! Needs the fault points, `cargo test --features fault-points`; `cargo xtask test` gives them.
-//! `ISTHMUS_TEST_KILLS` and `ISTHMUS_TEST_FRAMES` change how much is done, `ISTHMUS_TEST_SEED`
+//! `ISTHMUS_TEST_KILLS`, `ISTHMUS_TEST_FRAMES` and `ISTHMUS_TEST_CHURN_SECONDS` change how much is done, `ISTHMUS_TEST_SEED`
 //! what exactly.
 
 #![expect(
@@ -9,6 +10,7 @@
     reason = "a failure here fails the test, with its place"
 )]
 
+mod churn;
 mod frames;
 mod kills;
 #[path = "../support/mod.rs"]

@@ -72,6 +72,20 @@ impl Peers {
         Program::start(&mut command).wait(LIMIT)
     }
 
+    /// kcat, left running.
+    pub(crate) fn start_kcat(&self, bootstrap: &str, args: &[&str]) -> Program {
+        let mut command = Command::new(&self.kcat);
+        command.args(["-b", bootstrap]).args(args);
+        Program::start(&mut command)
+    }
+
+    /// A Java program of these tests, left running.
+    pub(crate) fn start_own_java(&self, classes: &str, class: &str, args: &[String]) -> Program {
+        let mut command = self.java_with(&[classes]);
+        command.arg(class).args(args);
+        Program::start(&mut command)
+    }
+
     /// Compiles source files. The compiler is a module of the runtime; Debian ships it with the
     /// plain runtime too, where there is no `javac` program.
     pub(crate) fn compile(&self, sources: &[String], classes: &str) {
