@@ -1,8 +1,9 @@
-//! OffsetCommit (8), versions 2–9.
+//! OffsetCommit (8), versions 2–10.
 //!
 //! Offsets for partitions that do not exist are refused here; the group's shard judges the rest.
 //!
-//! Versions: 5 no retention time any more (KIP-211); 6 leader epochs (KIP-320); 7 static members.
+//! Versions: 5 no retention time any more (KIP-211); 6 leader epochs (KIP-320); 7 static members;
+//! 10 topics by their ids alone, of which an unknown one is UNKNOWN_TOPIC_ID before any right is asked.
 
 use super::group_answer::{GroupAnswer, ask};
 use super::{Call, Reply, Serve};
@@ -24,7 +25,7 @@ pub(super) struct OffsetCommit;
 
 impl Serve for OffsetCommit {
     type Request = OffsetCommitRequest;
-    const VERSIONS: VersionRange = VersionRange { min: 2, max: 9 };
+    const VERSIONS: VersionRange = VersionRange { min: 2, max: 10 };
 
     async fn serve(
         call: Call<'_>,
@@ -33,20 +34,28 @@ impl Serve for OffsetCommit {
         let version = call.version();
         let image = call.broker.image();
         let access = call.access();
+        let by_id = version >= TOPIC_IDS_SINCE;
+        if by_id {
+            name_topics(&mut request.topics, &image);
+        }
         let shape = request.topics.clone();
         if let Err(code) = access.group(Operation::Read, &request.group_id) {
             return Reply::Now(all(&shape, code));
         }
-        let denied: Denied = shape
-            .iter()
-            .filter(|topic| access.topic(Operation::Read, &topic.name).is_err())
-            .map(|topic| topic.name.clone())
-            .collect();
+        let may_not = |topic: &&OffsetCommitRequestTopic| {
+            let unknown = by_id && topic.name.is_empty();
+            !unknown && access.topic(Operation::Read, &topic.name).is_err()
+        };
+        let denied = shape.iter().filter(may_not);
+        let refusals = Refusals {
+            by_id,
+            denied: denied.map(|topic| topic.name.clone()).collect(),
+        };
         let mut known = 0;
         for topic in &mut request.topics {
             let partitions = image
                 .topic(&topic.name)
-                .filter(|topic| !denied.contains(&*topic.name))
+                .filter(|known| !refusals.denied.contains(&*known.name))
                 .map_or(0, |topic| topic.partitions.len());
             topic
                 .partitions
@@ -58,7 +67,7 @@ impl Serve for OffsetCommit {
             return Reply::Now(merge(
                 &shape,
                 &image,
-                &denied,
+                &refusals,
                 &OffsetCommitResponse::default(),
             ));
         }
@@ -66,12 +75,38 @@ impl Serve for OffsetCommit {
         let request = Request::OffsetCommit { request, version };
         let judged: OffsetCommitResponse =
             ask_with(&broker, version, &group, request, &shape).await;
-        Reply::Now(merge(&shape, &image, &denied, &judged))
+        Reply::Now(merge(&shape, &image, &refusals, &judged))
     }
 }
 
-/// Names of topics that may not be read.
-type Denied = BTreeSet<String>;
+/// First version that names topics by id.
+const TOPIC_IDS_SINCE: i16 = 10;
+
+/// Gives topics the names that their ids stand for; an unknown one stays without a name.
+fn name_topics(topics: &mut [OffsetCommitRequestTopic], image: &MetadataImage) {
+    for topic in topics {
+        let known = image.topic_by_id(topic.topic_id);
+        topic.name = known.map_or_else(String::new, |known| known.name.to_string());
+    }
+}
+
+/// What is refused before the shard is asked.
+struct Refusals {
+    /// Topics were named by ids, and a topic without a name has an id that nobody knows.
+    by_id: bool,
+    /// Names of topics that may not be read.
+    denied: BTreeSet<String>,
+}
+
+impl Refusals {
+    fn code(&self, topic: &OffsetCommitRequestTopic) -> Option<ErrorCode> {
+        if self.by_id && topic.name.is_empty() {
+            return Some(ErrorCode::UNKNOWN_TOPIC_ID);
+        }
+        let is_denied = self.denied.contains(&topic.name);
+        is_denied.then_some(ErrorCode::TOPIC_AUTHORIZATION_FAILED)
+    }
+}
 
 async fn ask_with(
     broker: &Arc<crate::broker::Broker>,
@@ -122,7 +157,7 @@ fn all(shape: &[OffsetCommitRequestTopic], code: ErrorCode) -> OffsetCommitRespo
 fn merge(
     shape: &[OffsetCommitRequestTopic],
     image: &MetadataImage,
-    denied: &Denied,
+    refusals: &Refusals,
     judged: &OffsetCommitResponse,
 ) -> OffsetCommitResponse {
     let topics = shape.iter().map(|topic| {
@@ -135,8 +170,8 @@ fn merge(
             .filter(|judged| judged.name == topic.name);
         let verdicts: Vec<_> = verdicts.flat_map(|judged| &judged.partitions).collect();
         answer(topic, |partition| {
-            if denied.contains(&topic.name) {
-                return ErrorCode::TOPIC_AUTHORIZATION_FAILED;
+            if let Some(code) = refusals.code(topic) {
+                return code;
             }
             if !exists(partition, partitions) {
                 return ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;

@@ -2,18 +2,20 @@
 
 use crate::support::{Connection, TestBroker};
 use bytes::Bytes;
-use isthmus_wire::ErrorCode;
 use isthmus_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use isthmus_wire::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
-use isthmus_wire::messages::offset_fetch_request::OffsetFetchRequestTopic;
+use isthmus_wire::messages::offset_fetch_request::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+};
 use isthmus_wire::messages::sync_group_request::SyncGroupRequestAssignment;
 use isthmus_wire::messages::{
     DeleteGroupsRequest, DeleteTopicsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
     HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, ListGroupsRequest,
     OffsetCommitRequest, OffsetFetchRequest, OffsetFetchResponse, SyncGroupRequest,
 };
+use isthmus_wire::{ErrorCode, Uuid};
 
 async fn find(connection: &mut Connection, version: i16) -> ErrorCode {
     let request = FindCoordinatorRequest {
@@ -219,4 +221,76 @@ async fn too_large_a_factor_of_the_offsets_topic_means_no_coordinator() {
     let broker = TestBroker::start_with(&[("offsets.topic.replication.factor", "3")]).await;
     let code = find(&mut broker.connect().await, 3).await;
     assert_eq!(code, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+}
+
+/// Version 10 names topics by id: known, unknown and zero ones, committed, fetched, and all at once.
+#[tokio::test]
+async fn topics_of_offsets_are_named_by_id_in_version_10() {
+    let broker = TestBroker::start().await;
+    let mut connection = broker.connect().await;
+    let id = connection.create_topic("t", 1, &[]).await;
+    assert_eq!(find(&mut connection, 4).await, ErrorCode::NONE);
+    let unknown = Uuid([9; 16]);
+    let partition = OffsetCommitRequestPartition {
+        committed_offset: 7,
+        ..Default::default()
+    };
+    let request = OffsetCommitRequest {
+        group_id: "g".to_owned(),
+        generation_id_or_member_epoch: -1,
+        topics: [id, unknown, Uuid::ZERO]
+            .map(|topic_id| OffsetCommitRequestTopic {
+                topic_id,
+                partitions: vec![partition.clone()],
+                ..Default::default()
+            })
+            .to_vec(),
+        ..Default::default()
+    };
+    let response = connection.call(&request, 10).await;
+    let answers = response.topics.iter();
+    let answers: Vec<_> = answers
+        .map(|topic| (topic.topic_id, topic.partitions[0].error_code))
+        .collect();
+    let expected = [
+        (id, ErrorCode::NONE),
+        (unknown, ErrorCode::UNKNOWN_TOPIC_ID),
+        (Uuid::ZERO, ErrorCode::UNKNOWN_TOPIC_ID),
+    ];
+    assert_eq!(answers, expected);
+
+    let named = [unknown, id].map(|topic_id| OffsetFetchRequestTopics {
+        topic_id,
+        partition_indexes: vec![0],
+        ..Default::default()
+    });
+    for (topics, expected) in [
+        (
+            Some(named.to_vec()),
+            vec![
+                (id, 7, ErrorCode::NONE),
+                (unknown, -1, ErrorCode::UNKNOWN_TOPIC_ID),
+            ],
+        ),
+        (None, vec![(id, 7, ErrorCode::NONE)]),
+    ] {
+        let request = OffsetFetchRequest {
+            groups: vec![OffsetFetchRequestGroup {
+                group_id: "g".to_owned(),
+                topics,
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let response = connection.call(&request, 10).await;
+        let found = response.groups[0].topics.iter().map(|topic| {
+            let partition = &topic.partitions[0];
+            (
+                topic.topic_id,
+                partition.committed_offset,
+                partition.error_code,
+            )
+        });
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+    }
 }
