@@ -1,13 +1,17 @@
 //! Kafka's dump tool over our segment files: every batch opened, every index entry looked up.
 
 use super::support::broker::{Broker, DevBroker};
+use super::support::http;
 use super::support::peers::Peers;
+use super::support::random::Random;
 use super::support::records;
 use super::support::wire::Connection;
 use super::{Bench, bench};
-use isthmus_wire::batch::BatchParams;
+use isthmus_wire::ErrorCode;
+use isthmus_wire::batch::{BatchBuilder, BatchParams, Compression};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 
@@ -176,5 +180,108 @@ fn examine(peers: &Peers, data: &Path, records: usize) {
     let told = dump(peers, &metadata, &["--cluster-metadata-decoder"]);
     for kind in ["REGISTER_BROKER_RECORD", "TOPIC_RECORD", "PARTITION_RECORD"] {
         assert!(told.contains(kind), "{kind} in {told}");
+    }
+}
+
+/// Keys of a compacted topic, written again and again; a few of them end as tombstones.
+const KEYS: usize = 40;
+const ROUNDS: usize = 30;
+
+/// Longest that a cleaner takes on a busy machine.
+const CLEANED_IN: Duration = Duration::from_secs(120);
+
+#[test]
+fn the_dump_tool_finds_nothing_wrong_in_compacted_logs() {
+    let Some(bench) = bench("DumpLogSegments of compacted logs") else {
+        return;
+    };
+    let Bench { peers, broker, dir } = bench;
+    broker.stop().succeeded();
+    let broker = DevBroker::on(dir.path())
+        .set("log.cleaner.backoff.ms", 50)
+        .start();
+    fill_compacted(&broker);
+    wait_until_cleaned(&broker, dir.path());
+    broker.stop().succeeded();
+    let checkpoint = std::fs::read_to_string(dir.path().join("cleaner-offset-checkpoint"));
+    assert!(checkpoint.unwrap().contains("compacted 0 "));
+    let mut logs = files(dir.path(), "log");
+    logs.retain(|path| folder_of(path) == "compacted-0");
+    let said = dump(&peers, &logs, &["--deep-iteration"]);
+    assert!(said.contains("deleteHorizonMs: OptionalLong["), "{said}");
+    let dumped = &deep(&peers, &logs)["compacted-0"];
+    assert!(
+        dumped.records < KEYS * ROUNDS / 2,
+        "{} records",
+        dumped.records
+    );
+    let mut indexes = files(dir.path(), "index");
+    indexes.extend(files(dir.path(), "timeindex"));
+    indexes.retain(|path| folder_of(path) == "compacted-0");
+    assert!(indexes.len() >= 4, "{indexes:?}");
+    dump(&peers, &indexes, &[]);
+    dump(&peers, &indexes, &["--verify-index-only"]);
+}
+
+fn fill_compacted(broker: &Broker) {
+    let mut connection = Connection::open(broker.address()).unwrap();
+    let configs = [
+        ("cleanup.policy", "compact"),
+        ("segment.bytes", "1048576"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+    ];
+    let created = connection.create_topic("compacted", 1, &configs).unwrap();
+    assert_eq!(created, ErrorCode::NONE);
+    let codecs = [
+        Compression::None,
+        Compression::Gzip,
+        Compression::Snappy,
+        Compression::Lz4,
+        Compression::Zstd,
+    ];
+    let mut random = Random::new(7);
+    for round in 0..ROUNDS {
+        let params = BatchParams {
+            compression: codecs[round % codecs.len()],
+            ..BatchParams::default()
+        };
+        let mut builder = BatchBuilder::new(params);
+        for key in 0..KEYS {
+            let value: Vec<u8> = (0..5000).map(|_| random.byte()).collect();
+            // In the first third, so that they lie in what is compacted.
+            let is_tombstone = round == ROUNDS / 3 && key % 8 == 0;
+            let value = (!is_tombstone).then_some(value.as_slice());
+            if round <= ROUNDS / 3 || key % 8 != 0 {
+                let name = format!("key-{key}");
+                builder
+                    .append(records::now_ms(), Some(name.as_bytes()), value, &[])
+                    .unwrap();
+            }
+        }
+        let batch = builder.finish().unwrap();
+        let (error, _) = connection.produce("compacted", 0, batch).unwrap();
+        assert_eq!(error, ErrorCode::NONE);
+    }
+}
+
+/// Until the cleaner has gone over the log and found nothing more to do.
+fn wait_until_cleaned(broker: &Broker, data: &Path) {
+    let deadline = Instant::now() + CLEANED_IN;
+    loop {
+        let page = http::request(broker.ready.observe, "GET", "/metrics").body;
+        let value = |name: &str| {
+            let line = page.lines().find(|line| line.starts_with(name));
+            line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        };
+        let written = value("isthmus_broker_cleaner_written_bytes_total ");
+        let ratio = value("isthmus_broker_cleaner_dirty_ratio_max ");
+        if written.is_some_and(|bytes| bytes > 0.0) && ratio == Some(0.0) {
+            return;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{written:?}, {ratio:?} in {data:?}"
+        );
+        std::thread::yield_now();
     }
 }
