@@ -24,7 +24,7 @@ pub const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
 pub enum TopicNameError {
     Empty,
     DotOrDotDot(String),
-    TooLong { length: usize },
+    TooLong(String),
     BadCharacter(String),
 }
 
@@ -33,9 +33,9 @@ impl fmt::Display for TopicNameError {
         match self {
             Self::Empty => write!(f, "the empty string is not allowed"),
             Self::DotOrDotDot(name) => write!(f, "'{name}' is not allowed"),
-            Self::TooLong { length } => write!(
+            Self::TooLong(name) => write!(
                 f,
-                "the length of {length} is longer than the max allowed length {TOPIC_NAME_LENGTH_MAX}"
+                "the length of '{name}' is longer than the max allowed length {TOPIC_NAME_LENGTH_MAX}"
             ),
             Self::BadCharacter(name) => write!(
                 f,
@@ -54,7 +54,7 @@ pub fn validate(name: &str) -> Result<(), TopicNameError> {
         return Err(TopicNameError::DotOrDotDot(name.to_owned()));
     }
     if name.len() > TOPIC_NAME_LENGTH_MAX {
-        return Err(TopicNameError::TooLong { length: name.len() });
+        return Err(TopicNameError::TooLong(name.to_owned()));
     }
     if !name.bytes().all(is_legal) {
         return Err(TopicNameError::BadCharacter(name.to_owned()));

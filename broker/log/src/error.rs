@@ -84,7 +84,7 @@ pub enum AppendError {
     RecordListTooLarge { size: usize, max: usize },
     #[error("append: unknown codec {0}")]
     UnsupportedCompressionType(u8),
-    #[error("append a batch of magic {0}, supported is 2")]
+    #[error("append a batch: Invalid magic found in record: {0}")]
     UnsupportedForMessageFormat(i8),
     #[error(transparent)]
     Producer(#[from] ProducerError),
@@ -140,9 +140,9 @@ impl AppendError {
             AppendError::RecordTooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
             AppendError::RecordListTooLarge { .. } => ErrorCode::RECORD_LIST_TOO_LARGE,
             AppendError::UnsupportedCompressionType(_) => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
-            AppendError::UnsupportedForMessageFormat(_) => {
-                ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT
-            }
+            // Formats before 2 are read nowhere any more (KIP-724), later ones are unknown.
+            AppendError::UnsupportedForMessageFormat(0..=1) => ErrorCode::INVALID_RECORD,
+            AppendError::UnsupportedForMessageFormat(_) => ErrorCode::CORRUPT_MESSAGE,
             AppendError::Producer(error) => error.error_code(),
             // Never a client's: only followers meet it.
             AppendError::UnexpectedAppendOffset { .. } => ErrorCode::UNKNOWN_SERVER_ERROR,

@@ -256,7 +256,7 @@ struct Refused {
 impl Refused {
     fn check(&mut self, record: &RecordSummary, rules: &AppendRules, now_ms: i64) {
         if rules.compacted && !record.has_key {
-            let text = "compacted topics take no record without a key".to_owned();
+            let text = "Compacted topic cannot accept message without key".to_owned();
             self.add(record.offset_delta, text, false);
         } else if let Some(text) = timestamp_fault(record.timestamp, rules, now_ms) {
             self.add(record.offset_delta, text, true);

@@ -61,7 +61,7 @@ impl Serve for CreatePartitions {
                     }
                     Err(error) => answer(name, error.code, Some(error.message)),
                 })
-                .collect(),
+                .collect::<Vec<_>>(),
             Err(failure) => {
                 let told = Some(failure.to_string());
                 names
@@ -73,7 +73,7 @@ impl Serve for CreatePartitions {
         let refused = |name| answer(name, ErrorCode::TOPIC_AUTHORIZATION_FAILED, None);
         results.extend(denied.into_iter().map(|topic| refused(topic.name)));
         Reply::Now(CreatePartitionsResponse {
-            results,
+            results: super::once::<CreatePartitionsTopicResult>(results, |result| &result.name),
             ..CreatePartitionsResponse::default()
         })
     }

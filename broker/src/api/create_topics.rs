@@ -46,7 +46,7 @@ impl Serve for CreateTopics {
                     Ok(created) => created_answer(call, &access, name, &created),
                     Err(error) => refused(name, error),
                 })
-                .collect(),
+                .collect::<Vec<_>>(),
             Err(failure) => {
                 let error = TopicError {
                     code: failure.code(),
@@ -65,7 +65,7 @@ impl Serve for CreateTopics {
             ..CreatableTopicResult::default()
         }));
         Reply::Now(CreateTopicsResponse {
-            topics,
+            topics: super::once::<CreatableTopicResult>(topics, |topic| &topic.name),
             ..CreateTopicsResponse::default()
         })
     }

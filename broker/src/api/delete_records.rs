@@ -1,5 +1,5 @@
 //! DeleteRecords (21), versions 0–2 (KIP-107): moves the log start offset up; -1 stands for the
-//! high watermark.
+//! high watermark. A topic that is only compacted keeps its records.
 
 use super::{Call, Reply, Serve};
 use crate::authorization::Access;
@@ -71,6 +71,9 @@ fn answer(
 
 fn delete(broker: &Broker, topic: &str, index: i32, offset: i64) -> Result<i64, ErrorCode> {
     let partition = broker.partition(topic, index)?;
+    if !partition.may_delete() {
+        return Err(ErrorCode::POLICY_VIOLATION);
+    }
     partition
         .delete_records(offset)
         .map_err(|failure| failure.code())

@@ -15,6 +15,7 @@ use isthmus_wire::messages::delete_topics_request::DeleteTopicState;
 use isthmus_wire::messages::delete_topics_response::DeletableTopicResult;
 use isthmus_wire::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use isthmus_wire::{ErrorCode, Uuid, VersionRange};
+use std::collections::BTreeSet;
 
 pub(super) struct DeleteTopics;
 
@@ -92,7 +93,10 @@ async fn delete(
             Err(error) => answer(topic.name, topic.topic_id, error.code, Some(error.message)),
         }
     });
-    settled.collect()
+    let mut told = BTreeSet::new();
+    settled
+        .filter(|answer| told.insert((answer.name.clone(), answer.topic_id.0)))
+        .collect()
 }
 
 /// Who names a topic by id learns its name from a refusal only if the topic may be described.

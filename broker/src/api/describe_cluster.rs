@@ -26,11 +26,13 @@ impl Serve for DescribeCluster {
             BROKERS => Reply::Now(describe(call, &request)),
             CONTROLLERS => refused(
                 ErrorCode::MISMATCHED_ENDPOINT_TYPE,
-                "The request was sent to an endpoint of the wrong type.",
+                "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of \
+                 type CONTROLLER"
+                    .to_owned(),
             ),
-            _ => refused(
+            unknown => refused(
                 ErrorCode::UNSUPPORTED_ENDPOINT_TYPE,
-                "Unsupported endpoint type.",
+                format!("Unsupported endpoint type {unknown}"),
             ),
         }
     }
@@ -60,10 +62,10 @@ fn describe(call: Call<'_>, request: &DescribeClusterRequest) -> DescribeCluster
     response
 }
 
-fn refused(error_code: ErrorCode, message: &str) -> Reply<DescribeClusterResponse> {
+fn refused(error_code: ErrorCode, message: String) -> Reply<DescribeClusterResponse> {
     Reply::Now(DescribeClusterResponse {
         error_code,
-        error_message: Some(message.to_owned()),
+        error_message: Some(message),
         ..DescribeClusterResponse::default()
     })
 }

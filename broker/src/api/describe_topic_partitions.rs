@@ -32,9 +32,12 @@ impl Serve for DescribeTopicPartitions {
     ) -> Reply<DescribeTopicPartitionsResponse> {
         let image = call.broker.image();
         let access = call.access();
+        if matches!(&request.cursor, Some(cursor) if cursor.partition_index < 0) {
+            return Reply::Now(refused(&request));
+        }
         let start = request
             .cursor
-            .map(|cursor| (cursor.topic_name, cursor.partition_index.max(0)));
+            .map(|cursor| (cursor.topic_name, cursor.partition_index));
         let (first_topic, first_partition) = start.unwrap_or_default();
         let asked: BTreeSet<String> = request.topics.into_iter().map(|topic| topic.name).collect();
         let names: Vec<String> = if asked.is_empty() {
@@ -74,6 +77,20 @@ impl Serve for DescribeTopicPartitions {
             next_cursor: page.next,
             ..DescribeTopicPartitionsResponse::default()
         })
+    }
+}
+
+/// A cursor before the first partition makes the whole request invalid.
+fn refused(request: &DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse {
+    let topics = request.topics.iter();
+    let topics = topics.map(|topic| DescribeTopicPartitionsResponseTopic {
+        error_code: ErrorCode::INVALID_REQUEST,
+        name: Some(topic.name.clone()),
+        ..DescribeTopicPartitionsResponseTopic::default()
+    });
+    DescribeTopicPartitionsResponse {
+        topics: topics.collect(),
+        ..DescribeTopicPartitionsResponse::default()
     }
 }
 

@@ -6,7 +6,7 @@
 
 use crate::authorization::Access;
 use crate::broker::Broker;
-use crate::partitions::{Isolation, Partition, ReadFailure, ReadRequest};
+use crate::partitions::{Isolation, Partition, ReadRequest};
 use bytes::Bytes;
 use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::fetch_request::FetchPartition;
@@ -172,22 +172,13 @@ impl FetchPlan {
                 records: Some(read.records),
                 ..PartitionData::default()
             },
-            Err(failure) => failed(asked.partition, &failure),
+            // Kafka shows a partition that was looked at by the absence of a list.
+            Err(failure) => PartitionData {
+                aborted_transactions: None,
+                ..refused(asked.partition, failure.code())
+            },
         }
     }
-}
-
-fn failed(partition_index: i32, failure: &ReadFailure) -> PartitionData {
-    let mut data = refused(partition_index, failure.code());
-    if let ReadFailure::OutOfRange {
-        high_watermark,
-        log_start_offset,
-    } = failure
-    {
-        data.high_watermark = *high_watermark;
-        data.log_start_offset = *log_start_offset;
-    }
-    data
 }
 
 fn refused(partition_index: i32, error_code: ErrorCode) -> PartitionData {
@@ -197,7 +188,7 @@ fn refused(partition_index: i32, error_code: ErrorCode) -> PartitionData {
         high_watermark: -1,
         last_stable_offset: -1,
         log_start_offset: -1,
-        aborted_transactions: None,
+        aborted_transactions: Some(Vec::new()),
         records: Some(Records::from(Bytes::new())),
         ..PartitionData::default()
     }

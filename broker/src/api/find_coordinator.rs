@@ -1,10 +1,12 @@
 //! FindCoordinator (10), versions 0–6.
 //!
-//! Looking for a group's coordinator creates `__consumer_offsets` when it is not there yet.
+//! Looking for a group's coordinator creates `__consumer_offsets` when it is not there yet. The
+//! empty name has a coordinator too: offsets may be committed under it, though nobody can join.
 //! Coordinators of transactions and share groups do not exist in this build: asking for one is
 //! refused, not retried.
 //!
-//! Versions: 1 the key's type and an error message; 4 many keys at once (KIP-699); 6 share groups.
+//! Versions: 1 the key's type and an error message, which names even the absence of an error; 4 many
+//! keys at once (KIP-699), whose messages are empty without one; 6 share groups.
 
 use super::{Call, Reply, Serve};
 use crate::authorization::Access;
@@ -19,6 +21,11 @@ use isthmus_wire::{ErrorCode, VersionRange};
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
 const SHARE: i8 = 2;
+
+/// Kafka's words for INVALID_REQUEST.
+const INVALID_REQUEST: &str = "This most likely occurs because of a request being malformed by the \
+    client library or the message was sent to an incompatible broker. See the broker logs for more \
+    details.";
 
 pub(super) struct FindCoordinator;
 
@@ -43,14 +50,20 @@ impl Serve for FindCoordinator {
                 Ok(()) => locate(call, request.key_type, &key).await,
                 Err(refusal) => Err(refusal),
             };
-            coordinators.push(found.unwrap_or_else(|(error_code, message)| Coordinator {
-                key,
-                node_id: -1,
-                port: -1,
-                error_code,
-                error_message: Some(message.to_owned()),
-                ..Coordinator::default()
-            }));
+            coordinators.push(match found {
+                Ok(found) => Coordinator {
+                    error_message: Some(if batched { "" } else { "NONE" }.to_owned()),
+                    ..found
+                },
+                Err((error_code, message)) => Coordinator {
+                    key,
+                    node_id: -1,
+                    port: -1,
+                    error_code,
+                    error_message: Some(message.to_owned()),
+                    ..Coordinator::default()
+                },
+            });
         }
         Reply::Now(if batched {
             many(coordinators)
@@ -109,14 +122,13 @@ async fn locate(
     key_type: i8,
     key: &str,
 ) -> Result<Coordinator, (ErrorCode, &'static str)> {
-    if key_type != GROUP {
-        return Err((
-            ErrorCode::INVALID_REQUEST,
-            "This broker coordinates consumer groups only.",
-        ));
-    }
-    if key.is_empty() {
-        return Err((ErrorCode::INVALID_GROUP_ID, "The group id is empty."));
+    match key_type {
+        GROUP => {}
+        TRANSACTION | SHARE => {
+            let message = "This broker coordinates consumer groups only.";
+            return Err((ErrorCode::INVALID_REQUEST, message));
+        }
+        _ => return Err((ErrorCode::INVALID_REQUEST, INVALID_REQUEST)),
     }
     let broker = call.broker;
     if broker.image().topic(OFFSETS_TOPIC).is_none() {

@@ -5,12 +5,16 @@
 //!
 //! Versions: 3 and later carry a producer's present id and epoch, to get the epoch bumped
 //! (KIP-360). Without a transactional id Kafka ignores both and hands out a fresh id; so do we.
+//! One without the other is refused.
 
 use super::{Call, Reply, Serve};
 use crate::authorization::Access;
 use isthmus_broker_core::security::{Operation, ResourceType};
 use isthmus_wire::messages::{InitProducerIdRequest, InitProducerIdResponse};
 use isthmus_wire::{ErrorCode, VersionRange};
+
+/// No producer id, and no epoch.
+const NONE: i64 = -1;
 
 pub(super) struct InitProducerId;
 
@@ -26,6 +30,9 @@ impl Serve for InitProducerId {
             return refused(code);
         }
         if request.transactional_id.as_deref() == Some("") {
+            return refused(ErrorCode::INVALID_REQUEST);
+        }
+        if (request.producer_id == NONE) != (i64::from(request.producer_epoch) == NONE) {
             return refused(ErrorCode::INVALID_REQUEST);
         }
         if request.transactional_id.is_some() {

@@ -62,7 +62,13 @@ fn answer(
             .filter(|&index| !seen.insert(index))
             .collect();
         let allowed = access.topic(Operation::Describe, &topic.name);
-        let partitions = topic.partitions.iter().map(|asked| {
+        // A partition asked for twice is refused once, as in Kafka.
+        let mut told = BTreeSet::new();
+        let once = topic.partitions.iter().filter(|asked| {
+            let index = asked.partition_index;
+            !twice.contains(&index) || told.insert(index)
+        });
+        let partitions = once.map(|asked| {
             if let Err(code) = allowed {
                 return refused(asked.partition_index, code);
             }

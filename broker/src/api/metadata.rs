@@ -34,6 +34,9 @@ impl Serve for Metadata {
 
     async fn serve(call: Call<'_>, request: MetadataRequest) -> Reply<MetadataResponse> {
         let version = call.version();
+        if (10..12).contains(&version) && asks_by_id(&request) {
+            return Reply::Now(refused(&request));
+        }
         let wanted = match request.topics {
             Some(topics) if !(version == 0 && topics.is_empty()) => Some(topics),
             _ => None,
@@ -78,6 +81,26 @@ impl Serve for Metadata {
             });
         }
         Reply::Now(response)
+    }
+}
+
+fn asks_by_id(request: &MetadataRequest) -> bool {
+    let mut topics = request.topics.iter().flatten();
+    topics.any(|topic| !topic.topic_id.is_zero())
+}
+
+/// Versions 10 and 11 have the field and do not serve it: Kafka refuses the request as a whole.
+fn refused(request: &MetadataRequest) -> MetadataResponse {
+    let topics = request.topics.iter().flatten();
+    let topics = topics.map(|topic| MetadataResponseTopic {
+        error_code: ErrorCode::INVALID_REQUEST,
+        name: Some(topic.name.clone().unwrap_or_default()),
+        topic_id: topic.topic_id,
+        ..MetadataResponseTopic::default()
+    });
+    MetadataResponse {
+        topics: topics.collect(),
+        ..MetadataResponse::default()
     }
 }
 

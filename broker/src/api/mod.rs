@@ -52,6 +52,7 @@ use isthmus_wire::codec::{DecodeError, Decoder, Message, Part, Request};
 use isthmus_wire::header;
 use isthmus_wire::messages::RequestHeader;
 use isthmus_wire::{ApiKey, VersionRange};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -313,6 +314,15 @@ async fn handle<S: Serve>(call: Call<'_>, mut body: Decoder) -> Result<Outcome, 
         Reply::Malformed(why) => Err(Refusal::Malformed(why)),
         Reply::Hangup => Err(Refusal::AcksZeroFailed(key.name())),
     }
+}
+
+/// Items of which each name stands once: what a request names twice is refused once.
+fn once<T>(items: impl IntoIterator<Item = T>, name: impl Fn(&T) -> &str) -> Vec<T> {
+    let mut seen = BTreeSet::new();
+    let items = items.into_iter();
+    items
+        .filter(|item| seen.insert(name(item).to_owned()))
+        .collect()
 }
 
 fn encode<R: Message>(

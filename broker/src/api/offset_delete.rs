@@ -1,11 +1,12 @@
 //! OffsetDelete (47), version 0 (KIP-496): forgets committed offsets of a group that does not
-//! read the topic.
+//! read the topic. Topics the client may not read and partitions that do not exist are
+//! refused here; the group's shard judges the rest.
 
 use super::group_answer::{GroupAnswer, later};
 use super::{Call, Reply, Serve};
 use isthmus_broker_core::groups::{Reply as GroupReply, Request};
 use isthmus_broker_core::security::Operation;
-use isthmus_wire::messages::offset_delete_request::OffsetDeleteRequestTopic;
+use isthmus_wire::messages::offset_delete_request::OffsetDeleteRequestPartition;
 use isthmus_wire::messages::offset_delete_response::{
     OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
@@ -22,36 +23,63 @@ impl Serve for OffsetDelete {
         call: Call<'_>,
         mut request: OffsetDeleteRequest,
     ) -> Reply<OffsetDeleteResponse> {
-        let group = request.group_id.clone();
+        let (group, image) = (request.group_id.clone(), call.broker.image());
         let access = call.access();
-        let denied: Vec<OffsetDeleteRequestTopic> = request
-            .topics
-            .extract_if(.., |topic| {
-                access.topic(Operation::Read, &topic.name).is_err()
-            })
-            .collect();
+        let mut refused = Vec::new();
+        for topic in &mut request.topics {
+            if let Err(code) = access.topic(Operation::Read, &topic.name) {
+                let all = std::mem::take(&mut topic.partitions);
+                refused.push(refusals(topic.name.clone(), &all, code));
+                continue;
+            }
+            let count = image
+                .topic(&topic.name)
+                .map_or(0, |topic| topic.partitions.len());
+            let exists = |index: i32| usize::try_from(index).is_ok_and(|index| index < count);
+            let (kept, gone): (_, Vec<_>) = std::mem::take(&mut topic.partitions)
+                .into_iter()
+                .partition(|partition| exists(partition.partition_index));
+            topic.partitions = kept;
+            let code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+            refused.push(refusals(topic.name.clone(), &gone, code));
+        }
+        request.topics.retain(|topic| !topic.partitions.is_empty());
+        refused.retain(|topic| !topic.partitions.is_empty());
         let request = Request::OffsetDelete(request);
         let reply: Reply<OffsetDeleteResponse> = later(call, Operation::Delete, &group, request);
         reply.map(move |mut response| {
             if !response.error_code.is_error() {
-                response.topics.extend(denied.into_iter().map(refused));
+                merge(&mut response.topics, refused);
             }
             response
         })
     }
 }
 
-fn refused(topic: OffsetDeleteRequestTopic) -> OffsetDeleteResponseTopic {
-    let partitions = topic
-        .partitions
+fn refusals(
+    name: String,
+    partitions: &[OffsetDeleteRequestPartition],
+    error_code: ErrorCode,
+) -> OffsetDeleteResponseTopic {
+    let partitions = partitions
         .iter()
         .map(|partition| OffsetDeleteResponsePartition {
             partition_index: partition.partition_index,
-            error_code: ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+            error_code,
         });
     OffsetDeleteResponseTopic {
+        name,
         partitions: partitions.collect(),
-        name: topic.name,
+    }
+}
+
+/// Each topic stands once, with what was judged and what was not.
+fn merge(topics: &mut Vec<OffsetDeleteResponseTopic>, others: Vec<OffsetDeleteResponseTopic>) {
+    for mut refused in others {
+        match topics.iter_mut().find(|topic| topic.name == refused.name) {
+            Some(topic) => topic.partitions.append(&mut refused.partitions),
+            None => topics.push(refused),
+        }
     }
 }
 

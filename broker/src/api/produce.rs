@@ -16,9 +16,10 @@ use crate::authorization::Access;
 use crate::broker::Broker;
 use crate::clocks;
 use crate::partitions::{Acks, AppendFailure, Appended, Partition};
+use bytes::Bytes;
 use isthmus_broker_core::security::Operation;
 use isthmus_log::{AppendError, RecordError};
-use isthmus_wire::batch::BatchHeader;
+use isthmus_wire::batch::{BatchHeader, Compression, split_batches};
 use isthmus_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use isthmus_wire::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
@@ -28,6 +29,12 @@ use isthmus_wire::{ErrorCode, VersionRange};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// The first version whose clients know zstd (KIP-110).
+const ZSTD_FROM: i16 = 7;
+
+/// Most refused records that the text names, as in Kafka.
+const RECORD_ERRORS_TOLD: usize = 3;
 
 /// Longest wait for the high watermark, whatever the client asks for.
 const TIMEOUT_MAX: Duration = Duration::from_secs(600);
@@ -180,17 +187,16 @@ fn append(
         broker.partition(&topic.name, data.index)
     };
     let partition = partition.map_err(Failure::Code)?;
+    let records = data.records.as_ref().and_then(|records| records.bytes());
+    let records = records.cloned().unwrap_or_default();
+    check_request(version, &records).map_err(Failure::Code)?;
     let acks = acks.ok_or(Failure::Code(ErrorCode::INVALID_REQUIRED_ACKS))?;
     if transactional {
         // Transactions are refused where they begin (InitProducerId); no such id was given out.
         return Err(Failure::Code(ErrorCode::INVALID_PRODUCER_ID_MAPPING));
     }
-    let records = data
-        .records
-        .as_ref()
-        .and_then(|records| records.bytes().cloned());
     let now_ms = clocks::wall_ms();
-    match partition.append(&records.unwrap_or_default(), acks, now_ms) {
+    match partition.append(&records, acks, now_ms) {
         Ok(appended) => {
             broker.metrics.bytes_in.inc_by(appended.bytes as u64);
             Ok((partition, appended))
@@ -199,14 +205,34 @@ fn append(
             if failure.is_storage() {
                 broker.storage_failed(&failure);
             }
-            Err(Failure::Append(failure))
+            Err(Failure::Append(partition, failure))
         }
+    }
+}
+
+/// What a request must hold whatever its topic: one whole batch of the present format, in a codec
+/// that clients of that version can read back. Bytes that are no batch at all are the log's to judge.
+fn check_request(version: i16, records: &Bytes) -> Result<(), ErrorCode> {
+    let mut batches = split_batches(records);
+    let first = match batches.next() {
+        None => return Err(ErrorCode::INVALID_RECORD),
+        Some(Err(_)) => return Ok(()),
+        Some(Ok(first)) => first,
+    };
+    if matches!(batches.next(), Some(Ok(_))) {
+        return Err(ErrorCode::INVALID_RECORD);
+    }
+    match first.header().compression() {
+        Ok(Compression::Zstd) if version < ZSTD_FROM => {
+            Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE)
+        }
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
 enum Failure {
     Code(ErrorCode),
-    Append(AppendFailure),
+    Append(Arc<Partition>, AppendFailure),
 }
 
 fn partition_answer(
@@ -223,19 +249,80 @@ fn partition_answer(
             ..PartitionProduceResponse::default()
         },
         Err(Failure::Code(code)) => refused(index, *code),
-        Err(Failure::Append(failure)) => {
-            let mut answer = refused(index, failure.code());
-            if let AppendFailure::Log(AppendError::InvalidRecords { errors, .. }) = failure {
-                let told = |error: &RecordError| BatchIndexAndErrorMessage {
-                    batch_index: error.batch_index,
-                    batch_index_error_message: Some(error.message.clone()),
-                };
-                answer.record_errors = errors.iter().map(told).collect();
-            }
-            answer.error_message = Some(failure.to_string());
-            answer
-        }
+        Err(Failure::Append(partition, failure)) => refused_by_log(index, partition, failure),
     }
+}
+
+fn refused_by_log(
+    index: i32,
+    partition: &Partition,
+    failure: &AppendFailure,
+) -> PartitionProduceResponse {
+    let mut answer = refused(index, failure.code());
+    answer.error_message = Some(failure.to_string());
+    let AppendFailure::Log(error) = failure else {
+        return answer;
+    };
+    if was_validated(error) {
+        answer.log_start_offset = partition.log_start_offset();
+    }
+    if let AppendError::InvalidRecords {
+        errors,
+        invalid_timestamp,
+    } = error
+    {
+        let place = format!(
+            "topic partition {}-{}",
+            partition.topic(),
+            partition.index()
+        );
+        let told = |error: &RecordError| BatchIndexAndErrorMessage {
+            batch_index: error.batch_index,
+            batch_index_error_message: Some(if *invalid_timestamp {
+                error.message.clone()
+            } else {
+                format!("{} in {place}", error.message)
+            }),
+        };
+        answer.record_errors = errors.iter().map(told).collect();
+        answer.error_message = Some(if *invalid_timestamp {
+            "One or more records have been rejected due to invalid timestamp".to_owned()
+        } else {
+            summary(&answer.record_errors)
+        });
+    }
+    answer
+}
+
+/// Kafka shows where the log begins in refusals of well-formed batches only.
+fn was_validated(error: &AppendError) -> bool {
+    match error {
+        AppendError::InvalidRecord(_)
+        | AppendError::InvalidRecords { .. }
+        | AppendError::InvalidTimestamp(_)
+        | AppendError::UnsupportedCompressionType(_)
+        | AppendError::Producer(_) => true,
+        AppendError::Storage(_)
+        | AppendError::CorruptRecord(_)
+        | AppendError::RecordTooLarge { .. }
+        | AppendError::RecordListTooLarge { .. }
+        | AppendError::UnsupportedForMessageFormat(_)
+        | AppendError::UnexpectedAppendOffset { .. } => false,
+    }
+}
+
+fn summary(errors: &[BatchIndexAndErrorMessage]) -> String {
+    let told = errors.iter().take(RECORD_ERRORS_TOLD).map(|error| {
+        let message = error.batch_index_error_message.as_deref().unwrap_or("null");
+        let index = error.batch_index;
+        format!("RecordError(batchIndex={index}, message='{message}')")
+    });
+    format!(
+        "One or more records have been rejected due to {} record errors in total, and only showing \
+         the first three errors at most: [{}]",
+        errors.len(),
+        told.collect::<Vec<_>>().join(", ")
+    )
 }
 
 fn refused(index: i32, error_code: ErrorCode) -> PartitionProduceResponse {

@@ -255,6 +255,15 @@ impl Partition {
         }
     }
 
+    /// Whether records may go before compaction takes them.
+    pub(crate) fn may_delete(&self) -> bool {
+        self.state.lock().config.cleanup_policy.delete
+    }
+
+    pub(crate) fn log_start_offset(&self) -> i64 {
+        self.state.lock().log.log_start_offset()
+    }
+
     /// Moves the log start up to `offset` (-1: the high watermark); returns where it stands.
     pub(crate) fn delete_records(&self, offset: i64) -> Result<i64, ReadFailure> {
         let mut guard = self.state.lock();

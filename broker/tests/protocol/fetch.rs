@@ -137,21 +137,21 @@ async fn empty_is_empty_and_not_null() {
 }
 
 #[tokio::test]
-async fn offsets_outside_the_log_are_told_with_its_bounds() {
+async fn offsets_outside_the_log_are_refused_without_its_bounds() {
     let broker = TestBroker::start().await;
     let mut connection = broker.connect().await;
     connection.create_topic("t", 1, &[]).await;
     connection.produce("t", batch(&["a", "b"])).await;
-    for (offset, code) in [
-        (-1, ErrorCode::OFFSET_OUT_OF_RANGE),
-        (2, ErrorCode::NONE),
-        (3, ErrorCode::OFFSET_OUT_OF_RANGE),
+    for (offset, code, bounds) in [
+        (-1, ErrorCode::OFFSET_OUT_OF_RANGE, (-1, -1)),
+        (2, ErrorCode::NONE, (2, 0)),
+        (3, ErrorCode::OFFSET_OUT_OF_RANGE, (-1, -1)),
     ] {
         let data = connection.fetch("t", offset).await;
         assert_eq!(data.error_code, code, "offset {offset}");
         assert_eq!(
             (data.high_watermark, data.log_start_offset),
-            (2, 0),
+            bounds,
             "offset {offset}"
         );
     }

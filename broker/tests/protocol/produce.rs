@@ -23,6 +23,12 @@ async fn records_come_back_in_every_codec_at_every_version() {
             request.topic_data[0].topic_id = id;
             let response = connection.call(&request, version).await;
             let answer = &response.responses[0].partition_responses[0];
+            if version < 7 && compression == Compression::Zstd {
+                // KIP-110: clients of that age could not read it back.
+                let code = ErrorCode::UNSUPPORTED_COMPRESSION_TYPE;
+                assert_eq!(answer.error_code, code, "{value}");
+                continue;
+            }
             assert_eq!(answer.error_code, ErrorCode::NONE, "{value}");
             assert_eq!(usize::try_from(answer.base_offset).unwrap(), expected.len());
             expected.extend([value, "x".to_owned()]);
@@ -92,17 +98,13 @@ async fn what_cannot_be_appended_gets_its_code() {
         .unwrap();
     for (topic, records, code) in [
         ("t", Bytes::from(flipped), ErrorCode::CORRUPT_MESSAGE),
-        ("t", batch(&["x"]).slice(..40), ErrorCode::CORRUPT_MESSAGE),
+        ("t", batch(&["x"]).slice(..40), ErrorCode::INVALID_RECORD),
         (
             "t",
             batch(&[&"x".repeat(3_000)]),
             ErrorCode::MESSAGE_TOO_LARGE,
         ),
-        (
-            "t",
-            Bytes::from(old_magic),
-            ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT,
-        ),
+        ("t", Bytes::from(old_magic), ErrorCode::INVALID_RECORD),
         ("t", batch_with(control, &["x"]), ErrorCode::INVALID_RECORD),
         ("t", late.finish().unwrap(), ErrorCode::INVALID_TIMESTAMP),
         ("compacted", batch(&["x"]), ErrorCode::INVALID_RECORD),

@@ -519,27 +519,39 @@ pub enum TopicKey {
 /// Name and id of the topic that goes, or why it stays.
 pub type DeletionVerdict = Result<(String, Uuid), TopicError>;
 
-/// Verdicts in the order of the request, and the records.
+/// Verdicts in the order of the request, and the records. What is named twice is not deleted.
 pub fn delete_topics(
     image: &MetadataImage,
     requested: &[TopicKey],
 ) -> (Vec<DeletionVerdict>, Vec<MetadataRecord>) {
-    let mut deleted = BTreeSet::new();
+    let mut named: BTreeMap<Uuid, usize> = BTreeMap::new();
+    for key in requested {
+        if let Ok((_, id)) = find(image, key) {
+            *named.entry(id).or_default() += 1;
+        }
+    }
     let mut records = Vec::new();
     let mut verdicts = Vec::with_capacity(requested.len());
     for key in requested {
         verdicts.push(find(image, key).and_then(|(name, id)| {
-            if !deleted.insert(id) {
-                return Err(TopicError::new(
-                    ErrorCode::INVALID_REQUEST,
-                    "Duplicate topic name.",
-                ));
+            if named.get(&id) != Some(&1) {
+                return Err(named_twice(requested, key));
             }
             records.push(RemoveTopicRecord { topic_id: id }.into());
             Ok((name, id))
         }));
     }
     (verdicts, records)
+}
+
+fn named_twice(requested: &[TopicKey], key: &TopicKey) -> TopicError {
+    let alike = requested.iter().filter(|other| *other == key).count() > 1;
+    let message = match (alike, key) {
+        (true, TopicKey::Name(_)) => "Duplicate topic name.",
+        (true, TopicKey::Id(_)) => "Duplicate topic id.",
+        (false, _) => "The provided topic name maps to an ID that was already supplied.",
+    };
+    TopicError::new(ErrorCode::INVALID_REQUEST, message)
 }
 
 fn find(image: &MetadataImage, key: &TopicKey) -> Result<(String, Uuid), TopicError> {
