@@ -60,9 +60,15 @@ impl Peers {
 
     /// A program of Kafka's.
     pub(crate) fn java(&self, class: &str, args: &[&str], input: Option<Vec<u8>>) -> Finished {
+        let mut command = self.java_program(class, args);
+        Program::start_with_input(&mut command, input).wait(LIMIT)
+    }
+
+    /// A program of Kafka's, to be started by the caller.
+    pub(crate) fn java_program(&self, class: &str, args: &[&str]) -> Command {
         let mut command = self.java_with(&[]);
         command.arg(class).args(args);
-        Program::start_with_input(&mut command, input).wait(LIMIT)
+        command
     }
 
     /// A Java program of these tests, compiled into `classes`.

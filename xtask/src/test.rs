@@ -26,7 +26,7 @@ struct Needy {
 
 /// In the order they run. The program that the lab's test starts is the one that `interop` built;
 /// `chaos` replaces it by one with fault points, and so comes last.
-const NEEDY: [Needy; 4] = [
+const NEEDY: [Needy; 5] = [
     Needy {
         package: "isthmus-client",
         test: "apache_kafka",
@@ -35,6 +35,11 @@ const NEEDY: [Needy; 4] = [
     Needy {
         package: "isthmus",
         test: "interop",
+        features: "",
+    },
+    Needy {
+        package: "isthmus",
+        test: "ratchet",
         features: "",
     },
     Needy {

@@ -1,0 +1,93 @@
+//! Apache Kafka as the oracle: one node, broker and controller in one process.
+
+use super::support::peers::Peers;
+use super::support::process::Program;
+use std::fmt::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+const FORMAT_LIMIT: Duration = Duration::from_secs(120);
+const START_LIMIT: Duration = Duration::from_secs(120);
+
+/// Tells on stdout that it has started, and otherwise only what a person should see.
+const LOG4J: &str = "\
+rootLogger.level = WARN
+rootLogger.appenderRef.out.ref = OUT
+appender.out.type = Console
+appender.out.name = OUT
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %p %c{1} %m%n
+logger.server.name = kafka.server.KafkaRaftServer
+logger.server.level = INFO
+";
+
+/// What makes it a single node for tests, as `isthmus broker --dev` is one.
+const SETTINGS: &str = "\
+process.roles=broker,controller
+node.id=1
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+";
+
+/// A broker that answers; it ends with this value.
+pub(crate) struct Kafka {
+    pub(crate) address: SocketAddr,
+    _program: Program,
+}
+
+/// Formats a directory and starts a broker on it, with these properties beyond the usual ones.
+pub(crate) fn start(peers: &Peers, folder: &Path, more: &str) -> Kafka {
+    let [broker, controller] = free_addresses();
+    let mut text = SETTINGS.to_owned() + more;
+    let data = folder.join("data");
+    writeln!(text, "log.dirs={}", data.display()).unwrap();
+    writeln!(
+        text,
+        "listeners=PLAINTEXT://{broker},CONTROLLER://{controller}"
+    )
+    .unwrap();
+    writeln!(text, "advertised.listeners=PLAINTEXT://{broker}").unwrap();
+    writeln!(text, "controller.quorum.voters=1@{controller}").unwrap();
+    let properties = folder.join("server.properties").display().to_string();
+    std::fs::write(&properties, text).unwrap();
+    let id = "aXN0aG11cy1yYXRjaGV0MQ";
+    let words = ["format", "-t", id, "-c", &properties];
+    let mut format = peers.java_program("kafka.tools.StorageTool", &words);
+    Program::start(&mut format).wait(FORMAT_LIMIT).succeeded();
+    let log4j = folder.join("log4j2.properties");
+    std::fs::write(&log4j, LOG4J).unwrap();
+    let mut command = peers.java_program("kafka.Kafka", &[&properties]);
+    logged_as(&mut command, &log4j);
+    let mut program = Program::start(&mut command);
+    let started = program.line_where(START_LIMIT, |line| line.contains("Kafka Server started"));
+    assert!(
+        started.is_some(),
+        "Apache Kafka did not start: {:?}",
+        program.wait(START_LIMIT)
+    );
+    Kafka {
+        address: broker,
+        _program: program,
+    }
+}
+
+/// The variable is read by the virtual machine, after the arguments, which it therefore overrules.
+fn logged_as(command: &mut Command, log4j: &Path) {
+    let flag = format!("-Dlog4j2.configurationFile={} -Xmx512m", log4j.display());
+    command.env("_JAVA_OPTIONS", flag);
+}
+
+/// Kafka must be told its controller's port before it has one.
+fn free_addresses() -> [SocketAddr; 2] {
+    // Both are held at once, so that they differ.
+    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    held.map(|listener| listener.local_addr().unwrap())
+}
