@@ -32,6 +32,11 @@ impl LoggingOptions {
             (false, 0) => "info",
             (false, _) => "debug",
         };
+        // The consensus library tells its steps at INFO; what it comes to is told by us.
+        let level = format!(
+            "{level},openraft={}",
+            if level == "debug" { "info" } else { "error" }
+        );
         let filter =
             EnvFilter::try_from_env("ISTHMUS_LOG").unwrap_or_else(|_| EnvFilter::new(level));
         let lines = tracing_subscriber::fmt()

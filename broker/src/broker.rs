@@ -2,7 +2,7 @@
 //!
 //! Start, in this order, each step leaving nothing behind when it fails:
 //! 1. the data directory: lock, identity;
-//! 2. the metadata log, replayed into the image;
+//! 2. the metadata log: the quorum is led, the log replayed into the image;
 //! 3. the listeners are bound (their ports are needed next), nothing is accepted yet;
 //! 4. this broker is registered with its addresses;
 //! 5. the partitions assigned to it are opened;
@@ -11,14 +11,15 @@
 use crate::authorization::Denials;
 use crate::bad_requests::BadRequests;
 use crate::byte_pool::{self, BytePool};
-use crate::clocks;
 use crate::controller::{Controller, ControllerFailure};
 use crate::features::METADATA_LEVEL;
 use crate::format::{FormatError, format};
 use crate::groups::{Answer, Groups};
 use crate::housekeeping;
 use crate::ids::{random_key, random_uuid};
-use crate::metadata_log::{LocalMetadataLog, MetadataLogError};
+use crate::metadata_log::{
+    MetadataLogError, Opened, QuorumMetadataLog, QuorumOptions, QuorumWatch,
+};
 use crate::metrics::Metrics;
 use crate::observe;
 use crate::partitions::{AppendFailure, Partition, Partitions, PartitionsError};
@@ -27,13 +28,12 @@ use crate::server::{BoundListener, Gate, Limits};
 use crate::settings::{Listener, Settings};
 use arc_swap::ArcSwap;
 use isthmus_broker_core::metadata::{
-    MetadataImage, MetadataRecord, ProducerIdBlock, RecordFrameError, TopicImage,
-    allocate_producer_ids,
+    MetadataImage, ProducerIdBlock, TopicImage, allocate_producer_ids,
 };
 use isthmus_log::disk::{FaultPlanError, ProcessDisk, process_disk};
-use isthmus_log::{DirectoryError, LogDirectory, MetaProperties, OpenContext};
+use isthmus_log::{DirectoryError, LogDirectory, MetaProperties};
+use isthmus_wire::messages::RegisterBrokerRecord;
 use isthmus_wire::messages::register_broker_record::{BrokerEndpoint, BrokerFeature};
-use isthmus_wire::messages::{FeatureLevelRecord, RegisterBrokerRecord};
 use isthmus_wire::{ErrorCode, Uuid};
 use parking_lot::Mutex;
 use std::io;
@@ -66,6 +66,7 @@ pub(crate) struct Broker {
     pub(crate) sasl_secret: Secret,
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) controller: Controller,
+    pub(crate) quorum: QuorumWatch,
     pub(crate) groups: Arc<Groups>,
     /// Cancelled when the broker stops: nothing is accepted any more, long waits end.
     pub(crate) stop: CancellationToken,
@@ -85,8 +86,9 @@ pub enum StartError {
     Directory(#[from] DirectoryError),
     #[error("{0}")]
     Format(#[from] FormatError),
-    #[error("the directory has a newer metadata level: {0}")]
-    NewerLevel(String),
+    /// The metadata log in it is another build's, or not whole: nothing was touched.
+    #[error("the metadata log of the directory: {0}")]
+    MetadataDirectory(String),
     #[error("the metadata log: {0}")]
     Metadata(String),
     #[error("{0}")]
@@ -119,7 +121,7 @@ impl StartError {
             Self::Directory(DirectoryError::Io { .. }) => false,
             Self::Format(error) => error.is_configuration(),
             Self::Directory(_)
-            | Self::NewerLevel(_)
+            | Self::MetadataDirectory(_)
             | Self::FaultPlan(_)
             | Self::Security { .. } => true,
             Self::Metadata(_) | Self::Partitions(_) | Self::Bind { .. } | Self::Secret { .. } => {
@@ -131,13 +133,10 @@ impl StartError {
 
 impl From<MetadataLogError> for StartError {
     fn from(error: MetadataLogError) -> Self {
-        match error {
-            MetadataLogError::NewerLevel { .. }
-            | MetadataLogError::Record {
-                source: RecordFrameError::UnknownKind { .. },
-                ..
-            } => Self::NewerLevel(error.to_string()),
-            other => Self::Metadata(other.to_string()),
+        if error.is_about_the_directory() {
+            Self::MetadataDirectory(error.to_string())
+        } else {
+            Self::Metadata(error.to_string())
         }
     }
 }
@@ -169,21 +168,24 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let listeners = listeners_with_files(&settings)?;
     let meta = identity(&disk, &settings)?;
     let directory = LogDirectory::open(&disk, &settings.data, &meta.cluster_id, settings.node_id)?;
-    let context = OpenContext {
-        // Every change was synced before it was answered: only its last batch may be torn.
-        recovery_point: i64::MAX,
-        log_start_offset: 0,
-        clean_shutdown: false,
-        now_ms: clocks::wall_ms(),
+    let metrics = Metrics::new();
+    let options = QuorumOptions {
+        snapshot_bytes: settings.metadata_snapshot_bytes,
+        append_seconds: metrics.metadata_append_seconds.clone(),
+        failed: failed.clone(),
     };
-    let (log, image, mut delta) = LocalMetadataLog::open(&disk, &settings.data, context)?;
+    let Opened {
+        log,
+        image,
+        replayed: mut delta,
+    } = QuorumMetadataLog::open(&disk, &settings.data, &meta, options).await?;
+    let quorum = log.watch()?;
 
     let sasl_secret = sasl_secret(&settings)?;
     let bound = bind(&listeners).await?;
     let observe = bind_observe(&settings).await?;
 
-    let metrics = Metrics::new();
-    let image = Arc::new(ArcSwap::from_pointee(image));
+    let image = Arc::new(ArcSwap::new(image));
     let partitions = Arc::new(Partitions::new(
         disk,
         directory,
@@ -236,6 +238,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         pool,
         partitions,
         controller,
+        quorum,
         groups,
         stop: stop.clone(),
         failed,
@@ -392,23 +395,12 @@ async fn register(
         ..RegisterBrokerRecord::default()
     };
     let decide = move |image: &MetadataImage| {
-        let mut records: Vec<MetadataRecord> = Vec::new();
-        if !image.features().contains_key(METADATA_LEVEL.name) {
-            let level = FeatureLevelRecord {
-                name: METADATA_LEVEL.name.to_owned(),
-                feature_level: METADATA_LEVEL.max,
-            };
-            records.push(level.into());
-        }
-        let epoch = image.offset + 1 + i64::try_from(records.len()).unwrap_or(0);
-        records.push(
-            RegisterBrokerRecord {
-                broker_epoch: epoch,
-                ..body
-            }
-            .into(),
-        );
-        (epoch, records)
+        let epoch = image.offset + 1;
+        let record = RegisterBrokerRecord {
+            broker_epoch: epoch,
+            ..body
+        };
+        (epoch, vec![record.into()])
     };
     controller.change(settings.request_timeout, decide).await
 }
@@ -501,6 +493,7 @@ impl Broker {
             .set(gauge(self.pool.in_use()));
         self.metrics.pool_bytes_max.set(gauge(self.pool.capacity()));
         self.metrics.metadata_offset.set(self.image.load().offset);
+        self.metrics.quorum(&self.quorum);
         self.metrics.text()
     }
 

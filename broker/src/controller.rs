@@ -1,11 +1,12 @@
 //! The controller: the one place where metadata changes.
 //!
-//! A change is decided on the latest image, its records are committed to the metadata log, applied
-//! to a new image, and made true on the partitions, one change after the other. Each runs to its
-//! end on a blocking thread even when the client that asked has left.
+//! A change is decided on the latest image, its records are committed to the metadata log, which
+//! applies them to a new image and publishes it here, and are made true on the partitions, one
+//! change after the other. Each runs to its end on a blocking thread even when the client that
+//! asked has left.
 
 use crate::groups::Groups;
-use crate::metadata_log::{MetadataLog, MetadataLogError};
+use crate::metadata_log::{MetadataLog, MetadataLogError, Publish};
 use crate::partitions::Partitions;
 use arc_swap::ArcSwap;
 use isthmus_broker_core::metadata::{
@@ -23,8 +24,6 @@ pub(crate) struct Controller {
     /// Held while a change is on its way: changes queue up behind it in the order they came.
     log: Arc<Mutex<Box<dyn MetadataLog>>>,
     image: Arc<ArcSwap<MetadataImage>>,
-    partitions: Arc<Partitions>,
-    groups: Arc<Groups>,
     topic_defaults: TopicDefaults,
     /// Cancelled when the log can take no more records: nothing may go on without it.
     failed: CancellationToken,
@@ -50,18 +49,22 @@ impl ControllerFailure {
 
 impl Controller {
     pub(crate) fn new(
-        log: Box<dyn MetadataLog>,
+        mut log: Box<dyn MetadataLog>,
         image: Arc<ArcSwap<MetadataImage>>,
         partitions: Arc<Partitions>,
         groups: Arc<Groups>,
         topic_defaults: TopicDefaults,
         failed: CancellationToken,
     ) -> Self {
+        log.publish_to(Arc::new(Target {
+            image: Arc::clone(&image),
+            partitions,
+            groups,
+            runtime: tokio::runtime::Handle::current(),
+        }));
         Self {
             log: Arc::new(Mutex::new(log)),
             image,
-            partitions,
-            groups,
             topic_defaults,
             failed,
         }
@@ -114,16 +117,14 @@ impl Controller {
     ) -> Result<T, ControllerFailure> {
         let turn = tokio::time::timeout(timeout, Arc::clone(&self.log).lock_owned()).await;
         let mut log = turn.map_err(|_| ControllerFailure::TimedOut)?;
-        let target = Target {
-            image: Arc::clone(&self.image),
-            partitions: Arc::clone(&self.partitions),
-            groups: Arc::clone(&self.groups),
-            runtime: tokio::runtime::Handle::current(),
-        };
+        let image = Arc::clone(&self.image);
         let run = move || {
-            let before = target.image.load_full();
+            let before = image.load_full();
             let (answer, records) = decide(&before);
-            target.commit(log.as_mut(), &before, &records)?;
+            if !records.is_empty() {
+                let failed = |error: MetadataLogError| ControllerFailure::Log(error.to_string());
+                log.append(before.offset, &records).map_err(failed)?;
+            }
             Ok(answer)
         };
         let outcome = tokio::task::spawn_blocking(run).await;
@@ -153,32 +154,15 @@ struct Target {
     runtime: tokio::runtime::Handle,
 }
 
-impl Target {
-    fn commit(
-        &self,
-        log: &mut dyn MetadataLog,
-        before: &MetadataImage,
-        records: &[MetadataRecord],
-    ) -> Result<(), ControllerFailure> {
-        if records.is_empty() {
-            return Ok(());
-        }
-        let failed = |error: MetadataLogError| ControllerFailure::Log(error.to_string());
-        let first = log.append(records).map_err(failed)?;
-        let mut after = before.clone();
-        let mut delta = MetadataDelta::default();
-        for (offset, record) in (first..).zip(records) {
-            after.apply(offset, record, &mut delta);
-        }
-        let after = Arc::new(after);
+impl Publish for Target {
+    fn publish(&self, image: &Arc<MetadataImage>, delta: &MetadataDelta) {
         // Whoever sees a topic in the image finds its partitions: they come before and go after.
-        self.partitions.add(&after, &delta);
+        self.partitions.add(image, delta);
         self.groups
-            .start_shards(&after, &self.partitions, &self.runtime);
-        self.image.store(after);
-        self.partitions.remove(&delta);
-        self.groups.topics_deleted(&delta);
-        Ok(())
+            .start_shards(image, &self.partitions, &self.runtime);
+        self.image.store(Arc::clone(image));
+        self.partitions.remove(delta);
+        self.groups.topics_deleted(delta);
     }
 }
 

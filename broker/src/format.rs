@@ -1,9 +1,10 @@
-//! Formatting a data directory: giving a node its identity, once.
+//! Formatting a data directory: giving a node its identity, and its quorum the first voter, once.
 //!
 //! An empty controller never forms a quorum by itself, so a broker refuses an unformatted
 //! directory; only `--dev` formats without being asked.
 
 use crate::ids::random_uuid;
+use crate::metadata_log::{self, Voter};
 use crate::settings::Settings;
 use isthmus_log::disk::{FaultPlanError, ProcessDisk, process_disk};
 use isthmus_log::{DirectoryError, LogDirectory, MetaProperties};
@@ -22,6 +23,14 @@ pub enum FormatError {
     },
     #[error("the cluster id {0:?} is not 1 to 64 letters, digits, '-' or '_'")]
     ClusterId(String),
+    #[error(
+        "{} holds a metadata log but no meta.properties; nothing was touched: restore that file, \
+         or give an empty directory",
+        data.display()
+    )]
+    LeftoverLog { data: PathBuf },
+    #[error("could not found the quorum: {0}")]
+    Quorum(String),
     #[error("could not prepare the disk: {0}")]
     FaultPlan(#[from] FaultPlanError),
 }
@@ -29,7 +38,14 @@ pub enum FormatError {
 impl FormatError {
     /// Whether the configuration or the directory is wrong, rather than the machine.
     pub fn is_configuration(&self) -> bool {
-        !matches!(self, Self::Directory(DirectoryError::Io { .. }))
+        match self {
+            Self::Directory(DirectoryError::Io { .. }) | Self::Quorum(_) => false,
+            Self::Directory(_)
+            | Self::AlreadyFormatted { .. }
+            | Self::ClusterId(_)
+            | Self::LeftoverLog { .. }
+            | Self::FaultPlan(_) => true,
+        }
     }
 }
 
@@ -89,8 +105,24 @@ pub(crate) fn format(
         node_id,
         directory_id: random_uuid(),
     };
+    found_quorum(disk, data, &meta)?;
     LogDirectory::format(disk, data, &meta)?;
+    metadata_log::finish(disk, data).map_err(|error| FormatError::Quorum(error.to_string()))?;
     Ok(meta)
+}
+
+/// Writes the quorum's first log, with this node as its only voter.
+fn found_quorum(disk: &ProcessDisk, data: &Path, meta: &MetaProperties) -> Result<(), FormatError> {
+    let failed = |error: &dyn std::fmt::Display| FormatError::Quorum(error.to_string());
+    if metadata_log::is_there(disk, data).map_err(|error| failed(&error))? {
+        let data = data.to_owned();
+        return Err(FormatError::LeftoverLog { data });
+    }
+    let voter = Voter {
+        node_id: meta.node_id,
+        directory_id: meta.directory_id,
+    };
+    metadata_log::format(disk, data, voter).map_err(|error| failed(&error))
 }
 
 /// What to do about a directory that was refused.

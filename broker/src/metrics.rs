@@ -1,11 +1,18 @@
 //! The broker's metrics: name, unit, help and labels of each in this one place.
 
+use crate::clocks;
+use crate::metadata_log::QuorumWatch;
 use isthmus_broker_core::security::{Operation, ResourceType};
 use isthmus_wire::ApiKey;
 use prometheus::{
-    Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-    process_collector::ProcessCollector,
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, process_collector::ProcessCollector,
 };
+
+/// From an fsync of a fast disk to one that is about to fail, in seconds.
+const APPEND_BUCKETS: [f64; 10] = [
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0,
+];
 
 pub(crate) struct Metrics {
     registry: Registry,
@@ -20,6 +27,11 @@ pub(crate) struct Metrics {
     pub(crate) pool_bytes_in_use: IntGauge,
     pub(crate) pool_bytes_max: IntGauge,
     pub(crate) metadata_offset: IntGauge,
+    controller_epoch: IntGauge,
+    quorum_term: IntGauge,
+    snapshot_bytes: IntGauge,
+    snapshot_age_seconds: IntGauge,
+    pub(crate) metadata_append_seconds: Histogram,
     pub(crate) retention_clock_in_doubt: IntGauge,
     pub(crate) cleaner: CleanerMetrics,
 }
@@ -60,6 +72,12 @@ impl Metrics {
         );
         let denials = IntCounterVec::new(denials, &["resource", "operation"]);
         let denials = denials.expect("names are literals");
+        let append_seconds = HistogramOpts::new(
+            "isthmus_broker_metadata_append_seconds",
+            "Time from the proposal of a metadata change until it is committed and applied.",
+        )
+        .buckets(APPEND_BUCKETS.to_vec());
+        let append_seconds = Histogram::with_opts(append_seconds).expect("names are literals");
         let metrics = Self {
             connections: gauge("isthmus_broker_connections", "Open client connections."),
             requests: register(&registry, requests),
@@ -90,6 +108,23 @@ impl Metrics {
                 "isthmus_broker_metadata_offset",
                 "Offset of the last metadata record applied.",
             ),
+            controller_epoch: gauge(
+                "isthmus_broker_controller_epoch",
+                "Offset of the record by which the present controller began.",
+            ),
+            quorum_term: gauge(
+                "isthmus_broker_metadata_quorum_term",
+                "Term of the metadata quorum.",
+            ),
+            snapshot_bytes: gauge(
+                "isthmus_broker_metadata_snapshot_bytes",
+                "Size of the latest metadata snapshot; 0 while there is none.",
+            ),
+            snapshot_age_seconds: gauge(
+                "isthmus_broker_metadata_snapshot_age_seconds",
+                "Time since the latest metadata snapshot was made; 0 while there is none.",
+            ),
+            metadata_append_seconds: register(&registry, append_seconds),
             retention_clock_in_doubt: gauge(
                 "isthmus_broker_retention_clock_in_doubt",
                 "1 while the wall clock stands more than an hour from what retention believes.",
@@ -151,6 +186,18 @@ impl Metrics {
             certificate_days: vecs.certificate_days.clone(),
             files_broken: vecs.files_broken.with_label_values(&[name]),
             name: name.to_owned(),
+        }
+    }
+
+    /// What the quorum tells when it is asked.
+    pub(crate) fn quorum(&self, quorum: &QuorumWatch) {
+        let bounded = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.controller_epoch.set(quorum.controller_epoch());
+        self.quorum_term.set(bounded(quorum.term()));
+        if let Some(snapshot) = quorum.snapshot() {
+            let age_ms = clocks::wall_ms().saturating_sub(snapshot.made_ms).max(0);
+            self.snapshot_bytes.set(bounded(snapshot.len_bytes));
+            self.snapshot_age_seconds.set(age_ms / 1_000);
         }
     }
 

@@ -4,10 +4,10 @@ use super::LIMIT;
 use super::support::broker::{Broker, DevBroker, isthmus};
 use super::support::http;
 use super::support::process::{Finished, Program, run};
-use bytes::Bytes;
 use isthmus_wire::batch::{BatchBuilder, BatchParams};
-use isthmus_wire::messages::FeatureLevelRecord;
-use isthmus_wire::prefixed::encode_record;
+use isthmus_wire::messages::quorum_voters::{QuorumNode, VoterSet};
+use isthmus_wire::messages::{FeatureLevelRecord, QuorumSnapshotRecord, QuorumVoters};
+use isthmus_wire::prefixed::{encode_record, encode_versioned};
 use isthmus_wire::record_kind::MetadataRecordKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -208,36 +208,98 @@ fn one_of_a_newer_metadata_level_is_refused() {
     let node = Node::new();
     node.format("new").succeeded();
     node.start().stop().succeeded();
-    let log = node
+    let snapshot = node
         .data()
-        .join("__cluster_metadata-0/00000000000000000000.log");
-    let mut content = fs::read(&log).unwrap();
-    content.extend_from_slice(&level_record(next_offset(&content), 99));
-    fs::write(&log, content).unwrap();
+        .join("__cluster_metadata-0/00000000000000000100-0000000009.checkpoint");
+    fs::write(&snapshot, snapshot_with_level(99)).unwrap();
     let said = node.refused("newer level");
     assert!(said.contains("metadata level 99"), "{said}");
     assert!(said.contains("start the build that wrote it"), "{said}");
+    fs::remove_file(&snapshot).unwrap();
+    node.start().stop().succeeded();
 }
 
-/// The record by which a newer build would have raised the level.
-fn level_record(base_offset: i64, feature_level: i16) -> Bytes {
-    let record = FeatureLevelRecord {
+/// A snapshot of the metadata as a newer build would have written it (docs/formats/snapshot.md).
+fn snapshot_with_level(feature_level: i16) -> Vec<u8> {
+    let voters = QuorumVoters {
+        voter_sets: vec![VoterSet { raft_ids: vec![1] }],
+        nodes: vec![QuorumNode {
+            raft_id: 1,
+            ..QuorumNode::default()
+        }],
+    };
+    let place = QuorumSnapshotRecord {
+        last_offset: 99,
+        voters: encode_versioned(&voters, 0).unwrap(),
+        record_count: 1,
+        ..QuorumSnapshotRecord::default()
+    };
+    let level = FeatureLevelRecord {
         name: "isthmus.metadata.level".to_owned(),
         feature_level,
     };
-    let value = encode_record(MetadataRecordKind::FeatureLevel.id(), 0, &record).unwrap();
-    let mut batch = BatchBuilder::new(BatchParams {
-        base_offset,
-        partition_leader_epoch: 0,
-        ..BatchParams::default()
-    });
-    batch.append(0, None, Some(&value), &[]).unwrap();
-    batch.finish().unwrap()
+    let level = encode_record(MetadataRecordKind::FeatureLevel.id(), 0, &level).unwrap();
+    let header = [0_u8; 11];
+    let footer = [0_u8; 3];
+    [
+        batch(0, Some(3), &header),
+        batch(1, Some(10_001), &encode_versioned(&place, 0).unwrap()),
+        batch(2, None, &level),
+        batch(3, Some(4), &footer),
+    ]
+    .concat()
 }
 
-fn next_offset(log: &[u8]) -> i64 {
-    let batches = isthmus_wire::batch::split_batches(&Bytes::copy_from_slice(log));
-    batches.last().unwrap().unwrap().header().next_offset()
+/// A batch of one record; of a control record, when a type is given.
+fn batch(base_offset: i64, control: Option<i16>, value: &[u8]) -> Vec<u8> {
+    let mut batch = BatchBuilder::new(BatchParams {
+        base_offset,
+        control: control.is_some(),
+        ..BatchParams::default()
+    });
+    let key = control.map(|kind| [[0, 0], kind.to_be_bytes()].concat());
+    batch.append(0, key.as_deref(), Some(value), &[]).unwrap();
+    batch.finish().unwrap().to_vec()
+}
+
+#[test]
+fn a_metadata_log_without_its_identity_is_not_formatted_over() {
+    let node = Node::new();
+    node.format("new").succeeded();
+    node.start().stop().succeeded();
+    let meta = node.data().join("meta.properties");
+    fs::rename(&meta, node.dir.path().join("kept")).unwrap();
+    let before = picture(&node.data());
+    let said = node.format("new");
+    assert_eq!(said.code(), Some(2), "{said:?}");
+    assert!(said.stderr.contains("restore that file"), "{}", said.stderr);
+    untouched(
+        &before,
+        &node.data(),
+        "metadata log without meta.properties",
+    );
+    fs::rename(node.dir.path().join("kept"), &meta).unwrap();
+    node.start().stop().succeeded();
+}
+
+#[test]
+fn a_directory_without_its_quorum_is_refused() {
+    let node = Node::new();
+    node.format("new").succeeded();
+    node.start().stop().succeeded();
+    fs::remove_file(node.data().join("__cluster_metadata-0/quorum.redb")).unwrap();
+    let said = node.refused("no quorum file");
+    assert!(said.contains("the directory was wiped in part"), "{said}");
+}
+
+#[test]
+fn a_metadata_log_from_before_the_first_release_is_refused() {
+    let node = Node::new();
+    node.format("new").succeeded();
+    let segment = "__cluster_metadata-0/00000000000000000000.log";
+    fs::write(node.data().join(segment), b"").unwrap();
+    let said = node.refused("segments");
+    assert!(said.contains("before the first release"), "{said}");
 }
 
 #[test]

@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+const LIMIT: Duration = Duration::from_secs(60);
+
 const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 
 /// Records of one topic; a thousand random letters each, so that every codec fills segments.
@@ -132,8 +134,36 @@ fn the_dump_tool_finds_nothing_wrong_after_a_clean_stop_and_after_a_crash() {
     let broker = DevBroker::on(dir.path()).start();
     add(&broker, 100);
     broker.kill();
-    DevBroker::on(dir.path()).start().stop().succeeded();
+    let broker = DevBroker::on(dir.path())
+        .set("metadata.log.max.record.bytes.between.snapshots", 1)
+        .start();
+    await_snapshot(&broker);
+    broker.stop().succeeded();
     examine(&peers, dir.path(), RECORDS + 100);
+    examine_metadata(&peers, dir.path());
+}
+
+/// The start itself is a change of metadata, behind which a snapshot is written.
+fn await_snapshot(broker: &Broker) {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let metrics = http::request(broker.ready.observe, "GET", "/metrics").body;
+        let bytes = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("isthmus_broker_metadata_snapshot_bytes "));
+        if bytes.unwrap() != "0" {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no snapshot");
+    }
+}
+
+fn examine_metadata(peers: &Peers, data: &Path) {
+    let metadata = files(&data.join("__cluster_metadata-0"), "checkpoint");
+    let told = dump(peers, &metadata, &["--cluster-metadata-decoder"]);
+    for kind in ["REGISTER_BROKER_RECORD", "TOPIC_RECORD", "PARTITION_RECORD"] {
+        assert!(told.contains(kind), "{kind} in {told}");
+    }
 }
 
 /// Adds records one by one to each topic.
@@ -176,11 +206,6 @@ fn examine(peers: &Peers, data: &Path, records: usize) {
     let snapshots = files(&data.join("zstd-0"), "snapshot");
     let told = dump(peers, &snapshots, &[]);
     assert!(told.contains("producerId: "), "{told}");
-    let metadata = files(&data.join("__cluster_metadata-0"), "log");
-    let told = dump(peers, &metadata, &["--cluster-metadata-decoder"]);
-    for kind in ["REGISTER_BROKER_RECORD", "TOPIC_RECORD", "PARTITION_RECORD"] {
-        assert!(told.contains(kind), "{kind} in {told}");
-    }
 }
 
 /// Keys of a compacted topic, written again and again; a few of them end as tombstones.

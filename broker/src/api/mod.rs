@@ -18,6 +18,7 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
+mod describe_quorum;
 mod describe_topic_partitions;
 mod describe_user_scram_credentials;
 mod fetch;
@@ -41,6 +42,7 @@ mod produce;
 mod sasl_authenticate;
 mod sasl_handshake;
 mod sync_group;
+mod update_features;
 
 use crate::authorization::Access;
 use crate::broker::Broker;
@@ -92,6 +94,8 @@ const APIS: &[Api] = &[
     Api::of::<offset_delete::OffsetDelete>(),
     Api::of::<describe_user_scram_credentials::DescribeUserScramCredentials>(),
     Api::of::<alter_user_scram_credentials::AlterUserScramCredentials>(),
+    Api::of::<describe_quorum::DescribeQuorum>(),
+    Api::of::<update_features::UpdateFeatures>(),
     Api::of::<describe_cluster::DescribeCluster>(),
     Api::of::<list_config_resources::ListConfigResources>(),
     Api::of::<describe_topic_partitions::DescribeTopicPartitions>(),

@@ -53,6 +53,8 @@ pub struct Settings {
     pub retention_check_interval: Duration,
     pub recovery_point_checkpoint_interval: Duration,
     pub high_watermark_checkpoint_interval: Duration,
+    /// Bytes of metadata records behind which a snapshot is taken.
+    pub metadata_snapshot_bytes: u64,
     pub groups: GroupConfig,
     pub offsets_topic_num_partitions: i32,
     pub offsets_topic_replication_factor: i16,
@@ -183,6 +185,10 @@ impl Settings {
                 "replica.high.watermark.checkpoint.interval.ms",
                 TICK_MIN,
             ),
+            metadata_snapshot_bytes: u64::try_from(
+                loaded.get::<i64>("metadata.log.max.record.bytes.between.snapshots"),
+            )
+            .unwrap_or(u64::MAX),
             groups: group_config(&loaded),
             offsets_topic_num_partitions: loaded.get("offsets.topic.num.partitions"),
             offsets_topic_replication_factor: i16::try_from(

@@ -41,11 +41,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// What a broker may warn of after a kill: a tail that was not whole, and files of a topic whose
 /// deletion was committed but not yet carried out.
-const WARNINGS: [&str; 3] = [
-    "log_tail_truncated",
-    "metadata_tail_truncated",
-    "stray_partition",
-];
+const WARNINGS: [&str; 2] = ["log_tail_truncated", "stray_partition"];
 
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
@@ -93,6 +89,7 @@ fn broker(data: &Path) -> DevBroker {
         .set("log.flush.offset.checkpoint.interval.ms", 70)
         .set("replica.high.watermark.checkpoint.interval.ms", 80)
         .set("auto.create.topics.enable", false)
+        .set("metadata.log.max.record.bytes.between.snapshots", 2_000)
 }
 
 impl World {

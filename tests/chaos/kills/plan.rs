@@ -6,16 +6,18 @@ use std::fmt::Write;
 
 /// A fault point, and up to how many passings of it a kill waits: as many as come in about a
 /// second of load, so that kills spread over starting, reading back and load.
-const POINTS: [(&str, usize); 5] = [
+const POINTS: [(&str, usize); 7] = [
     ("append", 800),
     ("roll", 60),
     ("index", 300),
     ("checkpoint", 100),
     ("delete", 400),
+    ("metadata-append", 400),
+    ("metadata-snapshot", 60),
 ];
 
-/// Of eight kills this many strike at no point.
-const KILLED_OF_EIGHT: usize = 3;
+/// Of ten kills this many strike at no point.
+const KILLED_OF_TEN: usize = 3;
 
 /// Acknowledgements a SIGKILL waits for at most.
 const ACKS_MAX: usize = 700;
@@ -52,11 +54,11 @@ impl Death {
     }
 }
 
-/// One plan per round: five of eight at the points in turn, the others by SIGKILL.
+/// One plan per round: seven of ten at the points in turn, the others by SIGKILL.
 pub(super) fn plans(rounds: usize, seed: u64) -> Vec<Death> {
     let mut random = Random::new(seed);
     let plan = |round: usize| {
-        let place = round % (POINTS.len() + KILLED_OF_EIGHT);
+        let place = round % (POINTS.len() + KILLED_OF_TEN);
         match POINTS.get(place) {
             Some(&(point, passings)) => Death::AtPoint {
                 point,
@@ -100,7 +102,7 @@ impl Tally {
 
     pub(super) fn table(&self) -> String {
         let mut text =
-            String::from("killed at      starting   read back  under load         all\n");
+            String::from("killed at            starting   read back  under load         all\n");
         let names = POINTS.iter().map(|(name, _)| *name).chain(["SIGKILL"]);
         for name in names {
             let count = |phase| self.kills.get(&(name, phase)).copied().unwrap_or_default();
@@ -109,7 +111,7 @@ impl Tally {
             let all: usize = counts.iter().sum();
             let _ = writeln!(
                 text,
-                "{name:<11}{starting:>12}{read:>12}{loaded:>12}{all:>12}"
+                "{name:<17}{starting:>12}{read:>12}{loaded:>12}{all:>12}"
             );
         }
         let _ = writeln!(text, "warnings after a kill: {:?}", self.warnings);

@@ -6,9 +6,12 @@
 //! Invariants: a topic stands under its name and under its id, or under neither; partitions of a
 //! topic are numbered 0..n without gaps; partition and leader epochs never go back.
 
+mod snapshot;
+
 use super::record::MetadataRecord;
 use crate::security::{Acls, ScramCredential, ScramMechanism, ScramUsers};
 use isthmus_wire::Uuid;
+use isthmus_wire::messages::register_broker_record::BrokerFeature;
 use isthmus_wire::messages::{
     ConfigRecord, PartitionChangeRecord, PartitionRecord, RegisterBrokerRecord,
 };
@@ -36,6 +39,8 @@ pub struct BrokerRegistration {
     pub fenced: bool,
     pub in_controlled_shutdown: bool,
     pub directories: Vec<Uuid>,
+    /// Levels the broker supports, from and to, by feature (KIP-584).
+    pub features: BTreeMap<String, (i16, i16)>,
 }
 
 /// One partition as the controller last decided it.
@@ -50,6 +55,8 @@ pub struct PartitionImage {
     pub leader_epoch: i32,
     pub partition_epoch: i32,
     pub directories: Vec<Uuid>,
+    /// Replicas outside the ISR by decision (rule 22).
+    pub observers: Vec<i32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +109,8 @@ pub struct MetadataDelta {
 pub struct MetadataImage {
     /// Offset of the last record applied; -1 for the empty image.
     pub offset: i64,
+    /// Offset of the record by which the present controller began; -1 before the first.
+    pub controller_epoch: i64,
     brokers: Arc<BTreeMap<i32, Arc<BrokerRegistration>>>,
     topics_by_name: Arc<BTreeMap<Arc<str>, Arc<TopicImage>>>,
     topic_names: Arc<BTreeMap<Uuid, Arc<str>>>,
@@ -116,6 +125,7 @@ impl Default for MetadataImage {
     fn default() -> Self {
         Self {
             offset: -1,
+            controller_epoch: -1,
             brokers: Arc::default(),
             topics_by_name: Arc::default(),
             topic_names: Arc::default(),
@@ -201,6 +211,10 @@ impl MetadataImage {
             self.offset
         );
         self.offset = offset;
+        self.apply_record(record, delta);
+    }
+
+    fn apply_record(&mut self, record: &MetadataRecord, delta: &mut MetadataDelta) {
         match record {
             MetadataRecord::RegisterBroker(body) => {
                 self.register_broker(body);
@@ -231,6 +245,8 @@ impl MetadataImage {
             MetadataRecord::ProducerIds(body) => {
                 self.next_producer_id = Some(body.next_producer_id);
             }
+            // Its epoch is the place where it stands: every incarnation has its own.
+            MetadataRecord::ControllerStarted(_) => self.controller_epoch = self.offset,
         }
     }
 
@@ -252,6 +268,7 @@ impl MetadataImage {
             fenced: body.fenced,
             in_controlled_shutdown: body.in_controlled_shutdown,
             directories: body.log_dirs.clone(),
+            features: body.features.iter().map(levels).collect(),
         };
         Arc::make_mut(&mut self.brokers).insert(registration.id, Arc::new(registration));
     }
@@ -314,6 +331,7 @@ impl MetadataImage {
             leader_epoch: body.leader_epoch,
             partition_epoch: body.partition_epoch,
             directories: body.directories.clone(),
+            observers: body.observers.clone(),
         });
         delta.topics_changed.insert(body.topic_id);
     }
@@ -344,6 +362,7 @@ impl MetadataImage {
                 &body.eligible_leader_replicas,
             ),
             (&mut partition.last_known_elr, &body.last_known_elr),
+            (&mut partition.observers, &body.observers),
         ] {
             if let Some(new) = new {
                 field.clone_from(new);
@@ -381,6 +400,11 @@ impl MetadataImage {
         }
         delta.configs_changed.insert(resource);
     }
+}
+
+fn levels(feature: &BrokerFeature) -> (String, (i16, i16)) {
+    let levels = (feature.min_supported_version, feature.max_supported_version);
+    (feature.name.clone(), levels)
 }
 
 #[cfg(test)]

@@ -3,16 +3,20 @@
 //! One path for live, restart and test: a decision yields records, the records are committed,
 //! and [`MetadataImage::apply`] is the only thing that ever changes an image.
 
+mod change;
 mod configs;
+mod features;
 mod image;
 mod placement;
 mod producer_ids;
 mod record;
 mod topics;
 
+pub use change::{ChangeVerdict, MetadataChange};
 pub use configs::{
     AlterConfigs, ConfigChange, ConfigContext, ConfigError, ConfigOperation, alter_configs,
 };
+pub use features::{FeatureError, FeatureRange, FeatureUpdate, UpgradeType, update_features};
 pub use image::{
     BrokerRegistration, ConfigResource, Endpoint, MetadataDelta, MetadataImage, PartitionImage,
     TopicImage,

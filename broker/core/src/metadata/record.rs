@@ -1,13 +1,13 @@
 //! A metadata record in Kafka's frame: three unsigned varints (frame version 1, record type,
-//! record version), then the body. The kinds and numbers are Kafka's where they exist.
+//! record version), then the body. The kinds and numbers are Kafka's where they exist; ours begin at 10000.
 
 use bytes::Bytes;
 use isthmus_wire::codec::{DecodeError, Decoder, EncodeError, Encoder, Message};
 use isthmus_wire::messages::{
-    AccessControlEntryRecord, BrokerRegistrationChangeRecord, ConfigRecord, FeatureLevelRecord,
-    PartitionChangeRecord, PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord,
-    RemoveAccessControlEntryRecord, RemoveTopicRecord, RemoveUserScramCredentialRecord,
-    TopicRecord, UserScramCredentialRecord,
+    AccessControlEntryRecord, BrokerRegistrationChangeRecord, ConfigRecord,
+    ControllerStartedRecord, FeatureLevelRecord, PartitionChangeRecord, PartitionRecord,
+    ProducerIdsRecord, RegisterBrokerRecord, RemoveAccessControlEntryRecord, RemoveTopicRecord,
+    RemoveUserScramCredentialRecord, TopicRecord, UserScramCredentialRecord,
 };
 
 const FRAME_VERSION: u32 = 1;
@@ -72,6 +72,7 @@ metadata_records! {
     AccessControlEntry(AccessControlEntryRecord) = 18 at 0;
     RemoveAccessControlEntry(RemoveAccessControlEntryRecord) = 19 at 0;
     RemoveUserScramCredential(RemoveUserScramCredentialRecord) = 22 at 0;
+    ControllerStarted(ControllerStartedRecord) = 10_000 at 0;
 }
 
 impl MetadataRecord {

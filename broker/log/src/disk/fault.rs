@@ -43,6 +43,10 @@ pub enum FaultPoint {
     Clean,
     /// Renaming a cleaned file towards its place in the log.
     Swap,
+    /// A write to the metadata quorum's file, or its becoming durable.
+    MetadataAppend,
+    /// Any step in writing a metadata snapshot.
+    MetadataSnapshot,
     /// A read of a `.log` file.
     Read,
     /// What has no name of its own.
@@ -94,6 +98,8 @@ enum FileKind {
     Log,
     Index,
     Snapshot,
+    Quorum,
+    MetadataSnapshot,
     Temporary,
     Cleaned,
     Other,
@@ -210,12 +216,19 @@ impl<D: Disk> Disk for FaultDisk<D> {
         let target = to.to_string_lossy();
         let point = if target.ends_with("-delete") || target.ends_with(".deleted") {
             FaultPoint::Delete
-        } else if FileKind::of(from) == FileKind::Temporary {
-            FaultPoint::Checkpoint
         } else if target.ends_with(".swap") || from.extension().is_some_and(|e| e == "swap") {
             FaultPoint::Swap
         } else {
-            FaultPoint::Rename
+            match FileKind::of(from) {
+                FileKind::Temporary => FaultPoint::Checkpoint,
+                FileKind::MetadataSnapshot => FaultPoint::MetadataSnapshot,
+                FileKind::Log
+                | FileKind::Index
+                | FileKind::Snapshot
+                | FileKind::Quorum
+                | FileKind::Cleaned
+                | FileKind::Other => FaultPoint::Rename,
+            }
         };
         self.pass(point)?;
         self.inner.rename(from, to)
@@ -286,13 +299,25 @@ impl<F: DiskFile> DiskFile for FaultFile<F> {
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.plan.lock().pass(FaultPoint::Truncate, false)?;
+        let point = match self.kind {
+            FileKind::Quorum => FaultPoint::MetadataAppend,
+            FileKind::Log
+            | FileKind::Index
+            | FileKind::Snapshot
+            | FileKind::MetadataSnapshot
+            | FileKind::Temporary
+            | FileKind::Cleaned
+            | FileKind::Other => FaultPoint::Truncate,
+        };
+        self.plan.lock().pass(point, false)?;
         self.inner.truncate(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
         let point = match self.kind {
             FileKind::Temporary => FaultPoint::Checkpoint,
+            FileKind::MetadataSnapshot => FaultPoint::MetadataSnapshot,
+            FileKind::Quorum => FaultPoint::MetadataAppend,
             FileKind::Log
             | FileKind::Index
             | FileKind::Snapshot
@@ -310,10 +335,16 @@ impl<F: DiskFile> DiskFile for FaultFile<F> {
 
 impl FileKind {
     fn of(path: &Path) -> FileKind {
+        // By its whole ending: it is written under another name first.
+        let name = path.as_os_str().to_string_lossy();
+        if name.ends_with(".checkpoint") || name.ends_with(".checkpoint.tmp") {
+            return FileKind::MetadataSnapshot;
+        }
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("log") => FileKind::Log,
             Some("index" | "timeindex" | "txnindex") => FileKind::Index,
             Some("snapshot") => FileKind::Snapshot,
+            Some("redb") => FileKind::Quorum,
             Some("tmp") => FileKind::Temporary,
             Some("cleaned") => FileKind::Cleaned,
             Some(_) | None => FileKind::Other,
@@ -325,6 +356,8 @@ impl FileKind {
             FileKind::Log => FaultPoint::Roll,
             FileKind::Index
             | FileKind::Snapshot
+            | FileKind::Quorum
+            | FileKind::MetadataSnapshot
             | FileKind::Temporary
             | FileKind::Cleaned
             | FileKind::Other => self.write_point(),
@@ -336,6 +369,8 @@ impl FileKind {
             FileKind::Log => FaultPoint::Append,
             FileKind::Index => FaultPoint::Index,
             FileKind::Snapshot => FaultPoint::Snapshot,
+            FileKind::Quorum => FaultPoint::MetadataAppend,
+            FileKind::MetadataSnapshot => FaultPoint::MetadataSnapshot,
             FileKind::Temporary => FaultPoint::Checkpoint,
             FileKind::Cleaned => FaultPoint::Clean,
             FileKind::Other => FaultPoint::Other,
@@ -345,7 +380,7 @@ impl FileKind {
 
 impl FaultPoint {
     /// Every point with the name it has in a plan.
-    pub const ALL: [(FaultPoint, &str); 14] = [
+    pub const ALL: [(FaultPoint, &str); 16] = [
         (FaultPoint::Append, "append"),
         (FaultPoint::Roll, "roll"),
         (FaultPoint::Index, "index"),
@@ -358,6 +393,8 @@ impl FaultPoint {
         (FaultPoint::Rename, "rename"),
         (FaultPoint::Clean, "clean"),
         (FaultPoint::Swap, "swap"),
+        (FaultPoint::MetadataAppend, "metadata-append"),
+        (FaultPoint::MetadataSnapshot, "metadata-snapshot"),
         (FaultPoint::Read, "read"),
         (FaultPoint::Other, "other"),
     ];

@@ -659,6 +659,12 @@ fields! {
         error_code: "errorCode",
         error_message: "errorMessage",
     }
+    controller_started_record::ControllerStartedRecord {
+        controller_id: "controllerId",
+        directory_id: "directoryId",
+        incarnation_id: "incarnationId",
+        term: "term",
+    }
     create_acls_request::CreateAclsRequest {
         creations: "creations",
     }
@@ -2055,6 +2061,7 @@ fields! {
         directories: "directories",
         eligible_leader_replicas: "eligibleLeaderReplicas",
         last_known_elr: "lastKnownElr",
+        observers: "observers",
     }
     partition_record::PartitionRecord {
         partition_id: "partitionId",
@@ -2070,6 +2077,7 @@ fields! {
         directories: "directories",
         eligible_leader_replicas: "eligibleLeaderReplicas",
         last_known_elr: "lastKnownElr",
+        observers: "observers",
     }
     produce_request::ProduceRequest {
         transactional_id: "transactionalId",
@@ -2150,6 +2158,32 @@ fields! {
         throttle_time_ms: "throttleTimeMs",
         error_code: "errorCode",
     }
+    quorum_log_id_row::QuorumLogIdRow {
+        term: "term",
+        index: "index",
+    }
+    quorum_log_row::QuorumLogRow {
+        term: "term",
+        index: "index",
+        payload: "payload",
+        controller_epoch: "controllerEpoch",
+        expected_last_offset: "expectedLastOffset",
+        records: "records",
+        voters: "voters",
+    }
+    quorum_log_row::RecordRow {
+        value: "value",
+    }
+    quorum_snapshot_record::QuorumSnapshotRecord {
+        last_offset: "lastOffset",
+        controller_epoch: "controllerEpoch",
+        last_term: "lastTerm",
+        last_index: "lastIndex",
+        voters_term: "votersTerm",
+        voters_index: "votersIndex",
+        voters: "voters",
+        record_count: "recordCount",
+    }
     quorum_state_data::QuorumStateData {
         cluster_id: "clusterId",
         leader_id: "leaderId",
@@ -2161,6 +2195,23 @@ fields! {
     }
     quorum_state_data::Voter {
         voter_id: "voterId",
+    }
+    quorum_vote_row::QuorumVoteRow {
+        term: "term",
+        voted_for: "votedFor",
+        committed: "committed",
+    }
+    quorum_voters::QuorumVoters {
+        voter_sets: "voterSets",
+        nodes: "nodes",
+    }
+    quorum_voters::QuorumNode {
+        raft_id: "raftId",
+        node_id: "nodeId",
+        directory_id: "directoryId",
+    }
+    quorum_voters::VoterSet {
+        raft_ids: "raftIds",
     }
     read_share_group_state_request::ReadShareGroupStateRequest {
         group_id: "groupId",
@@ -3508,4 +3559,10 @@ messages! { KAFKA_CASES:
 }
 
 messages! { ISTHMUS_CASES:
+    ControllerStartedRecord,
+    QuorumLogIdRow,
+    QuorumLogRow,
+    QuorumSnapshotRecord,
+    QuorumVoteRow,
+    QuorumVoters,
 }

@@ -6,8 +6,8 @@ use super::super::key::{
 };
 use super::Update::{ClusterWide, Internal, ReadOnly};
 use super::effect::{
-    NO_PERFORMANCE_LOG, NO_PLUGINS, NO_START_LIMIT, NO_UNSTABLE, ONE_NODE, OWN_METADATA_LOG,
-    QUOTA_WINDOW,
+    Applied, NO_PERFORMANCE_LOG, NO_PLUGINS, NO_START_LIMIT, NO_UNSTABLE, ONE_NODE,
+    OWN_METADATA_LOG, QUOTA_WINDOW,
 };
 use super::{BrokerKey, Effect, keys};
 
@@ -78,7 +78,7 @@ pub(super) const KEYS: &[BrokerKey] = keys! {
         "Data directories; here exactly one.";
     "metadata.log.dir", Text, None, ReadOnly, OWN_METADATA_LOG,
         "Directory of the metadata log, if not the data directory.";
-    "metadata.log.max.record.bytes.between.snapshots", LONG_FROM_1, Some("20971520"), ReadOnly, OWN_METADATA_LOG,
+    "metadata.log.max.record.bytes.between.snapshots", LONG_FROM_1, Some("20971520"), ReadOnly, Applied,
         "Bytes of metadata between two snapshots.";
     "metadata.log.max.snapshot.interval.ms", LONG_FROM_0, Some("3600000"), ReadOnly, OWN_METADATA_LOG,
         "Time between two snapshots of the metadata.";

@@ -22,6 +22,7 @@ pub struct PartitionChangeRecord {
     pub eligible_leader_replicas: Option<Vec<i32>>,
     /// Version 2.
     pub last_known_elr: Option<Vec<i32>>,
+    pub observers: Option<Vec<i32>>,
 }
 
 impl Default for PartitionChangeRecord {
@@ -38,6 +39,7 @@ impl Default for PartitionChangeRecord {
             directories: None,
             eligible_leader_replicas: None,
             last_known_elr: None,
+            observers: None,
         }
     }
 }
@@ -56,6 +58,7 @@ impl Element for PartitionChangeRecord {
             directories: None,
             eligible_leader_replicas: None,
             last_known_elr: None,
+            observers: None,
         };
         d.get_tags(&mut |tag, d| {
             match tag {
@@ -85,6 +88,9 @@ impl Element for PartitionChangeRecord {
                 }
                 7 if version >= 2 => {
                     it.last_known_elr = d.get_nullable_array(version, flexible)?;
+                }
+                10000 => {
+                    it.observers = d.get_nullable_array(version, flexible)?;
                 }
                 _ => return Ok(false),
             }
@@ -160,6 +166,12 @@ impl Element for PartitionChangeRecord {
         if version >= 1 && self.directories.is_some() {
             tags.put(8, &mut |e| {
                 e.put_nullable_array(self.directories.as_deref(), version, flexible)?;
+                Ok(())
+            })?;
+        }
+        if self.observers.is_some() {
+            tags.put(10000, &mut |e| {
+                e.put_nullable_array(self.observers.as_deref(), version, flexible)?;
                 Ok(())
             })?;
         }

@@ -24,6 +24,7 @@ pub struct PartitionRecord {
     pub eligible_leader_replicas: Option<Vec<i32>>,
     /// Version 2.
     pub last_known_elr: Option<Vec<i32>>,
+    pub observers: Vec<i32>,
 }
 
 impl Default for PartitionRecord {
@@ -42,6 +43,7 @@ impl Default for PartitionRecord {
             directories: Vec::new(),
             eligible_leader_replicas: None,
             last_known_elr: None,
+            observers: Vec::new(),
         }
     }
 }
@@ -66,6 +68,7 @@ impl Element for PartitionRecord {
             },
             eligible_leader_replicas: None,
             last_known_elr: None,
+            observers: Vec::new(),
         };
         d.get_tags(&mut |tag, d| {
             match tag {
@@ -77,6 +80,9 @@ impl Element for PartitionRecord {
                 }
                 2 if version >= 2 => {
                     it.last_known_elr = d.get_nullable_array(version, flexible)?;
+                }
+                10000 => {
+                    it.observers = d.get_array(version, flexible)?;
                 }
                 _ => return Ok(false),
             }
@@ -125,6 +131,12 @@ impl Element for PartitionRecord {
         if version >= 2 && self.last_known_elr.is_some() {
             tags.put(2, &mut |e| {
                 e.put_nullable_array(self.last_known_elr.as_deref(), version, flexible)?;
+                Ok(())
+            })?;
+        }
+        if !self.observers.is_empty() {
+            tags.put(10000, &mut |e| {
+                e.put_array(&self.observers, version, flexible)?;
                 Ok(())
             })?;
         }

@@ -1,0 +1,89 @@
+//! What `isthmus format` writes for the quorum: its first voters and its first change.
+//!
+//! The log of a formatted directory has two entries: who the voters are, and the metadata level.
+//! Nobody but `format` writes the first of them, so that an empty controller never forms a quorum
+//! by itself. A directory is formatted once `meta.properties` is there; the quorum's file is made
+//! before it, under another name, and takes its own name after it ([`finish`]).
+
+use super::store::LogStore;
+use super::types::{EncodedChange, Entry, Membership, Voter, log_id};
+use super::{MetadataLogError, directory_of};
+use crate::features::METADATA_LEVEL;
+use isthmus_broker_core::metadata::MetadataRecord;
+use isthmus_log::disk::Disk;
+use isthmus_wire::messages::FeatureLevelRecord;
+use openraft::EntryPayload;
+use openraft::entry::RaftEntry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+const QUORUM_FILE: &str = "quorum.redb";
+
+/// The quorum's file until the directory is formatted.
+const UNFINISHED: &str = "quorum.redb.new";
+
+pub(super) fn quorum_file(dir: &Path) -> PathBuf {
+    dir.join(QUORUM_FILE)
+}
+
+/// Whether the directory holds a metadata log already, of whatever build.
+pub(crate) fn is_there<D: Disk>(disk: &D, data: &Path) -> io::Result<bool> {
+    let dir = directory_of(data);
+    if !disk.exists(&dir)? {
+        return Ok(false);
+    }
+    let names = disk.list(&dir)?;
+    Ok(names.iter().any(|entry| entry.name != UNFINISHED))
+}
+
+/// Writes the log of a new quorum with this one voter.
+pub(crate) fn format<D: Disk>(disk: &D, data: &Path, voter: Voter) -> Result<(), MetadataLogError> {
+    let dir = directory_of(data);
+    let io = |source| MetadataLogError::Io {
+        path: dir.clone(),
+        source,
+    };
+    disk.create_dir_all(&dir).map_err(io)?;
+    disk.sync_dir(data).map_err(io)?;
+    let path = dir.join(UNFINISHED);
+    LogStore::create(disk, &path, &first_entries(voter)?)
+        .map_err(|source| MetadataLogError::Store { path, source })?;
+    disk.sync_dir(&dir).map_err(io)
+}
+
+/// Gives the quorum's file its name, once the directory is formatted.
+pub(crate) fn finish<D: Disk>(disk: &D, data: &Path) -> Result<(), MetadataLogError> {
+    let dir = directory_of(data);
+    let rename = || -> io::Result<()> {
+        let (from, to) = (dir.join(UNFINISHED), quorum_file(&dir));
+        if disk.exists(&from)? && !disk.exists(&to)? {
+            disk.rename(&from, &to)?;
+            disk.sync_dir(&dir)?;
+        }
+        Ok(())
+    };
+    rename().map_err(|source| MetadataLogError::Io {
+        path: dir.clone(),
+        source,
+    })
+}
+
+fn first_entries(voter: Voter) -> Result<[Entry; 2], MetadataLogError> {
+    let id = voter.raft_id();
+    let voters = Membership::new(vec![BTreeSet::from([id])], BTreeMap::from([(id, voter)]))
+        .map_err(|error| MetadataLogError::Stopped(error.to_string()))?;
+    let level = MetadataRecord::from(FeatureLevelRecord {
+        name: METADATA_LEVEL.name.to_owned(),
+        feature_level: METADATA_LEVEL.max,
+    });
+    let change = EncodedChange {
+        controller_epoch: -1,
+        expected_last_offset: -1,
+        records: vec![level.to_bytes()?],
+    };
+    Ok([
+        Entry::new(log_id(0, 0), EntryPayload::Membership(voters)),
+        Entry::new(log_id(0, 1), EntryPayload::Normal(change)),
+    ])
+}

@@ -1,0 +1,320 @@
+//! The state machine: committed entries become the image, and snapshots of it.
+//!
+//! Owns: the image that the log adds up to, the voters it names, the snapshots kept. Must not
+//! know: who proposed what, or that there is only one voter.
+//! Invariants: an image is published before whoever asked for the change is answered; a snapshot
+//! is durable before anything it covers is taken out of the log; the one before the latest is kept
+//! together with the log behind it, so that a damaged latest one can be passed over.
+
+use super::snapshot::{self, Snapshot, SnapshotError, SnapshotFile, SnapshotHead};
+use super::types::{EncodedChange, Entry, LogId, Quorum, StoredMembership};
+use super::{MetadataLogError, Publish};
+use crate::clocks;
+use futures::{Stream, StreamExt};
+use isthmus_broker_core::metadata::{
+    ChangeVerdict, MetadataChange, MetadataDelta, MetadataImage, MetadataRecord,
+};
+use isthmus_log::disk::Disk;
+use openraft::entry::RaftEntry;
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, SnapshotMeta};
+use parking_lot::Mutex;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+type RaftSnapshot = openraft::alias::SnapshotOf<Quorum, SnapshotFile>;
+type RaftSnapshotMeta = openraft::alias::SnapshotMetaOf<Quorum>;
+
+/// What the log adds up to.
+pub(super) struct State {
+    pub(super) image: Arc<MetadataImage>,
+    /// Everything that changed since the start, until someone is told of every change.
+    replayed: MetadataDelta,
+    publisher: Option<Arc<dyn Publish>>,
+    applied: Option<LogId>,
+    membership: StoredMembership,
+    pub(super) latest: Option<KeptSnapshot>,
+    previous: Option<KeptSnapshot>,
+    /// Bytes of records applied behind the latest snapshot.
+    pub(super) bytes_behind_snapshot: u64,
+}
+
+/// A snapshot that is kept.
+#[derive(Debug, Clone)]
+pub(super) struct KeptSnapshot {
+    pub(super) head: SnapshotHead,
+    pub(super) file: SnapshotFile,
+}
+
+/// The machine; clones share its state.
+pub(super) struct Machine<D> {
+    disk: Arc<D>,
+    dir: PathBuf,
+    pub(super) state: Arc<Mutex<State>>,
+}
+
+impl<D> Clone for Machine<D> {
+    fn clone(&self) -> Self {
+        Self {
+            disk: Arc::clone(&self.disk),
+            dir: self.dir.clone(),
+            state: Arc::clone(&self.state),
+        }
+    }
+}
+
+impl<D: Disk> Machine<D> {
+    /// The state of the latest whole snapshot from which the log goes on; `purged` is the last
+    /// entry that the log no longer has.
+    pub(super) fn load(
+        disk: &Arc<D>,
+        dir: &Path,
+        purged: Option<LogId>,
+    ) -> Result<Self, MetadataLogError> {
+        let io = |source: io::Error| MetadataLogError::Snapshot {
+            path: dir.to_owned(),
+            source: source.into(),
+        };
+        let mut damaged = None;
+        let mut found = None;
+        for file in snapshot::list(&**disk, dir).map_err(io)? {
+            match Snapshot::read(&**disk, &file.path) {
+                Ok(snapshot) => {
+                    found = Some((snapshot, file));
+                    break;
+                }
+                Err(source) => {
+                    tracing::warn!(
+                        event = "metadata_snapshot_damaged", path = %file.path.display(), %source,
+                        "it is passed over"
+                    );
+                    damaged.get_or_insert(MetadataLogError::Snapshot {
+                        path: file.path,
+                        source,
+                    });
+                }
+            }
+        }
+        let covered = found.as_ref().map(|(s, _)| s.head.last_log_id.index);
+        if purged.is_some_and(|purged| covered.is_none_or(|covered| covered < purged.index)) {
+            let path = dir.to_owned();
+            return Err(damaged.unwrap_or(MetadataLogError::NoSnapshot { path }));
+        }
+        Ok(Self {
+            disk: Arc::clone(disk),
+            dir: dir.to_owned(),
+            state: Arc::new(Mutex::new(State::at(found))),
+        })
+    }
+
+    fn apply_entry(&self, entry: Entry) -> Result<Option<ChangeVerdict>, io::Error> {
+        let id = entry.log_id();
+        let verdict = match entry.payload {
+            EntryPayload::Blank => None,
+            EntryPayload::Membership(membership) => {
+                self.state.lock().membership = StoredMembership::new(Some(id), membership);
+                None
+            }
+            EntryPayload::Normal(change) => Some(self.apply_change(&change)?),
+        };
+        self.state.lock().applied = Some(id);
+        Ok(verdict)
+    }
+
+    fn apply_change(&self, change: &EncodedChange) -> Result<ChangeVerdict, io::Error> {
+        let decoded = decode(change).map_err(io::Error::other)?;
+        let (before, publisher) = {
+            let state = self.state.lock();
+            (Arc::clone(&state.image), state.publisher.clone())
+        };
+        let (mut image, mut delta) = ((*before).clone(), MetadataDelta::default());
+        let verdict = match publisher {
+            Some(publisher) => {
+                let verdict = image.apply_change(&decoded, &mut delta);
+                let image = Arc::new(image);
+                if verdict == ChangeVerdict::Applied {
+                    publisher.publish(&image, &delta);
+                }
+                self.state.lock().image = image;
+                verdict
+            }
+            None => {
+                let mut state = self.state.lock();
+                let verdict = image.apply_change(&decoded, &mut state.replayed);
+                state.image = Arc::new(image);
+                verdict
+            }
+        };
+        self.state.lock().bytes_behind_snapshot += change.len_bytes() as u64;
+        Ok(verdict)
+    }
+
+    /// Takes a snapshot of the image as it stands, and forgets the one before the one before.
+    fn snapshot(&self) -> Result<KeptSnapshot, SnapshotError> {
+        let snapshot = {
+            let mut state = self.state.lock();
+            state.bytes_behind_snapshot = 0;
+            let applied = state.applied.ok_or(SnapshotError::Missing("log entry"))?;
+            let membership = state.membership.clone();
+            Snapshot::of(&state.image, applied, membership, clocks::wall_ms())
+        };
+        let file = snapshot.write(&*self.disk, &self.dir)?;
+        let head = snapshot.head;
+        let kept = KeptSnapshot { head, file };
+        let (latest, previous) = {
+            let mut state = self.state.lock();
+            // Taken twice at one place, it is the same file.
+            if state
+                .latest
+                .as_ref()
+                .is_none_or(|latest| latest.file.path != kept.file.path)
+            {
+                state.previous = state.latest.take();
+            }
+            state.latest = Some(kept.clone());
+            (kept.file.path.clone(), state.previous.clone())
+        };
+        let kept_paths = [Some(latest), previous.map(|previous| previous.file.path)];
+        for old in snapshot::list(&*self.disk, &self.dir)? {
+            if !kept_paths.iter().flatten().any(|path| *path == old.path) {
+                self.disk.remove_file(&old.path)?;
+            }
+        }
+        Ok(kept)
+    }
+}
+
+impl State {
+    fn at(snapshot: Option<(Snapshot, SnapshotFile)>) -> Self {
+        let (image, replayed, latest) = match snapshot {
+            Some((Snapshot { head, records }, file)) => {
+                let (image, delta) =
+                    MetadataImage::restore(head.last_offset, head.controller_epoch, &records);
+                (image, delta, Some(KeptSnapshot { head, file }))
+            }
+            None => Default::default(),
+        };
+        let head = latest.as_ref().map(|latest| &latest.head);
+        Self {
+            image: Arc::new(image),
+            replayed,
+            publisher: None,
+            applied: head.map(|head| head.last_log_id),
+            membership: head.map(|head| head.membership.clone()).unwrap_or_default(),
+            latest,
+            previous: None,
+            bytes_behind_snapshot: 0,
+        }
+    }
+
+    /// From now on `publisher` is told of every change; what came before is given out.
+    pub(super) fn publish_to(&mut self, publisher: Arc<dyn Publish>) {
+        self.publisher = Some(publisher);
+    }
+
+    pub(super) fn take_replayed(&mut self) -> MetadataDelta {
+        std::mem::take(&mut self.replayed)
+    }
+
+    /// The last entry that no kept snapshot needs any more.
+    pub(super) fn purge_upto(&self) -> Option<u64> {
+        let previous = self.previous.as_ref();
+        previous.map(|previous| previous.head.last_log_id.index)
+    }
+
+    pub(super) fn voters(&self) -> &StoredMembership {
+        &self.membership
+    }
+}
+
+impl KeptSnapshot {
+    fn meta(&self) -> RaftSnapshotMeta {
+        SnapshotMeta {
+            last_log_id: Some(self.head.last_log_id),
+            last_membership: self.head.membership.clone(),
+        }
+    }
+
+    fn for_raft(&self) -> RaftSnapshot {
+        RaftSnapshot {
+            meta: self.meta(),
+            snapshot: self.file.clone(),
+        }
+    }
+}
+
+fn decode(change: &EncodedChange) -> Result<MetadataChange, MetadataLogError> {
+    let mut offset = change.expected_last_offset;
+    let records = change.records.iter().map(|value| {
+        offset += 1;
+        super::decode_record(offset, value.clone())
+    });
+    Ok(MetadataChange {
+        controller_epoch: change.controller_epoch,
+        expected_last_offset: change.expected_last_offset,
+        records: records.collect::<Result<Vec<MetadataRecord>, _>>()?,
+    })
+}
+
+/// Runs on a blocking thread: what is published may open files.
+async fn blocking<T: Send + 'static>(
+    run: impl FnOnce() -> Result<T, io::Error> + Send + 'static,
+) -> Result<T, io::Error> {
+    let done = tokio::task::spawn_blocking(run).await;
+    done.map_err(io::Error::other)?
+}
+
+impl<D: Disk> RaftSnapshotBuilder<Quorum> for Machine<D> {
+    type SnapshotData = SnapshotFile;
+
+    async fn build_snapshot(&mut self) -> Result<RaftSnapshot, io::Error> {
+        let machine = self.clone();
+        let kept = blocking(move || machine.snapshot().map_err(io::Error::other)).await?;
+        Ok(kept.for_raft())
+    }
+}
+
+impl<D: Disk> RaftStateMachine<Quorum> for Machine<D> {
+    type SnapshotData = SnapshotFile;
+    type SnapshotBuilder = Self;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        let state = self.state.lock();
+        Ok((state.applied, state.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<Quorum>, io::Error>> + Unpin + OptionalSend,
+    {
+        while let Some(entry) = entries.next().await {
+            let (entry, responder) = entry?;
+            let machine = self.clone();
+            let verdict = blocking(move || machine.apply_entry(entry)).await?;
+            if let Some(responder) = responder {
+                responder.send(verdict);
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self {
+        self.clone()
+    }
+
+    /// Snapshots are sent to voters that are behind; a quorum of one has none.
+    async fn install_snapshot(
+        &mut self,
+        _meta: &RaftSnapshotMeta,
+        _snapshot: SnapshotFile,
+    ) -> Result<(), io::Error> {
+        let nobody = "a snapshot came to the only voter of its quorum";
+        Err(io::Error::new(io::ErrorKind::Unsupported, nobody))
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<RaftSnapshot>, io::Error> {
+        let state = self.state.lock();
+        Ok(state.latest.as_ref().map(KeptSnapshot::for_raft))
+    }
+}

@@ -1,0 +1,171 @@
+//! The metadata log: the committed changes, in order, agreed on by the quorum and on disk.
+//!
+//! [`MetadataLog`] is narrow on purpose: the controller hands in records and hears whether they are
+//! committed. What stands behind it is openraft with its log and vote in redb (`quorum`, `store`,
+//! `rows`), whose committed entries become the image (`machine`) and, now and then, a `snapshot`.
+//! A replay after a start goes the way of a live change.
+//!
+//! ```text
+//! <data>/__cluster_metadata-0/quorum.redb                     log and vote
+//! <data>/__cluster_metadata-0/<end offset>-<term>.checkpoint  snapshots: the latest, the one before
+//! ```
+//!
+//! Must not know: what the records decide.
+
+mod file;
+mod format;
+mod load;
+mod machine;
+mod network;
+mod quorum;
+mod rows;
+mod snapshot;
+mod store;
+#[cfg(test)]
+mod tests;
+mod types;
+mod watch;
+
+pub(crate) use format::{finish, format, is_there};
+pub(crate) use quorum::{Opened, QuorumMetadataLog, QuorumOptions};
+pub(crate) use types::Voter;
+pub(crate) use watch::{QuorumWatch, VoterState};
+
+use crate::features::METADATA_LEVEL;
+use bytes::Bytes;
+use isthmus_broker_core::metadata::{
+    MetadataDelta, MetadataImage, MetadataRecord, RecordFrameError,
+};
+use isthmus_broker_core::topic_name::CLUSTER_METADATA_TOPIC;
+use isthmus_wire::codec::EncodeError;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where committed changes go.
+pub(crate) trait MetadataLog: Send {
+    /// Commits the records as one, decided on the image whose last record is `last_offset`. When
+    /// this returns, they survive a power loss, and the publisher was told. Blocks.
+    fn append(
+        &mut self,
+        last_offset: i64,
+        records: &[MetadataRecord],
+    ) -> Result<(), MetadataLogError>;
+
+    /// From now on `publisher` is told of every change.
+    fn publish_to(&mut self, publisher: Arc<dyn Publish>);
+
+    /// Ends the log for a clean stop. Blocks.
+    fn close(&mut self) -> Result<(), MetadataLogError>;
+}
+
+/// Who is told of every committed change, in order, before anyone is answered. It may block.
+pub(crate) trait Publish: Send + Sync {
+    fn publish(&self, image: &Arc<MetadataImage>, delta: &MetadataDelta);
+}
+
+/// Why the metadata log cannot be opened, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MetadataLogError {
+    #[error("could not use {}: {source}", path.display())]
+    Store {
+        path: PathBuf,
+        source: store::StoreError,
+    },
+    #[error("could not use the snapshot {}: {source}; restore the file from a copy", path.display())]
+    Snapshot {
+        path: PathBuf,
+        source: snapshot::SnapshotError,
+    },
+    #[error(
+        "{} holds no snapshot from which the log goes on; restore the files *.checkpoint from a \
+         copy",
+        path.display()
+    )]
+    NoSnapshot { path: PathBuf },
+    #[error(
+        "{} holds a metadata log of a build before the first release; nothing was touched: give \
+         this node an empty directory and format it",
+        path.display()
+    )]
+    BeforeTheQuorum { path: PathBuf },
+    #[error(
+        "{} has no quorum file: the directory was wiped in part; restore it, or give this node an \
+         empty directory and format it",
+        path.display()
+    )]
+    NoQuorum { path: PathBuf },
+    #[error("directory {directory} is not a voter of the quorum in its own metadata log")]
+    NotAVoter { directory: isthmus_wire::Uuid },
+    #[error("record {offset}: {source}")]
+    Record {
+        offset: i64,
+        source: RecordFrameError,
+    },
+    #[error(
+        "the directory has metadata level {found}, this build knows levels up to {}; start the \
+         build that wrote it",
+        METADATA_LEVEL.max
+    )]
+    NewerLevel { found: i16 },
+    #[error("could not encode a record: {0}")]
+    Encode(#[from] EncodeError),
+    #[error("could not look at {}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("the quorum stopped: {0}")]
+    Stopped(String),
+    #[error("the quorum did not {what} within {limit:?}")]
+    TimedOut { what: &'static str, limit: Duration },
+    #[error(
+        "the change was decided behind record {expected} of controller {epoch}, and another one \
+         came before it"
+    )]
+    Stale { expected: i64, epoch: i64 },
+}
+
+impl MetadataLogError {
+    /// Whether the directory is another build's or incomplete, rather than the machine at fault.
+    pub(crate) fn is_about_the_directory(&self) -> bool {
+        match self {
+            Self::BeforeTheQuorum { .. }
+            | Self::NoQuorum { .. }
+            | Self::NotAVoter { .. }
+            | Self::NewerLevel { .. } => true,
+            Self::Record { source, .. } => matches!(source, RecordFrameError::UnknownKind { .. }),
+            Self::Store { source, .. } => source.is_of_a_newer_build(),
+            Self::Snapshot { .. }
+            | Self::NoSnapshot { .. }
+            | Self::Encode(_)
+            | Self::Io { .. }
+            | Self::Stopped(_)
+            | Self::TimedOut { .. }
+            | Self::Stale { .. } => false,
+        }
+    }
+}
+
+fn directory_of(data: &Path) -> PathBuf {
+    data.join(format!("{CLUSTER_METADATA_TOPIC}-0"))
+}
+
+/// Reads a record, and refuses a level that a newer build raised.
+fn decode_record(offset: i64, value: Bytes) -> Result<MetadataRecord, MetadataLogError> {
+    let record = MetadataRecord::from_bytes(value)
+        .map_err(|source| MetadataLogError::Record { offset, source })?;
+    check_level(&record)?;
+    Ok(record)
+}
+
+fn check_level(record: &MetadataRecord) -> Result<(), MetadataLogError> {
+    match record {
+        MetadataRecord::FeatureLevel(level)
+            if level.name == METADATA_LEVEL.name && level.feature_level > METADATA_LEVEL.max =>
+        {
+            Err(MetadataLogError::NewerLevel {
+                found: level.feature_level,
+            })
+        }
+        _ => Ok(()),
+    }
+}
