@@ -1,7 +1,8 @@
 //! Options that several subcommands share, and how they become layers of configuration.
 
 use clap::Args;
-use isthmus_config::{ConfigFile, ConfigProblems, Layers, Setting, process_env};
+use isthmus_broker::read_config;
+use isthmus_config::{ConfigProblems, Layers, Setting, process_env};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,7 +12,7 @@ pub(crate) const CONFIGURATION: u8 = 2;
 /// Where settings come from.
 #[derive(Args)]
 pub(crate) struct ConfigOptions {
-    /// Configuration file (TOML).
+    /// Configuration file: TOML, or Kafka's server.properties by that ending.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Set any key, over file and environment; may be repeated.
@@ -26,7 +27,7 @@ impl ConfigOptions {
         presets: Vec<Setting>,
         mut flags: Vec<Setting>,
     ) -> Result<Layers, ConfigProblems> {
-        let file = self.config.as_deref().map(ConfigFile::read).transpose()?;
+        let file = self.config.as_deref().map(read_config).transpose()?;
         let set = self.set.iter().map(|text| Setting::parse("--set", text));
         flags.extend(set.collect::<Result<Vec<_>, _>>()?);
         Ok(Layers {

@@ -1,9 +1,11 @@
-//! A TOML file taken apart into tables, rows and flat keys, each with its line.
+//! A file taken apart into tables, rows and flat keys, each with its line.
 //!
-//! Owns: reading, syntax errors, and flattening, by which `log.retention.ms = 1` and
-//! `"log.retention.ms" = 1` become the same key.
+//! Owns: reading TOML, its syntax errors, and flattening, by which `log.retention.ms = 1` and
+//! `"log.retention.ms" = 1` become the same key. A file in another form comes in as a
+//! [`PlacedFile`], in which the program that knows that form has put each value into its place.
 //! Must not know: which tables and keys exist; that is the loader's question.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use toml::Spanned;
@@ -16,7 +18,36 @@ use crate::{ConfigProblem, ConfigProblems, Origin};
 #[derive(Clone, Debug)]
 pub struct ConfigFile {
     name: String,
-    text: String,
+    content: Content,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    Toml(String),
+    Placed(PlacedFile),
+}
+
+/// A file of another form than TOML, its values put where they belong.
+#[derive(Clone, Debug, Default)]
+pub struct PlacedFile {
+    pub entries: Vec<PlacedEntry>,
+    /// What was wrong already.
+    pub problems: Vec<ConfigProblem>,
+    /// What a person should look at, though the file can be used.
+    pub notices: Vec<ConfigProblem>,
+    /// How the file calls an address: `log.dirs` for `node.data`.
+    pub written: BTreeMap<String, String>,
+}
+
+/// One value and its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedEntry {
+    pub table: &'static str,
+    /// In a repeated table: which row.
+    pub row: Option<usize>,
+    pub key: String,
+    pub value: String,
+    pub line: usize,
 }
 
 /// A table of the file, or what stands where a table should.
@@ -49,7 +80,7 @@ impl ConfigFile {
     pub fn read(path: &Path) -> Result<Self, ConfigProblems> {
         let name = path.display().to_string();
         match std::fs::read_to_string(path) {
-            Ok(text) => Ok(Self { name, text }),
+            Ok(text) => Ok(Self::from_text(name, text)),
             Err(cause) => Err(ConfigProblems(vec![ConfigProblem {
                 origin: Origin::File { name, line: None },
                 key: String::new(),
@@ -64,7 +95,38 @@ impl ConfigFile {
     pub fn from_text(name: impl Into<String>, text: impl Into<String>) -> Self {
         Self {
             name: name.into(),
-            text: text.into(),
+            content: Content::Toml(text.into()),
+        }
+    }
+
+    /// A file whose values were put into their places already.
+    pub fn placed(name: impl Into<String>, placed: PlacedFile) -> Self {
+        Self {
+            name: name.into(),
+            content: Content::Placed(placed),
+        }
+    }
+
+    /// How the file calls an address, where it is not by the address itself.
+    pub(crate) fn written(&self) -> BTreeMap<String, String> {
+        match &self.content {
+            Content::Toml(_) => BTreeMap::new(),
+            Content::Placed(placed) => placed.written.clone(),
+        }
+    }
+
+    /// What was wrong with it before anybody asked for its tables.
+    pub(crate) fn problems(&self) -> &[ConfigProblem] {
+        match &self.content {
+            Content::Toml(_) => &[],
+            Content::Placed(placed) => &placed.problems,
+        }
+    }
+
+    pub(crate) fn notices(&self) -> Vec<ConfigProblem> {
+        match &self.content {
+            Content::Toml(_) => Vec::new(),
+            Content::Placed(placed) => placed.notices.clone(),
         }
     }
 
@@ -77,14 +139,21 @@ impl ConfigFile {
 
     /// All tables in the order of their lines, or every syntax error.
     pub(crate) fn tables(&self) -> Result<Vec<FileTable>, Vec<ConfigProblem>> {
-        let (document, errors) = DeTable::parse_recoverable(&self.text);
+        match &self.content {
+            Content::Toml(text) => self.toml_tables(text),
+            Content::Placed(placed) => Ok(placed_tables(placed)),
+        }
+    }
+
+    fn toml_tables(&self, text: &str) -> Result<Vec<FileTable>, Vec<ConfigProblem>> {
+        let (document, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             return Err(errors
                 .iter()
-                .map(|error| self.syntax_problem(error))
+                .map(|error| self.syntax_problem(text, error))
                 .collect());
         }
-        let lines = Lines::of(&self.text);
+        let lines = Lines::of(text);
         let mut tables: Vec<FileTable> = document
             .get_ref()
             .iter()
@@ -98,11 +167,9 @@ impl ConfigFile {
         Ok(tables)
     }
 
-    fn syntax_problem(&self, error: &toml::de::Error) -> ConfigProblem {
-        let line = error
-            .span()
-            .map(|span| Lines::of(&self.text).at(span.start));
-        let written = line.and_then(|line| self.text.lines().nth(line - 1));
+    fn syntax_problem(&self, text: &str, error: &toml::de::Error) -> ConfigProblem {
+        let line = error.span().map(|span| Lines::of(text).at(span.start));
+        let written = line.and_then(|line| text.lines().nth(line - 1));
         ConfigProblem {
             origin: self.origin(line),
             key: String::new(),
@@ -117,6 +184,40 @@ impl ConfigFile {
             remedy: "mend the line; texts need quotes".to_owned(),
         }
     }
+}
+
+/// Entries of one table stand together; rows without an entry are there all the same.
+fn placed_tables(placed: &PlacedFile) -> Vec<FileTable> {
+    let mut tables: Vec<FileTable> = Vec::new();
+    for entry in &placed.entries {
+        let at = tables.iter().position(|table| table.name == entry.table);
+        let at = at.unwrap_or_else(|| {
+            tables.push(FileTable {
+                name: entry.table.to_owned(),
+                line: entry.line,
+                shape: match entry.row {
+                    Some(_) => Shape::Rows(Vec::new()),
+                    None => Shape::Single(Vec::new()),
+                },
+            });
+            tables.len() - 1
+        });
+        let found = FileEntry {
+            name: entry.key.clone(),
+            line: entry.line,
+            raw: Raw::Text(entry.value.clone()),
+        };
+        match (&mut tables[at].shape, entry.row) {
+            (Shape::Single(entries), _) => entries.push(found),
+            (Shape::Rows(rows), row) => {
+                let row = row.unwrap_or(0);
+                rows.resize_with(rows.len().max(row + 1), Vec::new);
+                rows[row].push(found);
+            }
+            (Shape::Bare(_), _) => {}
+        }
+    }
+    tables
 }
 
 fn shape(value: &Spanned<DeValue<'_>>, lines: &Lines) -> Shape {

@@ -37,6 +37,9 @@ pub fn load(layers: &Layers, schema: &'static Schema) -> Result<Loaded, ConfigPr
 struct Loader {
     schema: &'static Schema,
     whole: Origin,
+    /// How the file calls an address, where it is not by the address itself.
+    written: BTreeMap<String, String>,
+    notices: Vec<ConfigProblem>,
     /// Sealed layers, lowest first.
     layers: Vec<Layer>,
     /// The layer that is being read.
@@ -58,6 +61,8 @@ impl Loader {
         Self {
             schema,
             whole,
+            written: file.map(ConfigFile::written).unwrap_or_default(),
+            notices: file.map(ConfigFile::notices).unwrap_or_default(),
             layers: Vec::new(),
             top: Layer::default(),
             problems: Vec::new(),
@@ -88,6 +93,7 @@ impl Loader {
     }
 
     fn take_file(&mut self, file: &ConfigFile) {
+        self.problems.extend_from_slice(file.problems());
         match file.tables() {
             Ok(tables) => tables
                 .into_iter()
@@ -261,7 +267,14 @@ impl Loader {
         what: impl Into<String>,
         remedy: String,
     ) {
-        let (key, what) = (key.to_owned(), what.into());
+        let key = match (&origin, self.written.get(key)) {
+            (Origin::File { .. }, Some(written)) => written.clone(),
+            (Origin::File { .. }, None)
+            | (Origin::Default | Origin::Preset(_) | Origin::Env(_) | Origin::Flag(_), _) => {
+                key.to_owned()
+            }
+        };
+        let what = what.into();
         self.problems.push(ConfigProblem {
             origin,
             key,
@@ -283,6 +296,8 @@ impl Loader {
             order,
             merged,
             whole: self.whole.clone(),
+            written: std::mem::take(&mut self.written),
+            notices: std::mem::take(&mut self.notices),
         };
         if !self.broken {
             self.test_rules(&loaded);
@@ -320,9 +335,12 @@ impl Loader {
             let address = table.address(key.name);
             let named = settings[&address].value.is_some() || self.is_refused(&address);
             if key.default == DefaultValue::Required && !named {
-                let place = match table.form {
-                    Form::Flat => format!("{:?} under [{}]", key.name, table.name),
-                    Form::Plain | Form::Repeated => format!("{} under [{}]", key.name, table.name),
+                let place = match (self.written.get(&address), table.form) {
+                    (Some(written), _) => written.clone(),
+                    (None, Form::Flat) => format!("{:?} under [{}]", key.name, table.name),
+                    (None, Form::Plain | Form::Repeated) => {
+                        format!("{} under [{}]", key.name, table.name)
+                    }
                 };
                 let remedy = format!("set {place}, or {}", env_name(&address));
                 self.refuse(self.whole.clone(), &address, None, "is missing", remedy);
@@ -331,15 +349,19 @@ impl Loader {
     }
 
     fn is_refused(&self, address: &str) -> bool {
-        self.problems.iter().any(|problem| problem.key == address)
+        let written = self.written.get(address);
+        let mut told = self.problems.iter().map(|problem| &problem.key);
+        told.any(|key| key == address || Some(key) == written)
     }
 
     fn test_rules(&mut self, loaded: &Loaded) {
         for rule in self.schema.rules {
             let touched = |problem: &ConfigProblem| {
-                rule.keys
-                    .iter()
-                    .any(|key| problem.key == *key || problem.key.starts_with(&format!("{key}[")))
+                rule.keys.iter().any(|key| {
+                    problem.key == *key
+                        || problem.key.starts_with(&format!("{key}["))
+                        || loaded.written.get(*key) == Some(&problem.key)
+                })
             };
             if self.problems.iter().any(touched) {
                 continue;

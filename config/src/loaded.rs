@@ -23,6 +23,9 @@ pub struct Loaded {
     pub(crate) merged: config::Config,
     /// Where a problem is placed that no single value caused.
     pub(crate) whole: Origin,
+    /// How the file calls an address, where it is not by the address itself.
+    pub(crate) written: BTreeMap<String, String>,
+    pub(crate) notices: Vec<ConfigProblem>,
 }
 
 /// One key's effective value, as `explain` shows it.
@@ -72,6 +75,11 @@ impl Loaded {
         self.order.iter().map(|address| self.effective(address))
     }
 
+    /// What a person should look at, though the configuration holds.
+    pub fn notices(&self) -> &[ConfigProblem] {
+        &self.notices
+    }
+
     /// Whether a layer gave this key a value.
     pub fn is_set(&self, address: &str) -> bool {
         self.effective(address).origin != Origin::Default
@@ -106,11 +114,14 @@ impl Loaded {
             .settings
             .get(address)
             .filter(|effective| effective.value.is_some());
+        let origin = effective.map_or(&self.whole, |effective| &effective.origin);
+        let written = match origin {
+            Origin::File { .. } => self.written.get(address),
+            Origin::Default | Origin::Preset(_) | Origin::Env(_) | Origin::Flag(_) => None,
+        };
         ConfigProblem {
-            origin: effective
-                .map_or(&self.whole, |effective| &effective.origin)
-                .clone(),
-            key: address.to_owned(),
+            origin: origin.clone(),
+            key: written.map_or(address, String::as_str).to_owned(),
             value: effective
                 .and_then(|effective| effective.value.as_ref())
                 .map(ToString::to_string),

@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::properties::{from_latin_1, parse_properties};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -33,6 +34,27 @@ impl Secret {
             });
         }
         Ok(Self(Zeroizing::new(line.to_owned())))
+    }
+
+    /// Reads a properties file again and takes the key's last value, as Java does.
+    fn from_property(file: &Path, key: &str) -> Result<Self, SecretError> {
+        let read = std::fs::read(file).map(Zeroizing::new);
+        let bytes = read.map_err(|cause| SecretError::File {
+            path: file.to_owned(),
+            cause,
+        })?;
+        let text = Zeroizing::new(from_latin_1(&bytes));
+        let found = parse_properties(&text)
+            .unwrap_or_default()
+            .into_iter()
+            .rev();
+        let mut values = found.filter(|property| property.key == key);
+        match values.next() {
+            Some(property) if !property.value.is_empty() => Ok(Self::from(property.value)),
+            Some(_) | None => Err(SecretError::Empty {
+                place: format!("{key} in {}", file.display()),
+            }),
+        }
     }
 
     /// The content, for the one place that must send or hash it.
@@ -65,6 +87,12 @@ impl fmt::Display for Secret {
 pub enum SecretRef {
     File(PathBuf),
     Env(String),
+    /// A property of a file such as `server.properties`, in which Kafka keeps secrets:
+    /// `property:KEY@FILE`.
+    Property {
+        key: String,
+        file: PathBuf,
+    },
 }
 
 impl SecretRef {
@@ -79,6 +107,7 @@ impl SecretRef {
                 }),
                 Some(text) => Ok(Secret::from(text)),
             },
+            Self::Property { key, file } => Secret::from_property(file, key),
         }
     }
 }
@@ -90,6 +119,13 @@ impl FromStr for SecretRef {
         match text.split_once(':') {
             Some(("file", path)) if !path.is_empty() => Ok(Self::File(PathBuf::from(path))),
             Some(("env", name)) if !name.is_empty() => Ok(Self::Env(name.to_owned())),
+            Some(("property", place)) => {
+                let (key, file) = place.split_once('@').ok_or(NotAReference)?;
+                Ok(Self::Property {
+                    key: key.to_owned(),
+                    file: PathBuf::from(file),
+                })
+            }
             Some(_) | None => Err(NotAReference),
         }
     }
@@ -114,6 +150,7 @@ impl fmt::Display for SecretRef {
         match self {
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Env(name) => write!(f, "env:{name}"),
+            Self::Property { key, file } => write!(f, "property:{key}@{}", file.display()),
         }
     }
 }
@@ -175,6 +212,21 @@ mod tests {
         std::fs::write(&path, "\n").unwrap();
         let empty = Secret::from_file(&path).unwrap_err().to_string();
         assert!(empty.ends_with("it is empty"), "{empty}");
+    }
+
+    #[test]
+    fn a_property_is_read_where_it_stands() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("server.properties");
+        std::fs::write(&path, "a=x\nssl.key.password = p w\nempty=\n").unwrap();
+        let read = |key: &str| {
+            let text = format!("property:{key}@{}", path.display());
+            let reference = text.parse::<SecretRef>().unwrap();
+            assert_eq!(reference.to_string(), text);
+            reference.read(|_| None)
+        };
+        assert_eq!(read("ssl.key.password").unwrap().expose(), "p w");
+        assert!(read("empty").is_err() && read("none").is_err());
     }
 
     #[test]

@@ -7,10 +7,12 @@ mod limits;
 mod listeners;
 mod schema;
 mod security;
+mod server_properties;
 
 pub use limits::{ConnectionLimits, LimitError};
 pub use listeners::{ClientAuth, Listener, SaslSettings, SecurityProtocol, TlsSettings};
 pub use schema::schema;
+pub use server_properties::read_config;
 
 pub(crate) use cleaner::CleanerSettings;
 pub(crate) use dynamic::DynamicSettings;
@@ -19,7 +21,7 @@ use isthmus_broker_core::config::{TopicConfig, broker_key};
 use isthmus_broker_core::groups::GroupConfig;
 use isthmus_broker_core::metadata::TopicDefaults;
 use isthmus_broker_core::security::Authorizer;
-use isthmus_config::{Breach, ConfigProblems, Layers, Loaded, Rule, Setting, load};
+use isthmus_config::{Breach, ConfigProblem, ConfigProblems, Layers, Loaded, Rule, Setting, load};
 use listeners::{LISTENER_NAMES, LISTENERS, dev_listener, file_listeners};
 use security::SUPER_USERS;
 use std::collections::BTreeMap;
@@ -61,6 +63,8 @@ pub struct Settings {
     pub offsets_topic_segment_bytes: i32,
     /// What may change while the broker runs; all clones share it.
     pub(crate) dynamic: Arc<DynamicSettings>,
+    /// What a person should look at, though the configuration holds.
+    notices: Vec<ConfigProblem>,
 }
 
 const SESSION_TIMEOUTS: Rule = Rule {
@@ -197,6 +201,7 @@ impl Settings {
             .unwrap_or(i16::MAX),
             offsets_topic_segment_bytes: loaded.get("offsets.topic.segment.bytes"),
             dynamic: Arc::new(dynamic),
+            notices: loaded.notices().to_vec(),
         })
     }
 
@@ -221,9 +226,22 @@ impl Settings {
         CleanerSettings::of(&|key| layers.value(key).map(str::to_owned))
     }
 
-    /// Says once, in one line, which of the keys that were set do nothing.
+    /// What a person should look at, though the configuration holds.
+    pub fn notices(&self) -> &[ConfigProblem] {
+        &self.notices
+    }
+
+    /// Keys that were set to something other than their default and do nothing, with the reason.
+    pub fn idle_keys(&self) -> Vec<(&'static str, &'static str)> {
+        kafka_names::idle_keys(self.dynamic.fixed())
+    }
+
+    /// Says once what the configuration asks for in vain.
     pub(crate) fn tell_of_idle_keys(&self) {
-        let idle = kafka_names::idle_keys(self.dynamic.fixed());
+        for notice in &self.notices {
+            tracing::warn!(event = "configuration_notice", "{notice}");
+        }
+        let idle = self.idle_keys();
         if idle.is_empty() {
             return;
         }
