@@ -6,6 +6,7 @@
 #[cfg(feature = "lab")]
 mod bench;
 mod broker;
+mod config;
 mod format;
 mod logging;
 mod options;
@@ -32,6 +33,8 @@ enum Command {
     Broker(broker::BrokerOptions),
     /// Give a data directory its identity, once, before the first start.
     Format(format::FormatOptions),
+    /// Look at a configuration: check, explain, sample, schema.
+    Config(config::ConfigOptions),
     /// Measure the same load on Isthmus and on its peers.
     #[cfg(feature = "lab")]
     Bench(bench::BenchOptions),
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Broker(options) => broker::run(&options),
         Command::Format(options) => format::run(&options),
+        Command::Config(options) => config::run(&options),
         #[cfg(feature = "lab")]
         Command::Bench(options) => bench::run(&options),
     }

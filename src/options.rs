@@ -3,7 +3,7 @@
 use clap::Args;
 use isthmus_broker::read_config;
 use isthmus_config::{ConfigProblems, Layers, Setting, process_env};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Usage or configuration is wrong; nothing was touched.
@@ -25,18 +25,28 @@ impl ConfigOptions {
     pub(crate) fn layers(
         &self,
         presets: Vec<Setting>,
-        mut flags: Vec<Setting>,
+        flags: Vec<Setting>,
     ) -> Result<Layers, ConfigProblems> {
-        let file = self.config.as_deref().map(read_config).transpose()?;
-        let set = self.set.iter().map(|text| Setting::parse("--set", text));
-        flags.extend(set.collect::<Result<Vec<_>, _>>()?);
-        Ok(Layers {
-            presets,
-            file,
-            env: process_env(),
-            flags,
-        })
+        layers(self.config.as_deref(), &self.set, presets, flags)
     }
+}
+
+/// The layers, lowest first: `presets`, the file, `ISTHMUS_*`, then `flags` and `set`.
+pub(crate) fn layers(
+    file: Option<&Path>,
+    set: &[String],
+    presets: Vec<Setting>,
+    mut flags: Vec<Setting>,
+) -> Result<Layers, ConfigProblems> {
+    let file = file.map(read_config).transpose()?;
+    let set = set.iter().map(|text| Setting::parse("--set", text));
+    flags.extend(set.collect::<Result<Vec<_>, _>>()?);
+    Ok(Layers {
+        presets,
+        file,
+        env: process_env(),
+        flags,
+    })
 }
 
 /// Says on stderr what is wrong, one line each.

@@ -35,5 +35,5 @@ pub use format::{FormatError, Formatted, format_directory};
 pub use security::{MappingError, PlainUsersError, PrincipalMapping, SecurityError, TlsError};
 pub use settings::{
     ClientAuth, ConnectionLimits, LimitError, Listener, SaslSettings, SecurityProtocol, Settings,
-    TlsSettings, dev_presets, read_config, schema,
+    TlsSettings, dev_presets, kafka_place, key_effect, read_config, schema,
 };

@@ -58,6 +58,25 @@ impl Kind {
         }
     }
 
+    /// What a plain number of this kind counts.
+    pub fn unit(&self) -> Option<&'static str> {
+        match self {
+            Self::Bytes { .. } => Some("bytes"),
+            Self::Duration { .. } => Some("milliseconds"),
+            Self::Bool
+            | Self::Int { .. }
+            | Self::Long { .. }
+            | Self::Double { .. }
+            | Self::Text
+            | Self::Path
+            | Self::Address
+            | Self::Choice(_)
+            | Self::List
+            | Self::Choices(_)
+            | Self::Secret => None,
+        }
+    }
+
     /// The allowed range in words, for the remedy and the manual; empty for kinds without one.
     pub fn range(&self) -> String {
         match *self {

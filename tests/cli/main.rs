@@ -7,6 +7,7 @@
 )]
 
 mod config;
+mod config_command;
 mod directory;
 mod life;
 #[path = "../support/mod.rs"]

@@ -228,9 +228,7 @@ fn describe_broker(
     let layers: &BrokerLayers = &broker.settings.dynamic.current();
     let known = broker_keys().filter(|key| key.update != Update::Internal);
     let known = known.map(|key| key.name);
-    let added = layers
-        .dynamic_names()
-        .filter(|name| broker_key(name).is_none());
+    let added = layers.added_names();
     let entry = |name: &str| broker_answer(name, layers.synonyms(name), shown);
     Ok(known.chain(added).map(entry).collect())
 }

@@ -53,11 +53,6 @@ impl DynamicSettings {
         self.current.send_replace(Arc::new(after));
     }
 
-    /// What this broker is started with, without what metadata says.
-    pub(crate) fn fixed(&self) -> &ConfigValues {
-        &self.fixed
-    }
-
     fn own(&self) -> ConfigResource {
         ConfigResource::broker(&self.node_id.to_string())
     }

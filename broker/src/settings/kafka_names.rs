@@ -2,7 +2,7 @@
 
 use super::{Listener, schema::schema};
 use isthmus_broker_core::config::{ConfigValues, Effect, broker_key};
-use isthmus_config::{Kind, Loaded};
+use isthmus_config::{ConfigProblem, Kind, Loaded};
 use std::sync::Arc;
 
 /// The values that file, environment and flags gave, those of our own keys under Kafka's names.
@@ -47,12 +47,31 @@ pub(super) fn fixed_values(loaded: &Loaded, listeners: &[Arc<Listener>]) -> Conf
     values
 }
 
-/// Keys that were set to something other than their default and do nothing, with the reason.
-pub(super) fn idle_keys(values: &ConfigValues) -> Vec<(&'static str, &'static str)> {
+/// The key or table of ours that takes the place of one of Kafka's.
+pub fn kafka_place(name: &str) -> Option<&'static str> {
+    match broker_key(name)?.effect {
+        Effect::At(place) => Some(place),
+        Effect::Applied | Effect::Nothing(_) => None,
+    }
+}
+
+/// What to know of a key that does nothing here.
+pub fn key_effect(name: &str) -> Option<String> {
+    match broker_key(name)?.effect {
+        Effect::Nothing(why) => Some(format!("none: {why}")),
+        Effect::Applied | Effect::At(_) => None,
+    }
+}
+
+/// Keys that were set to something other than their default and do nothing.
+pub(super) fn idle_keys(loaded: &Loaded, values: &ConfigValues) -> Vec<ConfigProblem> {
     let idle = values.iter().filter_map(|(name, value)| {
         let key = broker_key(name)?;
         match key.effect {
-            Effect::Nothing(why) if key.default != Some(value.as_str()) => Some((key.name, why)),
+            Effect::Nothing(why) if key.default != Some(value.as_str()) => {
+                let what = format!("does nothing here: {why}");
+                Some(loaded.problem(key.name, what, "leave it out"))
+            }
             Effect::Nothing(_) | Effect::Applied | Effect::At(_) => None,
         }
     });

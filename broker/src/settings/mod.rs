@@ -9,6 +9,7 @@ mod schema;
 mod security;
 mod server_properties;
 
+pub use kafka_names::{kafka_place, key_effect};
 pub use limits::{ConnectionLimits, LimitError};
 pub use listeners::{ClientAuth, Listener, SaslSettings, SecurityProtocol, TlsSettings};
 pub use schema::schema;
@@ -65,6 +66,7 @@ pub struct Settings {
     pub(crate) dynamic: Arc<DynamicSettings>,
     /// What a person should look at, though the configuration holds.
     notices: Vec<ConfigProblem>,
+    idle: Vec<ConfigProblem>,
 }
 
 const SESSION_TIMEOUTS: Rule = Rule {
@@ -142,6 +144,7 @@ impl Settings {
             .map(|text| resolve(&loaded, "node.observe", text))
             .transpose()?;
         let fixed = kafka_names::fixed_values(&loaded, &listeners);
+        let idle = kafka_names::idle_keys(&loaded, &fixed);
         let dynamic = DynamicSettings::new(loaded.get("node.id"), fixed);
         let size = |key: &str| usize::try_from(loaded.get::<i32>(key)).unwrap_or(usize::MAX);
         Ok(Self {
@@ -202,6 +205,7 @@ impl Settings {
             offsets_topic_segment_bytes: loaded.get("offsets.topic.segment.bytes"),
             dynamic: Arc::new(dynamic),
             notices: loaded.notices().to_vec(),
+            idle,
         })
     }
 
@@ -231,9 +235,10 @@ impl Settings {
         &self.notices
     }
 
-    /// Keys that were set to something other than their default and do nothing, with the reason.
-    pub fn idle_keys(&self) -> Vec<(&'static str, &'static str)> {
-        kafka_names::idle_keys(self.dynamic.fixed())
+    /// Keys that were set to something other than their default and do nothing, each as a problem
+    /// that can be lived with.
+    pub fn idle(&self) -> impl Iterator<Item = ConfigProblem> {
+        self.idle.iter().cloned()
     }
 
     /// Says once what the configuration asks for in vain.
@@ -241,17 +246,16 @@ impl Settings {
         for notice in &self.notices {
             tracing::warn!(event = "configuration_notice", "{notice}");
         }
-        let idle = self.idle_keys();
-        if idle.is_empty() {
+        if self.idle.is_empty() {
             return;
         }
-        let keys: Vec<String> = idle
-            .iter()
-            .map(|(key, why)| format!("{key} ({why})"))
+        let keys = self.idle.iter();
+        let keys: Vec<String> = keys
+            .map(|idle| format!("{} {}", idle.key, idle.what))
             .collect();
         tracing::warn!(
             event = "configs_without_effect",
-            keys = keys.join(", "),
+            keys = keys.join("; "),
             "these keys are set and do nothing here"
         );
     }

@@ -13,6 +13,7 @@ mod configs;
 mod fetch;
 mod groups;
 mod hostile;
+mod keys_page;
 mod metadata;
 mod offsets;
 mod produce;

@@ -79,6 +79,16 @@ impl BrokerLayers {
         self.broker.keys().chain(only_there).map(String::as_str)
     }
 
+    /// Names that are given and are none of Kafka's own keys: listeners' and plugins'.
+    pub fn added_names(&self) -> impl Iterator<Item = &str> {
+        let is_dynamic =
+            |name: &str| self.broker.contains_key(name) || self.cluster.contains_key(name);
+        let fixed = self.fixed.keys().map(String::as_str);
+        let fixed = fixed.filter(move |name| !is_dynamic(name));
+        let all = self.dynamic_names().chain(fixed);
+        all.filter(|name| broker_key(name).is_none())
+    }
+
     /// The values of a key and of those it stands in for, the effective one first, in Kafka's order
     /// and with Kafka's rule: what comes before the first value of the key itself is left out.
     pub fn synonyms(&self, name: &str) -> Vec<ConfigSynonym> {

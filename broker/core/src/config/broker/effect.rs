@@ -1,7 +1,7 @@
 //! What setting a broker key does here, and why some keys do nothing.
 //!
 //! A key whose work another piece of the broker takes up becomes `Applied` in its own table; the
-//! table in docs/configuration.md follows (`cargo xtask docs`).
+//! page docs/broker-keys.md follows (its test says how).
 
 /// What a value of a broker key does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

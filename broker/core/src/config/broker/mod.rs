@@ -2,7 +2,7 @@
 //! change while the broker runs, and what it does here.
 //!
 //! The tables are data, one file per area, in the order of the names. DescribeConfigs, the checks of
-//! AlterConfigs, the settings' schema and docs/configuration.md are all made from them.
+//! AlterConfigs, the settings' schema and docs/broker-keys.md are all made from them.
 //! Must not know: where a broker's own values come from.
 
 mod effect;

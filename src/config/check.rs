@@ -1,0 +1,77 @@
+//! `isthmus config check`: all findings at once. Problems end with code 2, warnings do not.
+
+use super::{AboveOptions, say};
+use crate::options::CONFIGURATION;
+use isthmus_broker::Settings;
+use isthmus_config::{ConfigProblem, ConfigProblems};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// A finding, and whether the broker would start in spite of it.
+struct Finding {
+    level: &'static str,
+    problem: ConfigProblem,
+}
+
+pub(super) fn run(above: &AboveOptions, file: Option<&Path>) -> ExitCode {
+    let loaded = above
+        .layers(file)
+        .and_then(|layers| Settings::load(&layers, None));
+    let is_sound = loaded.is_ok();
+    let findings = findings(loaded);
+    if above.json {
+        say(&document(is_sound, &findings).to_string());
+    } else if findings.is_empty() {
+        say("nothing to find fault with");
+    } else {
+        for finding in &findings {
+            say(&format!("{}: {}", finding.level, finding.problem));
+        }
+    }
+    if is_sound {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(CONFIGURATION)
+    }
+}
+
+fn findings(loaded: Result<Settings, ConfigProblems>) -> Vec<Finding> {
+    let settings = match loaded {
+        Ok(settings) => settings,
+        Err(problems) => {
+            let problems = problems.0.into_iter();
+            return problems
+                .map(|problem| Finding {
+                    level: "error",
+                    problem,
+                })
+                .collect();
+        }
+    };
+    let warning = |problem| Finding {
+        level: "warning",
+        problem,
+    };
+    let mut findings: Vec<Finding> = settings.notices().iter().cloned().map(warning).collect();
+    findings.extend(settings.idle().map(warning));
+    findings
+}
+
+fn document(is_sound: bool, findings: &[Finding]) -> Value {
+    let finding = |Finding { level, problem }: &Finding| {
+        json!({
+            "level": level,
+            "place": problem.origin,
+            "key": problem.key,
+            "value": problem.value,
+            "what": problem.what,
+            "remedy": problem.remedy,
+        })
+    };
+    json!({
+        "schema": "isthmus.config.check/1",
+        "sound": is_sound,
+        "findings": findings.iter().map(finding).collect::<Vec<_>>(),
+    })
+}
