@@ -172,6 +172,8 @@ async fn every_advertised_version_of_every_api_is_answered() {
                 SaslAuthenticate: m::SaslAuthenticateRequest,
                 DescribeUserScramCredentials: m::DescribeUserScramCredentialsRequest,
                 AlterUserScramCredentials: m::AlterUserScramCredentialsRequest,
+                DescribeQuorum: m::DescribeQuorumRequest,
+                UpdateFeatures: m::UpdateFeaturesRequest,
             );
             answered += 1;
         }

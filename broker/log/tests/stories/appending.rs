@@ -96,12 +96,7 @@ fn what_a_client_may_not_send() {
         ("base offset", based, rules(), ErrorCode::INVALID_RECORD),
         ("two batches", two, rules(), ErrorCode::INVALID_RECORD),
         ("cut short", cut, rules(), ErrorCode::CORRUPT_MESSAGE),
-        (
-            "old magic",
-            old_magic,
-            rules(),
-            ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT,
-        ),
+        ("old magic", old_magic, rules(), ErrorCode::INVALID_RECORD),
         (
             "append time",
             append_time,

@@ -10,8 +10,8 @@ use isthmus_wire::messages::describe_user_scram_credentials_request::UserName;
 use isthmus_wire::messages::{
     AlterConfigsRequest, AlterUserScramCredentialsRequest, CreateAclsRequest, DeleteAclsRequest,
     DescribeAclsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
-    DescribeUserScramCredentialsRequest, IncrementalAlterConfigsRequest,
-    ListConfigResourcesRequest,
+    DescribeQuorumRequest, DescribeUserScramCredentialsRequest, IncrementalAlterConfigsRequest,
+    ListConfigResourcesRequest, UpdateFeaturesRequest,
 };
 
 pub(super) async fn ask(client: &mut Connection, kind: &str, case: &Case) -> String {
@@ -65,6 +65,16 @@ pub(super) async fn ask(client: &mut Connection, kind: &str, case: &Case) -> Str
             let response = client.call(&request, case.version).await;
             let operations = response.cluster_authorized_operations;
             format!("{} {operations:#x}", response.error_code)
+        }
+        "DescribeQuorum" => {
+            let request = DescribeQuorumRequest::default();
+            let response = client.call(&request, case.version).await;
+            response.error_code.to_string()
+        }
+        "UpdateFeatures" => {
+            let request = UpdateFeaturesRequest::default();
+            let response = client.call(&request, case.version).await;
+            response.error_code.to_string()
         }
         "DescribeAcls" => describe_acls(client, case).await,
         "CreateAcls" => create_acls(client, case).await,
