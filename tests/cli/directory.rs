@@ -298,6 +298,8 @@ fn a_metadata_log_from_before_the_first_release_is_refused() {
     node.format("new").succeeded();
     let segment = "__cluster_metadata-0/00000000000000000000.log";
     fs::write(node.data().join(segment), b"").unwrap();
+    // A build that wrote segments has held the lock too.
+    fs::write(node.data().join(".lock"), b"").unwrap();
     let said = node.refused("segments");
     assert!(said.contains("before the first release"), "{said}");
 }

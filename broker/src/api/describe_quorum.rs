@@ -14,7 +14,7 @@ use isthmus_wire::messages::describe_quorum_response::{
     Listener, Node, PartitionData, ReplicaState, TopicData,
 };
 use isthmus_wire::messages::{DescribeQuorumRequest, DescribeQuorumResponse};
-use isthmus_wire::{ErrorCode, VersionRange};
+use isthmus_wire::{ErrorCode, Uuid, VersionRange};
 
 const DENIED: &str = "Cluster authorization failed.";
 const UNKNOWN: &str = "This server does not host this topic-partition.";
@@ -57,11 +57,16 @@ fn described(call: Call<'_>) -> DescribeQuorumResponse {
     let quorum = &call.broker.quorum;
     let now_ms = clocks::wall_ms();
     let voters = quorum.voters();
+    // Older versions have no place for directories and addresses.
+    let is_v2 = call.version() >= 2;
     let partition = PartitionData {
         leader_id: quorum.leader().unwrap_or(-1),
         leader_epoch: i32::try_from(quorum.term()).unwrap_or(i32::MAX),
         high_watermark: quorum.high_watermark(),
-        current_voters: voters.iter().map(|voter| replica(voter, now_ms)).collect(),
+        current_voters: voters
+            .iter()
+            .map(|voter| replica(voter, now_ms, is_v2))
+            .collect(),
         ..PartitionData::default()
     };
     DescribeQuorumResponse {
@@ -69,17 +74,26 @@ fn described(call: Call<'_>) -> DescribeQuorumResponse {
             topic_name: CLUSTER_METADATA_TOPIC.to_owned(),
             partitions: vec![partition],
         }],
-        nodes: nodes(call, &voters),
+        nodes: if is_v2 {
+            nodes(call, &voters)
+        } else {
+            Vec::new()
+        },
         ..DescribeQuorumResponse::default()
     }
 }
 
 /// The leader has always just fetched from itself, as in Kafka.
-fn replica(state: &VoterState, now_ms: i64) -> ReplicaState {
+fn replica(state: &VoterState, now_ms: i64, has_directory: bool) -> ReplicaState {
     let timestamp = if state.is_leader { now_ms } else { -1 };
+    let directory_id = state.voter.directory_id;
     ReplicaState {
         replica_id: state.voter.node_id,
-        replica_directory_id: state.voter.directory_id,
+        replica_directory_id: if has_directory {
+            directory_id
+        } else {
+            Uuid::ZERO
+        },
         log_end_offset: state.log_end_offset,
         last_fetch_timestamp: timestamp,
         last_caught_up_timestamp: timestamp,
