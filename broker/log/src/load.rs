@@ -18,7 +18,7 @@ use crate::names::{FileType, OffsetFile};
 use crate::open::RecoveryReport;
 use crate::recovery::{Break, Extent, Scanned, first_break, is_valid_after, may_cut, scan_segment};
 use crate::scanner::{Found, LOOKUP_CHUNK, Scanner};
-use crate::segment::{IndexInterval, MaxTimestamp, Place, Segment};
+use crate::segment::{IndexInterval, MaxTimestamp, Place, Segment, timestamp_of};
 use crate::truncate::{INDEXES, remove_all};
 
 /// A segment's files as the listing shows them.
@@ -220,9 +220,9 @@ impl<D: Disk> Loading<'_, D> {
             {
                 return Ok(None);
             }
-            if header.max_timestamp > max.timestamp {
+            if timestamp_of(&header) > max.timestamp {
                 max = MaxTimestamp {
-                    timestamp: header.max_timestamp,
+                    timestamp: timestamp_of(&header),
                     offset: header.last_offset(),
                 };
             }

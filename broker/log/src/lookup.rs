@@ -11,7 +11,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::index::OffsetEntry;
 use crate::names::FileType;
 use crate::scanner::{Damage, Found, LOOKUP_CHUNK, Located, Scanner};
-use crate::segment::{Place, Segment};
+use crate::segment::{Place, Segment, timestamp_of};
 
 /// Where a batch was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl<F: DiskFile> Segment<F> {
             self.base_offset + i64::from(e.relative_offset)
         });
         let wanted = |batch: &Located| {
-            batch.header.max_timestamp >= timestamp && batch.header.last_offset() >= start_offset
+            timestamp_of(&batch.header) >= timestamp && batch.header.last_offset() >= start_offset
         };
         let path = self.path(place.dir, FileType::OffsetIndex);
         let from = below.max(start_offset) - self.base_offset;

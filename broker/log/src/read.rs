@@ -20,7 +20,7 @@ use crate::log::Log;
 use crate::lookup::Lookup;
 use crate::names::FileType;
 use crate::scanner::Located;
-use crate::segment::MaxTimestamp;
+use crate::segment::{MaxTimestamp, timestamp_of};
 
 /// The most that the records of a batch may decompress to when one is searched by timestamp.
 const DECOMPRESSED_BYTES_MAX: usize = 256 << 20;
@@ -244,7 +244,7 @@ impl<D: Disk> Log<D> {
         let batch = segment
             .find_batch(self.place(), &file, max.offset)
             .map_err(storage)?;
-        let Some(batch) = batch.filter(|batch| batch.header.max_timestamp == max.timestamp) else {
+        let Some(batch) = batch.filter(|batch| timestamp_of(&batch.header) == max.timestamp) else {
             return Ok(None);
         };
         self.first_record_at(index, &file, &batch, max.timestamp, i64::MIN)

@@ -9,7 +9,7 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use isthmus_wire::batch::BatchHeader;
+use isthmus_wire::batch::{BatchHeader, NO_TIMESTAMP};
 
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::index::{OffsetEntry, OffsetIndex, TimeEntry, TimeIndex, TxnIndex};
@@ -49,6 +49,16 @@ impl MaxTimestamp {
             timestamp: -1,
             offset: base_offset,
         }
+    }
+}
+
+/// The largest timestamp of a batch's records; −1 where compaction left none of them: what the header
+/// still says is of no record.
+pub(crate) fn timestamp_of(header: &BatchHeader) -> i64 {
+    if header.records_count == 0 {
+        NO_TIMESTAMP
+    } else {
+        header.max_timestamp
     }
 }
 
@@ -188,15 +198,15 @@ impl<F: DiskFile> Segment<F> {
         let max = self
             .max_timestamp
             .get_or_insert(MaxTimestamp::none(self.base_offset));
-        if header.max_timestamp > max.timestamp {
+        if timestamp_of(header) > max.timestamp {
             *max = MaxTimestamp {
-                timestamp: header.max_timestamp,
+                timestamp: timestamp_of(header),
                 offset: last_offset,
             };
         }
         let max = *max;
         if position == 0 {
-            self.first_batch_timestamp = Some(header.max_timestamp);
+            self.first_batch_timestamp = Some(timestamp_of(header));
         }
         if self.bytes_since_index_entry > interval.0 {
             self.offset_index.append(OffsetEntry {
@@ -314,7 +324,7 @@ impl<F: DiskFile> Segment<F> {
             let file = self.open_file(place)?;
             let mut scanner = Scanner::new(&*file, 0, u64::from(self.size), LOOKUP_CHUNK);
             if let Found::Batch(first) = scanner.next()? {
-                self.first_batch_timestamp = Some(first.header.max_timestamp);
+                self.first_batch_timestamp = Some(timestamp_of(&first.header));
             }
         }
         Ok(self.first_batch_timestamp)
@@ -370,10 +380,10 @@ impl<F: DiskFile> Segment<F> {
         let start = self.checked_hint(file, hint)?;
         let mut scanner = Scanner::new(file, start, u64::from(self.size), LOOKUP_CHUNK);
         while let Found::Batch(batch) = scanner.next()? {
-            if batch.header.max_timestamp > max.timestamp {
+            if timestamp_of(&batch.header) > max.timestamp {
                 let offset = batch.header.last_offset();
                 max = MaxTimestamp {
-                    timestamp: batch.header.max_timestamp,
+                    timestamp: timestamp_of(&batch.header),
                     offset,
                 };
             }
