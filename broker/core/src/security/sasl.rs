@@ -96,7 +96,8 @@ enum State {
         step: Step,
     },
     Done(Proved),
-    Ended,
+    /// Nobody came in by what was named, if anything was.
+    Ended(Option<SaslMechanism>),
 }
 
 #[derive(Debug)]
@@ -164,13 +165,9 @@ impl SaslSession {
         match &self.state {
             State::Named { mechanism, .. } => Some(*mechanism),
             State::Done(proved) => Some(proved.mechanism),
-            State::Silent | State::Ended => None,
+            State::Ended(mechanism) => *mechanism,
+            State::Silent => None,
         }
-    }
-
-    /// Whether the client has proved who it is, now or before.
-    pub fn is_authenticated(&self) -> bool {
-        matches!(self.state, State::Done(_)) || self.before.is_some()
     }
 
     /// Whether the next frame is a token and nothing else.
@@ -189,7 +186,7 @@ impl SaslSession {
             State::Silent if api == ApiKey::ApiVersions => Admission::Handler,
             State::Silent if api == ApiKey::SaslHandshake => Admission::Dialog,
             State::Named { .. } if api == ApiKey::SaslAuthenticate => Admission::Dialog,
-            State::Silent | State::Named { .. } | State::Ended => Admission::OutOfOrder,
+            State::Silent | State::Named { .. } | State::Ended(_) => Admission::OutOfOrder,
             State::Done(proved) => {
                 if api == ApiKey::SaslHandshake && self.may_prove_again(proved, now_ms) {
                     Admission::Dialog
@@ -218,7 +215,7 @@ impl SaslSession {
         let found = SaslMechanism::from_name(name);
         let found = found.filter(|mechanism| self.rules.mechanisms.contains(mechanism));
         let Some(mechanism) = found else {
-            self.state = State::Ended;
+            self.state = State::Ended(None);
             let text: String = name.chars().take(64).collect();
             let reason = format!("the mechanism {text:?} is not enabled");
             return (enabled, Err(SaslFailure::told(reason, None)));
@@ -247,11 +244,12 @@ impl SaslSession {
             mechanism,
             bare_tokens,
             step,
-        } = std::mem::replace(&mut self.state, State::Ended)
+        } = std::mem::replace(&mut self.state, State::Ended(None))
         else {
             let reason = "a token came before the handshake".to_owned();
             return Err(SaslFailure::told(reason, None));
         };
+        self.state = State::Ended(Some(mechanism));
         if let Some(before) = self.before.as_ref().filter(|it| it.mechanism != mechanism) {
             let message = format!(
                 "SASL mechanism '{mechanism}' requested by client is not supported for re-authentication of mechanism '{}'",

@@ -66,6 +66,7 @@ fn the_exchange_of_rfc_7677_by_both_hashes() {
 #[test]
 fn what_is_no_proof_of_this_exchange_is_refused() {
     let other = "c=biws,r=rOprNGfwEbeRWgbNEkqOother";
+    let twice = UNPROVED.replace("r=", "r=rOprNGfwEbeRWgbNEkqO");
     let bound = "c=eSws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
     for (message, refusal) in [
         (
@@ -78,6 +79,7 @@ fn what_is_no_proof_of_this_exchange_is_refused() {
             ScramRefusal::WrongPassword,
         ),
         (format!("{other},p={PROOF}"), ScramRefusal::OtherExchange),
+        (format!("{twice},p={PROOF}"), ScramRefusal::WrongPassword),
         (format!("{bound},p={PROOF}"), ScramRefusal::OtherExchange),
         (UNPROVED.to_owned(), ScramRefusal::Malformed),
         (String::new(), ScramRefusal::Malformed),
@@ -88,6 +90,28 @@ fn what_is_no_proof_of_this_exchange_is_refused() {
         finish(&format!("{UNPROVED},p={PROOF}")).as_deref(),
         Ok(SERVER_FINAL)
     );
+}
+
+/// What librdkafka 2.0 sends: its own part of the nonce twice, and a proof of that.
+#[test]
+fn a_nonce_may_begin_with_more() {
+    let mechanism = ScramMechanism::Sha256;
+    let (message, exchange) = begin(mechanism, Some(credential(mechanism)));
+    let unproved = UNPROVED.replace("r=", "r=rOprNGfwEbeRWgbNEkqO");
+    let mut salted = [0; 32];
+    let salt = BASE64.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
+    pbkdf2::pbkdf2_hmac::<Sha256>(b"pencil", &salt, 4096, &mut salted);
+    let client_key = hmac(mechanism, &salted, b"Client Key");
+    let signed = format!("n=user,r=rOprNGfwEbeRWgbNEkqO,{message},{unproved}");
+    let stored_key = digest(mechanism, &client_key);
+    let signature = hmac(mechanism, &stored_key, signed.as_bytes());
+    let proof: Vec<u8> = client_key
+        .iter()
+        .zip(&signature)
+        .map(|(a, b)| a ^ b)
+        .collect();
+    let last = format!("{unproved},p={}", BASE64.encode(proof));
+    assert!(exchange.verify(last.as_bytes()).is_ok());
 }
 
 #[test]
