@@ -16,6 +16,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 pub(crate) struct Peers {
     kcat: PathBuf,
     libs: PathBuf,
+    python: Option<String>,
 }
 
 /// The clients, or a line that says why this test did not run.
@@ -25,6 +26,7 @@ pub(crate) fn peers(test: &str) -> Option<Peers> {
     Some(Peers {
         kcat: kcat.into(),
         libs: libs.into(),
+        python: std::env::var("ISTHMUS_TEST_PYTHON").ok(),
     })
 }
 
@@ -73,9 +75,19 @@ impl Peers {
 
     /// A Java program of these tests, compiled into `classes`.
     pub(crate) fn own_java(&self, classes: &str, class: &str, args: &[&str]) -> Finished {
+        Program::start(&mut self.own_java_program(classes, class, args)).wait(LIMIT)
+    }
+
+    /// The same, to be started by the caller.
+    pub(crate) fn own_java_program(&self, classes: &str, class: &str, args: &[&str]) -> Command {
         let mut command = self.java_with(&[classes]);
         command.arg(class).args(args);
-        Program::start(&mut command).wait(LIMIT)
+        command
+    }
+
+    /// An interpreter that has confluent-kafka and kafka-python.
+    pub(crate) fn python(&self) -> Option<&str> {
+        self.python.as_deref()
     }
 
     /// kcat, left running.

@@ -18,6 +18,7 @@ mod guard;
 mod links;
 mod peers;
 mod process;
+mod python;
 mod setup;
 mod sources;
 mod steps;
@@ -36,7 +37,7 @@ cargo xtask <part>
   arrows                      check the direction of dependencies and the house rules of sources
 
   --install  install missing system packages without asking (asked for on a terminal otherwise)
-  --quick    leave out what needs Java and kcat
+  --quick    leave out what needs Java, kcat and Python
 ";
 
 /// The flags of all parts; a part refuses those that are not its own.

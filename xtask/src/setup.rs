@@ -17,7 +17,8 @@ struct Need {
     what: &'static str,
 }
 
-const NEEDS: [Need; 3] = [
+/// What both the demo and the tests need, and what only the tests do, which comes last.
+const NEEDS: [Need; 4] = [
     Need {
         program: "java",
         package: "openjdk-17-jre-headless",
@@ -33,7 +34,28 @@ const NEEDS: [Need; 3] = [
         package: "kcat",
         what: "kcat, the librdkafka client",
     },
+    Need {
+        program: "python3",
+        package: "python3-venv",
+        what: "Python 3 with its virtual environments",
+    },
 ];
+
+/// Who needs programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Demo,
+    Tests,
+}
+
+impl Purpose {
+    fn needs(self) -> &'static [Need] {
+        match self {
+            Self::Demo => &NEEDS[..3],
+            Self::Tests => &NEEDS,
+        }
+    }
+}
 
 /// The oldest Java that Apache Kafka 4.2 runs on.
 const JAVA_OLDEST: u32 = 17;
@@ -44,8 +66,9 @@ pub(crate) struct Programs {
 }
 
 /// Sees to it that all programs are there, or refuses and says what to do.
-pub(crate) fn ensure_programs(install: bool) -> Result<Programs> {
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !is_there(need)).collect();
+pub(crate) fn ensure_programs(purpose: Purpose, install: bool) -> Result<Programs> {
+    let needs = purpose.needs();
+    let missing: Vec<&Need> = needs.iter().filter(|need| !is_there(need)).collect();
     if !missing.is_empty() {
         let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
         for need in &missing {
@@ -62,7 +85,7 @@ pub(crate) fn ensure_programs(install: bool) -> Result<Programs> {
             Act::Refuse => return Err(refusal(&packages).into()),
         }
     }
-    if let Some(need) = NEEDS.iter().find(|need| !is_there(need)) {
+    if let Some(need) = needs.iter().find(|need| !is_there(need)) {
         bail!(
             "{} is still missing after the installation of {}",
             need.what,
@@ -156,8 +179,16 @@ fn is_there(need: &Need) -> bool {
     match (find(need.program), need.program) {
         (None, _) => false,
         (Some(_), "java") => java_version().is_some_and(|version| version >= JAVA_OLDEST),
+        (Some(_), "python3") => has_venv(),
         (Some(_), _) => true,
     }
+}
+
+/// Debian's plain Python cannot make an environment.
+fn has_venv() -> bool {
+    let mut python = Command::new("python3");
+    let output = python.args(["-c", "import ensurepip, venv"]).output();
+    output.is_ok_and(|output| output.status.success())
 }
 
 fn java_version() -> Option<u32> {
@@ -208,6 +239,13 @@ mod tests {
             let act = decide(&machine, has("install"));
             assert_eq!(format!("{act:?}"), expected.trim(), "{case}");
         }
+    }
+
+    #[test]
+    fn only_the_tests_need_python() {
+        let needs = |purpose: Purpose| purpose.needs().iter().map(|need| need.program);
+        assert!(needs(Purpose::Demo).eq(["java", "mvn", "kcat"]));
+        assert!(needs(Purpose::Tests).eq(["java", "mvn", "kcat", "python3"]));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! `cargo xtask test`: the set-up, every check, every test, and where the time went.
 //!
-//! The tests that need real Kafka clients find them by two variables: `ISTHMUS_TEST_KAFKA_LIBS`,
-//! the folder of Apache Kafka's jars, and `ISTHMUS_TEST_KCAT`, the kcat program. A plain
-//! `cargo test` sets neither, and those tests then say what they miss. Here
-//! `ISTHMUS_TEST_REQUIRE=1` makes it a failure to miss anything.
+//! The tests that need real Kafka clients find them by three variables: `ISTHMUS_TEST_KAFKA_LIBS`,
+//! the folder of Apache Kafka's jars, `ISTHMUS_TEST_KCAT`, the kcat program, and
+//! `ISTHMUS_TEST_PYTHON`, an interpreter with Python's clients. A plain `cargo test` sets none, and
+//! those tests then say what they miss. Here `ISTHMUS_TEST_REQUIRE=1` makes it a failure to miss
+//! anything.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use crate::peers::Kafka;
 use crate::steps::Steps;
 use crate::workspace::{cargo, line_of, metadata, root_tests, target_dir};
-use crate::{Flags, arrows, r#gen, setup};
+use crate::{Flags, arrows, r#gen, python, setup};
 
 /// An integration test that needs the set-up.
 struct Needy {
@@ -130,11 +131,13 @@ fn run_steps(steps: &mut Steps, tally: &mut Tally, flags: Flags) -> Result<()> {
 
 /// The programs and jars, as the variables by which tests find them.
 fn set_up(install: bool) -> Result<BTreeMap<&'static str, OsString>> {
-    let programs = setup::ensure_programs(install)?;
+    let programs = setup::ensure_programs(setup::Purpose::Tests, install)?;
     let kafka = Kafka::ensure()?;
+    let python = python::ensure()?;
     Ok(BTreeMap::from([
         ("ISTHMUS_TEST_KCAT", programs.kcat.into_os_string()),
         ("ISTHMUS_TEST_KAFKA_LIBS", kafka.libs().into_os_string()),
+        ("ISTHMUS_TEST_PYTHON", python.into_os_string()),
         ("ISTHMUS_TEST_REQUIRE", OsString::from("1")),
     ]))
 }

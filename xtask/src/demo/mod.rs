@@ -35,7 +35,7 @@ const KILL_LIMIT: Duration = Duration::from_secs(30);
 const DARK: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(install: bool) -> Result<()> {
-    let programs = setup::ensure_programs(install)?;
+    let programs = setup::ensure_programs(setup::Purpose::Demo, install)?;
     let kafka = Kafka::ensure()?;
     let program = build()?;
     let began = Instant::now();
