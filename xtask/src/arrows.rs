@@ -17,6 +17,7 @@ isthmus-wire        |                                                           
 isthmus-client      | isthmus-wire                                                |
 isthmus-log         | isthmus-wire                                                |
 isthmus-broker-core | isthmus-wire                                                |
+isthmus-replicator-core | isthmus-wire                                            |
 isthmus-config      |                                                             |
 isthmus-broker      | isthmus-wire isthmus-log isthmus-broker-core isthmus-config |
 isthmus-lab         | isthmus-config isthmus-client                               |
@@ -29,6 +30,7 @@ xtask               |                                                           
 const BANS: &str = "
 isthmus-wire        | tokio mio rustix getrandom rand      | it knows bytes, not where they come from
 isthmus-broker-core | tokio mio rustix getrandom rand      | a core has no clock, socket, file, thread or entropy
+isthmus-replicator-core | tokio mio rustix getrandom rand  | a core has no clock, socket, file, thread or entropy
 isthmus-log         | tokio mio getrandom rand             | time is handed in and threads belong to the shell
 isthmus-config      | tokio mio                            | it reads once, before anything runs
 isthmus-client      | rdkafka-sys openssl-sys ring         | one crypto backend, and no C client in the data path

@@ -17,7 +17,7 @@ const SKIPPED: [&str; 3] = ["target", ".git", "node_modules"];
 const READ: [&str; 8] = ["rs", "toml", "md", "sh", "yml", "yaml", "json", "txt"];
 
 /// Crates that decide without IO, and what each of their `clippy.toml` must ban.
-const CORES: [&str; 1] = ["broker/core"];
+const CORES: [&str; 2] = ["broker/core", "replicator/core"];
 const BANNED_IN_CORES: [&str; 11] = [
     "std::collections::HashMap",
     "std::collections::HashSet",

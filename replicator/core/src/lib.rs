@@ -1,0 +1,13 @@
+//! The decisions of the replicator, without IO.
+//!
+//! What stands here takes time and facts as arguments and hands out plans, verdicts and actions.
+//! It knows no clock, no socket, no file, no thread and no source of randomness, so that stories
+//! run on a virtual clock and a seed replays the same run. The shell around it does what it says.
+//!
+//! Reading order: [`names`], [`naming`], [`graph`], [`selection`], [`mm2`].
+
+pub mod graph;
+pub mod mm2;
+pub mod names;
+pub mod naming;
+pub mod selection;
