@@ -4,10 +4,12 @@
 //! It knows no clock, no socket, no file, no thread and no source of randomness, so that stories
 //! run on a virtual clock and a seed replays the same run. The shell around it does what it says.
 //!
-//! Reading order: [`names`], [`naming`], [`graph`], [`selection`], [`mm2`].
+//! Reading order: [`names`], [`naming`], [`graph`], [`selection`], [`offset_map`],
+//! [`mm2`].
 
 pub mod graph;
 pub mod mm2;
 pub mod names;
 pub mod naming;
+pub mod offset_map;
 pub mod selection;

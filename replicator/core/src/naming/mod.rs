@@ -13,5 +13,7 @@
 mod mm2_names;
 mod policy;
 
-pub use mm2_names::{HEARTBEATS_TOPIC, InternalTopic, internal_topic, is_heartbeats_topic, original_topic};
+pub use mm2_names::{
+    HEARTBEATS_TOPIC, InternalTopic, internal_topic, is_heartbeats_topic, original_topic,
+};
 pub use policy::{Carriers, NamingPolicy, RefuseReason, SkipReason, Verdict};
