@@ -5,9 +5,11 @@
 //! run on a virtual clock and a seed replays the same run. The shell around it does what it says.
 //!
 //! Reading order: [`names`], [`naming`], [`graph`], [`selection`], [`offset_map`],
-//! [`mm2`].
+//! [`lag`], [`groups`], [`mm2`].
 
 pub mod graph;
+pub mod groups;
+pub mod lag;
 pub mod mm2;
 pub mod names;
 pub mod naming;
