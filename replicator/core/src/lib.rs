@@ -5,8 +5,9 @@
 //! run on a virtual clock and a seed replays the same run. The shell around it does what it says.
 //!
 //! Reading order: [`names`], [`naming`], [`graph`], [`selection`], [`offset_map`],
-//! [`lag`], [`groups`], [`mm2`].
+//! [`lag`], [`groups`], [`budget`], [`mm2`].
 
+pub mod budget;
 pub mod graph;
 pub mod groups;
 pub mod lag;
