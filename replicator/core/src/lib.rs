@@ -4,13 +4,14 @@
 //! It knows no clock, no socket, no file, no thread and no source of randomness, so that stories
 //! run on a virtual clock and a seed replays the same run. The shell around it does what it says.
 //!
-//! Reading order: [`names`], [`naming`], [`graph`], [`selection`], [`offset_map`],
+//! Reading order: [`names`], [`naming`], [`graph`], [`selection`], [`lane`], [`offset_map`],
 //! [`lag`], [`groups`], [`budget`], [`mm2`].
 
 pub mod budget;
 pub mod graph;
 pub mod groups;
 pub mod lag;
+pub mod lane;
 pub mod mm2;
 pub mod names;
 pub mod naming;
