@@ -5,7 +5,8 @@
 //! run on a virtual clock and a seed replays the same run. The shell around it does what it says.
 //!
 //! Reading order: [`names`], [`naming`], [`graph`], [`selection`], [`lane`], [`offset_map`],
-//! [`lag`], [`groups`], [`budget`], [`mm2`].
+//! [`lag`], [`groups`], [`budget`],
+//! [`state`], [`mm2`].
 
 pub mod budget;
 pub mod graph;
@@ -17,3 +18,4 @@ pub mod names;
 pub mod naming;
 pub mod offset_map;
 pub mod selection;
+pub mod state;

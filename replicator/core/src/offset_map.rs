@@ -97,6 +97,8 @@ pub struct OffsetMap {
     repeats: VecDeque<Run>,
     /// Source offsets below it may have lost their run.
     thinned_below: SourceOffset,
+    /// The lowest end it was cut to since somebody asked.
+    cut_to: Option<TargetOffset>,
 }
 
 impl OffsetMap {
@@ -189,8 +191,34 @@ impl OffsetMap {
         while self.runs.len() > 1 && self.runs[0].target_end() <= target_log_start {
             self.runs.pop_front();
         }
+        if let Some(first) = self.runs.front_mut() {
+            let gone = (target_log_start.0 - first.target.0).clamp(0, first.count - 1);
+            *first = first.without_first(gone);
+        }
         self.repeats
             .retain(|run| run.target_end() > target_log_start);
+        let first = self.runs.front().map(|run| run.target);
+        if self.repeats.front().map(|run| run.target) < first && !self.repeats.is_empty() {
+            self.promote();
+        }
+    }
+
+    /// The first copy of some records is gone, so that a repeat is now the only one.
+    fn promote(&mut self) {
+        let mut runs: Vec<Run> = self.in_order().collect();
+        self.runs.clear();
+        self.repeats.clear();
+        for run in runs.drain(..) {
+            let appended = self.append(run);
+            assert_eq!(appended, Ok(()), "runs and repeats of a map in their order");
+        }
+    }
+
+    /// Runs and repeats in the order of target offsets, as they were appended.
+    pub fn in_order(&self) -> impl Iterator<Item = Run> {
+        let mut runs: Vec<Run> = self.runs.iter().chain(&self.repeats).copied().collect();
+        runs.sort_by_key(|run| run.target);
+        runs.into_iter()
     }
 
     /// The target lost its end (an unclean election there): so do we, and it is copied again.
@@ -205,7 +233,17 @@ impl OffsetMap {
         };
         cut(&mut self.runs);
         cut(&mut self.repeats);
+        let lowest = self
+            .cut_to
+            .map_or(target_end, |before| before.min(target_end));
+        self.cut_to = Some(lowest);
         self.assert_order();
+    }
+
+    /// The lowest end that it was cut to since this was asked last: what is saved from there on is
+    /// no longer true.
+    pub fn take_cut(&mut self) -> Option<TargetOffset> {
+        self.cut_to.take()
     }
 
     /// The source offset behind the last record copied.

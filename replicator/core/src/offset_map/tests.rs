@@ -89,13 +89,24 @@ fn what_the_target_dropped_is_forgotten() {
     let mut some = map("0>0x5 6>5x5 20>10x5");
     some.trim_before(TargetOffset(5));
     assert_eq!(drawn(&some), "6>5x5 20>10x5");
+    some.trim_before(TargetOffset(7));
+    assert_eq!(drawn(&some), "8>7x3 20>10x5");
+    // The last record's place stays: it says where the copy ended.
     some.trim_before(TargetOffset(99));
-    assert_eq!(drawn(&some), "20>10x5");
+    assert_eq!(drawn(&some), "24>14x1");
     let mut some = map("0>0x5 6>5x5 8>10x5");
     some.truncate_to(TargetOffset(7));
     assert_eq!(drawn(&some), "0>0x5 6>5x2");
     some.truncate_to(TargetOffset(0));
     assert_eq!(drawn(&some), "");
+}
+
+#[test]
+fn a_repeat_whose_first_copy_is_gone_is_the_copy() {
+    let mut some = map("0>0x5 2>5x5");
+    assert_eq!(drawn(&some), "0>0x5 5>8x2 again 2>5x3");
+    some.trim_before(TargetOffset(5));
+    assert_eq!(drawn(&some), "2>5x5");
 }
 
 #[test]

@@ -1,0 +1,112 @@
+//! What the records of the state topic add up to, in their order. One path: the records read at
+//! the start and those just written go through [`StateImage::apply`] alike.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::{
+    Gap, OffsetMapChunk, Progress, SavedCluster, SavedEndSamples, SavedGroupOffset, SavedTopic,
+    StateError, StateKey,
+};
+
+/// A partition of a source topic in a flow.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PartitionKey {
+    pub flow: String,
+    pub topic: String,
+    pub partition: i32,
+}
+
+/// All that is saved of one partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SavedPartition {
+    pub progress: Option<Progress>,
+    /// By their first target offset; [`super::offset_map_of`] makes the map.
+    pub offset_map: BTreeMap<i64, OffsetMapChunk>,
+    pub gaps: BTreeMap<i64, Gap>,
+    pub end_samples: Option<SavedEndSamples>,
+    pub groups: BTreeMap<String, SavedGroupOffset>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateImage {
+    pub partitions: BTreeMap<PartitionKey, SavedPartition>,
+    /// By flow and source topic.
+    pub topics: BTreeMap<(String, String), SavedTopic>,
+    pub clusters: BTreeMap<String, SavedCluster>,
+}
+
+impl StateImage {
+    /// A record of the topic; without a value it removes. A record of an owner that has been
+    /// replaced changes nothing.
+    pub fn apply(&mut self, key: &Bytes, value: Option<&Bytes>) -> Result<(), StateError> {
+        match StateKey::decode(key)? {
+            StateKey::Progress(key) => {
+                let new = value.map(Progress::decode).transpose()?;
+                let saved = &mut self.partition(key).progress;
+                if newer(saved.as_ref(), new.as_ref(), |it| it.owner_generation) {
+                    *saved = new;
+                }
+            }
+            StateKey::OffsetMap {
+                partition,
+                first_target,
+            } => {
+                let new = value.map(OffsetMapChunk::decode).transpose()?;
+                let chunks = &mut self.partition(partition).offset_map;
+                if newer(chunks.get(&first_target), new.as_ref(), |it| {
+                    it.owner_generation
+                }) {
+                    put(chunks, first_target, new);
+                }
+            }
+            StateKey::Gap {
+                partition,
+                first_missing,
+            } => {
+                let new = value.map(Gap::decode).transpose()?;
+                put(&mut self.partition(partition).gaps, first_missing, new);
+            }
+            StateKey::EndSamples(key) => {
+                let new = value.map(SavedEndSamples::decode).transpose()?;
+                let saved = &mut self.partition(key).end_samples;
+                if newer(saved.as_ref(), new.as_ref(), |it| it.owner_generation) {
+                    *saved = new;
+                }
+            }
+            StateKey::GroupOffset { partition, group } => {
+                let new = value.map(SavedGroupOffset::decode).transpose()?;
+                put(&mut self.partition(partition).groups, group, new);
+            }
+            StateKey::Topic { flow, topic } => {
+                let new = value.map(SavedTopic::decode).transpose()?;
+                put(&mut self.topics, (flow, topic), new);
+            }
+            StateKey::Cluster { name } => {
+                let new = value.map(SavedCluster::decode).transpose()?;
+                put(&mut self.clusters, name, new);
+            }
+        }
+        Ok(())
+    }
+
+    fn partition(&mut self, key: PartitionKey) -> &mut SavedPartition {
+        self.partitions.entry(key).or_default()
+    }
+}
+
+/// A removal always holds: only an operator's act writes one.
+fn newer<T>(saved: Option<&T>, new: Option<&T>, generation: impl Fn(&T) -> i64) -> bool {
+    match (saved, new) {
+        (Some(saved), Some(new)) => generation(new) >= generation(saved),
+        (None, _) | (_, None) => true,
+    }
+}
+
+fn put<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
+    match value {
+        Some(value) => drop(map.insert(key, value)),
+        None => drop(map.remove(&key)),
+    }
+}
