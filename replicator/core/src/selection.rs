@@ -119,7 +119,7 @@ fn compile_all(patterns: &[String]) -> (Vec<Pattern>, Vec<PatternError>) {
     (good, bad)
 }
 
-fn compile(pattern: &str) -> Result<Regex, PatternError> {
+pub(crate) fn compile(pattern: &str) -> Result<Regex, PatternError> {
     let fault = |error: regex::Error| PatternError {
         pattern: pattern.to_owned(),
         problem: first_line_of(&error),
