@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use super::{
     Gap, OffsetMapChunk, Progress, SavedCluster, SavedEndSamples, SavedGroupOffset, SavedTopic,
-    StateError, StateKey,
+    StateError, StateKey, offset_map_of,
 };
+use crate::offset_map::OffsetMap;
 
 /// A partition of a source topic in a flow.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,11 +23,24 @@ pub struct PartitionKey {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SavedPartition {
     pub progress: Option<Progress>,
-    /// By their first target offset; [`super::offset_map_of`] makes the map.
+    /// By their first target offset; [`Self::offset_map`] makes the map.
     pub offset_map: BTreeMap<i64, OffsetMapChunk>,
     pub gaps: BTreeMap<i64, Gap>,
     pub end_samples: Option<SavedEndSamples>,
     pub groups: BTreeMap<String, SavedGroupOffset>,
+}
+
+impl SavedPartition {
+    /// The map that was saved, up to where the progress stands: a run beyond it is of a save that
+    /// was not whole, and the target may have lost it since.
+    pub fn offset_map(&self) -> Result<OffsetMap, StateError> {
+        let mut map = offset_map_of(self.offset_map.values())?;
+        match &self.progress {
+            Some(progress) => map.truncate_to(progress.target_next),
+            None => map = OffsetMap::default(),
+        }
+        Ok(map)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
