@@ -106,6 +106,14 @@ impl Outgoing {
         &self.runs
     }
 
+    /// The source offset behind its last record.
+    pub fn source_end(&self) -> SourceOffset {
+        let last = self.runs.last();
+        last.map_or(SourceOffset(0), |run| {
+            SourceOffset(run.source.0 + run.count)
+        })
+    }
+
     fn edit(&mut self, attributes: Attributes, producer: Producer) -> Result<(), BatchError> {
         HeaderEdit::new()
             .attributes(attributes)

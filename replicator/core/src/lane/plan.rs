@@ -58,6 +58,17 @@ impl Unit {
         rebuild(&self.batches, self.position, limits, rules)
     }
 
+    /// Where the copy stands once each of the batches is acknowledged: behind its own records, and
+    /// the last one behind all of the unit.
+    pub fn nexts(&self, rebuilt: &Rebuilt) -> Vec<SourceOffset> {
+        let ends = rebuilt.batches.iter().map(Outgoing::source_end);
+        let mut nexts: Vec<SourceOffset> = ends.collect();
+        if let (Some(last), None) = (nexts.last_mut(), &rebuilt.refused) {
+            *last = self.next;
+        }
+        nexts
+    }
+
     pub fn size_in_bytes(&self) -> usize {
         self.batches.iter().map(|batch| batch.bytes().len()).sum()
     }

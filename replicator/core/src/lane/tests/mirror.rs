@@ -23,6 +23,7 @@ fn copy(
         assert!(unit.next > next, "{:?} after {next}", unit.next);
         next = unit.next;
         let rebuilt = unit.outgoing(limits, rules);
+        check_nexts(unit, &rebuilt);
         left.extend(rebuilt.batches);
         if rebuilt.refused.is_some() {
             return (left, rebuilt.refused);
@@ -36,6 +37,19 @@ fn copy(
         );
     }
     (left, plan.refused)
+}
+
+/// They grow, none is in front of a record that is still to come, and the last one ends the unit.
+fn check_nexts(unit: &Unit, rebuilt: &Rebuilt) {
+    let nexts = unit.nexts(rebuilt);
+    for (index, next) in nexts.iter().enumerate() {
+        let later = rebuilt.batches.get(index + 1);
+        assert!(later.is_none_or(|later| *next <= later.runs()[0].source));
+        assert!(*next >= rebuilt.batches[index].source_end());
+    }
+    if rebuilt.refused.is_none() && !nexts.is_empty() {
+        assert_eq!(nexts.last(), Some(&unit.next));
+    }
 }
 
 /// What a broker checks of a client's batch, and that the runs tell the truth.
