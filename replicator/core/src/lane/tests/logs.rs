@@ -190,8 +190,8 @@ pub(super) fn any_draft() -> impl Strategy<Value = Draft> {
         prop::sample::select(&Compression::ALL[..]),
         prop::bool::weighted(0.2),
         prop::bool::weighted(0.1),
-        prop::option::of(0..3_i64),
-        prop::option::of(any::<bool>()),
+        prop::option::weighted(0.4, 0..3_i64),
+        prop::option::weighted(0.7, prop::bool::weighted(0.7)),
         prop::collection::vec(any_record(), 1..8),
     )
         .prop_map(

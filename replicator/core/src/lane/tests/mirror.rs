@@ -123,10 +123,10 @@ proptest! {
 
     #[test]
     fn a_consumer_sees_at_the_target_what_it_saw_at_the_source(
-        drafts in prop::collection::vec(any_draft(), 0..8),
+        drafts in prop::collection::vec(any_draft(), 0..12),
         position in 0..20_i64,
         uncommitted in any::<bool>(),
-        max_message_bytes in prop_oneof![Just(1_048_588_usize), 300..1_200_usize],
+        max_message_bytes in prop_oneof![2 => Just(1_048_588_usize), 1 => 900..3_000_usize, 1 => 300..900_usize],
         compacted in prop::bool::weighted(0.1),
         takes_zstd in any::<bool>(),
     ) {
