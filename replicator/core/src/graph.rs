@@ -50,7 +50,7 @@ pub enum GraphError {
         "flow {flow} has naming = \"identity\" and lies on the cycle {}: a record would go round \
          without end; use \"source-prefix\" or \"owner-prefix\" on every flow of the cycle, or \
          take one of them out",
-        path(cycle)
+        cycle_path(cycle)
     )]
     IdentityCycle {
         flow: FlowName,
@@ -233,7 +233,8 @@ fn walk_back<'a>(
     way
 }
 
-fn path(cycle: &[Flow]) -> String {
+/// The way round, as people read it.
+pub fn cycle_path(cycle: &[Flow]) -> String {
     let mut text = cycle
         .first()
         .map(|flow| flow.source.to_string())

@@ -40,7 +40,8 @@ impl Producer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
     header: [u8; BATCH_HEADER_LEN],
-    records: Bytes,
+    /// The whole batch, with the header that it came with.
+    batch: Bytes,
     count: i32,
     runs: Vec<SourceRun>,
 }
@@ -69,7 +70,7 @@ impl Outgoing {
         };
         let mut outgoing = Self {
             header: *header,
-            records: batch.stored_records(),
+            batch: batch.bytes().clone(),
             count: batch.header().records_count,
             runs,
         };
@@ -89,12 +90,18 @@ impl Outgoing {
         &self.header
     }
 
-    pub fn records(&self) -> &Bytes {
-        &self.records
+    /// The batch with the header that it came with, not the one to send: for a writer that sends
+    /// [`Outgoing::header`] and shares the rest.
+    pub fn batch(&self) -> &Bytes {
+        &self.batch
+    }
+
+    pub fn records(&self) -> Bytes {
+        self.batch.slice(BATCH_HEADER_LEN..)
     }
 
     pub fn size_in_bytes(&self) -> usize {
-        BATCH_HEADER_LEN + self.records.len()
+        self.batch.len()
     }
 
     pub fn count(&self) -> i32 {

@@ -53,9 +53,10 @@ impl Unit {
         }
     }
 
-    /// The same records one by one, to find the one that a target refused without naming it.
-    pub fn rebuilt(&self, limits: &TargetLimits, rules: &LaneRules) -> Rebuilt {
-        rebuild(&self.batches, self.position, limits, rules)
+    /// The same records one by one, from `from` on, to find the one that a target refused without
+    /// naming it. What stands before `from` may be acknowledged already.
+    pub fn rebuilt(&self, from: SourceOffset, limits: &TargetLimits, rules: &LaneRules) -> Rebuilt {
+        rebuild(&self.batches, self.position.max(from), limits, rules)
     }
 
     /// Where the copy stands once each of the batches is acknowledged: behind its own records, and

@@ -128,7 +128,11 @@ fn progress(text: &str) -> Progress {
         producer_epoch: -1,
         next_sequence: -1,
         saved_at_ms: 0,
-        totals: Totals::default(),
+        // All that is there is ours.
+        totals: Totals {
+            records: to.parse().unwrap(),
+            ..Totals::default()
+        },
     }
 }
 

@@ -120,6 +120,14 @@ impl SavedChunks {
         changes
     }
 
+    /// The last save may or may not have happened, and `before` is what stood there until then: the
+    /// next one writes all, and removes what either of them named.
+    pub fn distrust(&mut self, before: &Self) {
+        self.first_targets.extend(&before.first_targets);
+        // No map was ever thinned below this.
+        self.thinned_below = SourceOffset(i64::MIN);
+    }
+
     /// Chunks that begin before this target offset are as they were saved.
     fn unchanged(&self, map: &OffsetMap, cut_to: Option<TargetOffset>, runs: &[Run]) -> i64 {
         if map.thinned_below() != self.thinned_below {

@@ -408,4 +408,20 @@ fn a_save_writes_what_is_new() {
     // The target lost its end.
     map.truncate_to(TargetOffset(1_100));
     assert_eq!(names(saved.save(&mut map, 1)), [(1_024, 76), (1_536, 0)]);
+    // It lost its end and was filled again before the next save: the chunk that the cut went
+    // through is written, too.
+    map.truncate_to(TargetOffset(800));
+    grow(&mut map, 400);
+    assert_eq!(
+        names(saved.save(&mut map, 1)),
+        [(600, 512), (1_112, 88), (512, 0), (1_024, 0)]
+    );
+    // A save of which nobody knows whether it happened: all is written, and what it may not have
+    // removed is removed.
+    let before = saved.clone();
+    map.truncate_to(TargetOffset(1_112));
+    assert_eq!(names(saved.save(&mut map, 1)), [(600, 512), (1_112, 0)]);
+    saved.distrust(&before);
+    assert_eq!(names(saved.save(&mut map, 1)), [(600, 512), (1_112, 0)]);
+    assert_eq!(names(saved.save(&mut map, 1)), [(600, 512)]);
 }

@@ -53,7 +53,7 @@ fn plan_with(
 /// The batch as it arrives at the target.
 fn arrived(outgoing: &Outgoing) -> BatchView {
     let mut bytes = outgoing.header().to_vec();
-    bytes.extend_from_slice(outgoing.records());
+    bytes.extend_from_slice(&outgoing.records());
     let view = BatchView::new(bytes.into()).unwrap();
     view.verify_crc().unwrap();
     view

@@ -217,7 +217,7 @@ fn the_refused_record_is_found_by_rebuilding() {
     let plan = plan(&builder.finish().unwrap(), 5, &compacted, &rules());
     // The header shows nothing, so it goes raw, and the target says no.
     assert_eq!(plan.units[0].lane, LaneReason::Raw(RawReason::Whole));
-    let found = plan.units[0].rebuilt(&compacted, &rules());
+    let found = plan.units[0].rebuilt(SourceOffset(0), &compacted, &rules());
     assert_eq!(found.refused, Some(Refused::at(7, Refusal::NullKey)));
     assert_eq!(found.batches[0].count(), 2);
 }
