@@ -2,9 +2,8 @@
 //!
 //! Each looks for the dirtiest log that is due, cleans it on a blocking thread, and looks again; when
 //! there is none it waits `log.cleaner.backoff.ms`. All share one bound on bytes per second. Changed
-//! settings count from the next round on. Horizons
-//! of tombstones are judged by the same careful clock as retention. A cleaner whose disk fails ends
-//! the broker, as all housekeeping does.
+//! settings count from the next round on. Horizons of tombstones are judged by the same careful
+//! clock as retention. A cleaner whose disk fails ends the broker, as all housekeeping does.
 
 use crate::broker::Broker;
 use crate::clocks;
@@ -19,9 +18,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-/// The longest that a cleaner which is too fast sleeps before it looks whether the broker stops.
-const SLEEP_MAX: Duration = Duration::from_millis(100);
 
 /// Idle time that counts as saved up: a burst after a pause is no larger than this allows.
 const BURST: Duration = Duration::from_millis(300);
@@ -112,6 +108,7 @@ impl Cleaners {
             return Ok(false);
         }
         let mut pace = Paced {
+            runtime: tokio::runtime::Handle::current(),
             rate: &self.rate,
             bytes_per_second: settings.bytes_per_second,
             stop: &self.broker.stop,
@@ -159,6 +156,7 @@ impl Rate {
 }
 
 struct Paced<'a> {
+    runtime: tokio::runtime::Handle,
     rate: &'a Rate,
     bytes_per_second: f64,
     stop: &'a CancellationToken,
@@ -169,13 +167,13 @@ impl Pace for Paced<'_> {
         let until = self
             .rate
             .moved(bytes, self.bytes_per_second, clocks::boot());
-        loop {
-            let early = until.saturating_sub(clocks::boot());
-            if early.is_zero() || self.stop.is_cancelled() {
-                return !self.stop.is_cancelled();
-            }
-            std::thread::sleep(early.min(SLEEP_MAX));
+        let early = until.saturating_sub(clocks::boot());
+        if !early.is_zero() {
+            let stopped = self.stop.cancelled();
+            let stopped = async { tokio::time::timeout(early, stopped).await };
+            drop(self.runtime.block_on(stopped));
         }
+        !self.stop.is_cancelled()
     }
 }
 
