@@ -123,7 +123,8 @@ impl Limits {
             match self.try_admit(listener, address, Instant::now())? {
                 Ok(counted) => return Some(counted),
                 Err(Wait::ForRoom) => changed.await,
-                Err(Wait::For(time)) => tokio::time::sleep(time).await,
+                // A higher rate counts at once, not when the old one would have had room.
+                Err(Wait::For(time)) => drop(tokio::time::timeout(time, changed).await),
             }
         }
     }
@@ -303,6 +304,18 @@ mod tests {
         let waited = start.elapsed();
         let expected = Duration::from_secs(2);
         assert!(waited >= expected && waited < expected + Duration::from_millis(100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_raised_rate_counts_at_once() {
+        let (limits, listener) = (limits(100, 100, 1), listener(100));
+        let start = Instant::now();
+        let first = limits.admit(&listener, HOME).await;
+        let mut waiting = Box::pin(limits.admit(&listener, HOME));
+        assert!(first.is_some() && futures::poll!(&mut waiting).is_pending());
+        limits.set(bounds(100, 100, 100));
+        assert!(waiting.await.is_some());
+        assert!(start.elapsed() < Duration::from_millis(50));
     }
 
     #[tokio::test(start_paused = true)]
