@@ -19,6 +19,7 @@ isthmus-log         | isthmus-wire                                              
 isthmus-broker-core | isthmus-wire                                                |
 isthmus-replicator-core | isthmus-wire                                            |
 isthmus-config      |                                                             |
+base2histogram      |                                                             |
 isthmus-broker      | isthmus-wire isthmus-log isthmus-broker-core isthmus-config |
 isthmus-lab         | isthmus-config isthmus-client                               |
 isthmus             | isthmus-config isthmus-broker isthmus-lab                   | isthmus-client isthmus-wire
