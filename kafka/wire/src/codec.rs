@@ -17,7 +17,7 @@ pub use decoder::Decoder;
 pub use encoder::{Encoder, TagSection};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind};
 pub use part::Part;
-pub use traits::{Element, Message, Request, absent, present};
+pub use traits::{Element, Message, Request, Response, absent, present};
 
 /// Kafka's limit on a string, in bytes of UTF-8, in both length encodings.
 pub const MAX_STRING_LEN: usize = i16::MAX as usize;

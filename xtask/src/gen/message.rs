@@ -6,6 +6,9 @@ use super::schema::{Kind, Message, Struct};
 use super::versions::VersionSet;
 use super::{names, read, write};
 
+/// Kafka's name of it, the same in every kind of answer.
+const THROTTLE_FIELD: &str = "throttleTimeMs";
+
 pub(super) fn file(message: &Message) -> Result<String> {
     for item in message.all_structs() {
         names::check(&item.name)?;
@@ -35,7 +38,11 @@ fn head(message: &Message) -> String {
 
 /// Only what the code mentions, so that no import is unused.
 fn imports(code: &str) -> String {
-    let mentions = |name: &str| words(code, name).next().is_some();
+    // Requests have a type of that name too.
+    let mentions = |name: &str| match name {
+        "Response" => code.contains("impl Response for"),
+        _ => words(code, name).next().is_some(),
+    };
     let pick = |names: &[&'static str]| -> Vec<&'static str> {
         names
             .iter()
@@ -51,6 +58,7 @@ fn imports(code: &str) -> String {
         "Encoder",
         "Message",
         "Request",
+        "Response",
         "TagSection",
         "absent",
         "present",
@@ -176,7 +184,21 @@ fn message_impls(message: &Message) -> String {
              type Response = super::{base}Response;\n}}\n\n"
         );
     }
+    if message.kind == Kind::Response {
+        code += &format!("impl Response for {name} {{{}}}\n\n", throttle(message));
+    }
     code
+}
+
+/// The accessors of the field by which an answer tells its client to wait, if it has one.
+fn throttle(message: &Message) -> &'static str {
+    let mut fields = message.body.fields.iter();
+    if !fields.any(|field| field.name == THROTTLE_FIELD) {
+        return "";
+    }
+    "\nfn throttle_time_ms(&self) -> i32 {\nself.throttle_time_ms\n}\n\n\
+     fn set_throttle_time_ms(&mut self, throttle_time_ms: i32) {\n\
+     self.throttle_time_ms = throttle_time_ms;\n}\n"
 }
 
 /// The module file that lists all messages.

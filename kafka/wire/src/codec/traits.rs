@@ -58,7 +58,18 @@ pub trait Message:
 /// A message that asks for another.
 pub trait Request: Message {
     const KEY: ApiKey;
-    type Response: Message;
+    type Response: Response;
+}
+
+/// A message that answers another.
+pub trait Response: Message {
+    /// How long the client is told to wait (KIP-13, KIP-219); 0 where the kind cannot say so.
+    fn throttle_time_ms(&self) -> i32 {
+        0
+    }
+
+    /// Without effect where the kind, or its version, cannot say so.
+    fn set_throttle_time_ms(&mut self, _throttle_time_ms: i32) {}
 }
 
 /// Refuses a value in a field that the version lacks, unless it is the field's default.

@@ -4,7 +4,9 @@
 use bytes::Bytes;
 
 use crate::ErrorCode;
-use crate::codec::{DecodeError, Decoder, Element, EncodeError, Encoder, Message, absent};
+use crate::codec::{
+    DecodeError, Decoder, Element, EncodeError, Encoder, Message, Response, absent,
+};
 
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeGroupsResponse {
@@ -46,6 +48,16 @@ impl Message for DescribeGroupsResponse {
 
     fn is_flexible(version: i16) -> bool {
         (5..=6).contains(&version)
+    }
+}
+
+impl Response for DescribeGroupsResponse {
+    fn throttle_time_ms(&self) -> i32 {
+        self.throttle_time_ms
+    }
+
+    fn set_throttle_time_ms(&mut self, throttle_time_ms: i32) {
+        self.throttle_time_ms = throttle_time_ms;
     }
 }
 

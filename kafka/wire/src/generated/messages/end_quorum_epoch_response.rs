@@ -3,7 +3,7 @@
 
 use crate::ErrorCode;
 use crate::codec::{
-    DecodeError, Decoder, Element, EncodeError, Encoder, Message, TagSection, absent,
+    DecodeError, Decoder, Element, EncodeError, Encoder, Message, Response, TagSection, absent,
 };
 
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -66,6 +66,8 @@ impl Message for EndQuorumEpochResponse {
         version == 1
     }
 }
+
+impl Response for EndQuorumEpochResponse {}
 
 /// Version 1.
 #[derive(Clone, Debug, PartialEq, Default)]

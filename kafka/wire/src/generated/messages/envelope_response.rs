@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use crate::ErrorCode;
-use crate::codec::{DecodeError, Decoder, Element, EncodeError, Encoder, Message};
+use crate::codec::{DecodeError, Decoder, Element, EncodeError, Encoder, Message, Response};
 
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct EnvelopeResponse {
@@ -41,3 +41,5 @@ impl Message for EnvelopeResponse {
         version == 0
     }
 }
+
+impl Response for EnvelopeResponse {}

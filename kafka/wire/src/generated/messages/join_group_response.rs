@@ -4,7 +4,9 @@
 use bytes::Bytes;
 
 use crate::ErrorCode;
-use crate::codec::{DecodeError, Decoder, Element, EncodeError, Encoder, Message, absent, present};
+use crate::codec::{
+    DecodeError, Decoder, Element, EncodeError, Encoder, Message, Response, absent, present,
+};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct JoinGroupResponse {
@@ -106,6 +108,16 @@ impl Message for JoinGroupResponse {
 
     fn is_flexible(version: i16) -> bool {
         (6..=9).contains(&version)
+    }
+}
+
+impl Response for JoinGroupResponse {
+    fn throttle_time_ms(&self) -> i32 {
+        self.throttle_time_ms
+    }
+
+    fn set_throttle_time_ms(&mut self, throttle_time_ms: i32) {
+        self.throttle_time_ms = throttle_time_ms;
     }
 }
 

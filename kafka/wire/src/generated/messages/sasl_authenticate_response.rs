@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use crate::ErrorCode;
-use crate::codec::{DecodeError, Decoder, Element, EncodeError, Encoder, Message};
+use crate::codec::{DecodeError, Decoder, Element, EncodeError, Encoder, Message, Response};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct SaslAuthenticateResponse {
@@ -65,3 +65,5 @@ impl Message for SaslAuthenticateResponse {
         version == 2
     }
 }
+
+impl Response for SaslAuthenticateResponse {}

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use crate::ErrorCode;
-use crate::codec::{DecodeError, Decoder, Element, EncodeError, Encoder, Message};
+use crate::codec::{DecodeError, Decoder, Element, EncodeError, Encoder, Message, Response};
 
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SyncGroupResponse {
@@ -69,5 +69,15 @@ impl Message for SyncGroupResponse {
 
     fn is_flexible(version: i16) -> bool {
         (4..=5).contains(&version)
+    }
+}
+
+impl Response for SyncGroupResponse {
+    fn throttle_time_ms(&self) -> i32 {
+        self.throttle_time_ms
+    }
+
+    fn set_throttle_time_ms(&mut self, throttle_time_ms: i32) {
+        self.throttle_time_ms = throttle_time_ms;
     }
 }

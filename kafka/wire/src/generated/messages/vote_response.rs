@@ -3,7 +3,7 @@
 
 use crate::ErrorCode;
 use crate::codec::{
-    DecodeError, Decoder, Element, EncodeError, Encoder, Message, TagSection, absent,
+    DecodeError, Decoder, Element, EncodeError, Encoder, Message, Response, TagSection, absent,
 };
 
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -62,6 +62,8 @@ impl Message for VoteResponse {
         (0..=2).contains(&version)
     }
 }
+
+impl Response for VoteResponse {}
 
 /// Versions 1-2.
 #[derive(Clone, Debug, PartialEq, Default)]
