@@ -6,11 +6,13 @@
 //!
 //! Reading order: [`topic_name`], [`config`], [`metadata`] (records, image, decisions on topics),
 //! [`replica`] (what a partition's leader may acknowledge and show), [`groups`] (consumer groups
-//! and their offsets), [`security`] (who is who, and who may do what).
+//! and their offsets), [`security`] (who is who, and who may do what), [`quotas`] (how much a
+//! client may use).
 
 pub mod config;
 pub mod groups;
 pub mod metadata;
+pub mod quotas;
 pub mod replica;
 pub mod retention_clock;
 pub mod security;

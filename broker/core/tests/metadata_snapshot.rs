@@ -4,9 +4,10 @@ use isthmus_broker_core::metadata::{
     ChangeVerdict, MetadataChange, MetadataDelta, MetadataImage, MetadataRecord,
 };
 use isthmus_wire::Uuid;
+use isthmus_wire::messages::client_quota_record::EntityData;
 use isthmus_wire::messages::register_broker_record::{BrokerEndpoint, BrokerFeature};
 use isthmus_wire::messages::{
-    AccessControlEntryRecord, BrokerRegistrationChangeRecord, ConfigRecord,
+    AccessControlEntryRecord, BrokerRegistrationChangeRecord, ClientQuotaRecord, ConfigRecord,
     ControllerStartedRecord, FeatureLevelRecord, PartitionChangeRecord, PartitionRecord,
     ProducerIdsRecord, RegisterBrokerRecord, RemoveAccessControlEntryRecord, RemoveTopicRecord,
     RemoveUserScramCredentialRecord, TopicRecord, UserScramCredentialRecord,
@@ -44,6 +45,10 @@ fn full() -> MetadataImage {
         &mut image,
         RemoveAccessControlEntryRecord { id: Uuid([2; 16]) },
     );
+    for (user, remove) in [(Some("alice"), false), (None, false), (Some("alice"), true)] {
+        apply(&mut image, quota("producer_byte_rate", user, remove));
+    }
+    apply(&mut image, quota("request_percentage", Some("bob"), false));
     apply(
         &mut image,
         ProducerIdsRecord {
@@ -70,6 +75,18 @@ fn credential(name: &str) -> UserScramCredentialRecord {
         stored_key: vec![2; 32].into(),
         server_key: vec![3; 32].into(),
         iterations: 4096,
+    }
+}
+
+fn quota(key: &str, user: Option<&str>, remove: bool) -> ClientQuotaRecord {
+    ClientQuotaRecord {
+        entity: vec![EntityData {
+            entity_type: "user".to_owned(),
+            entity_name: user.map(str::to_owned),
+        }],
+        key: key.to_owned(),
+        value: 12.5,
+        remove,
     }
 }
 

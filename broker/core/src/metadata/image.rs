@@ -9,6 +9,7 @@
 mod snapshot;
 
 use super::record::MetadataRecord;
+use crate::quotas::ClientQuotas;
 use crate::security::{Acls, ScramCredential, ScramMechanism, ScramUsers};
 use isthmus_wire::Uuid;
 use isthmus_wire::messages::register_broker_record::BrokerFeature;
@@ -102,6 +103,7 @@ pub struct MetadataDelta {
     pub topics_removed: BTreeMap<Uuid, Arc<str>>,
     pub configs_changed: BTreeSet<ConfigResource>,
     pub brokers_changed: bool,
+    pub client_quotas_changed: bool,
 }
 
 /// All metadata as of one offset.
@@ -118,6 +120,7 @@ pub struct MetadataImage {
     features: Arc<BTreeMap<String, i16>>,
     scram_users: Arc<ScramUsers>,
     acls: Arc<Acls>,
+    client_quotas: Arc<ClientQuotas>,
     next_producer_id: Option<i64>,
 }
 
@@ -133,6 +136,7 @@ impl Default for MetadataImage {
             features: Arc::default(),
             scram_users: Arc::default(),
             acls: Arc::default(),
+            client_quotas: Arc::default(),
             next_producer_id: None,
         }
     }
@@ -194,6 +198,10 @@ impl MetadataImage {
         &self.acls
     }
 
+    pub fn client_quotas(&self) -> &Arc<ClientQuotas> {
+        &self.client_quotas
+    }
+
     pub fn scram_users(&self) -> &ScramUsers {
         &self.scram_users
     }
@@ -241,6 +249,10 @@ impl MetadataImage {
             }
             MetadataRecord::RemoveUserScramCredential(body) => {
                 Arc::make_mut(&mut self.scram_users).remove(body);
+            }
+            MetadataRecord::ClientQuota(body) => {
+                Arc::make_mut(&mut self.client_quotas).apply(body);
+                delta.client_quotas_changed = true;
             }
             MetadataRecord::ProducerIds(body) => {
                 self.next_producer_id = Some(body.next_producer_id);

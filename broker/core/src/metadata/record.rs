@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use isthmus_wire::codec::{DecodeError, Decoder, EncodeError, Encoder, Message};
 use isthmus_wire::messages::{
-    AccessControlEntryRecord, BrokerRegistrationChangeRecord, ConfigRecord,
+    AccessControlEntryRecord, BrokerRegistrationChangeRecord, ClientQuotaRecord, ConfigRecord,
     ControllerStartedRecord, FeatureLevelRecord, PartitionChangeRecord, PartitionRecord,
     ProducerIdsRecord, RegisterBrokerRecord, RemoveAccessControlEntryRecord, RemoveTopicRecord,
     RemoveUserScramCredentialRecord, TopicRecord, UserScramCredentialRecord,
@@ -67,6 +67,7 @@ metadata_records! {
     RemoveTopic(RemoveTopicRecord) = 9 at 0;
     UserScramCredential(UserScramCredentialRecord) = 11 at 0;
     FeatureLevel(FeatureLevelRecord) = 12 at 0;
+    ClientQuota(ClientQuotaRecord) = 14 at 0;
     ProducerIds(ProducerIdsRecord) = 15 at 0;
     BrokerRegistrationChange(BrokerRegistrationChangeRecord) = 17 at 2;
     AccessControlEntry(AccessControlEntryRecord) = 18 at 0;

@@ -31,6 +31,7 @@ impl MetadataImage {
             features,
             scram_users,
             acls,
+            client_quotas,
             next_producer_id,
         } = self;
         let mut records: Vec<MetadataRecord> = Vec::new();
@@ -38,6 +39,7 @@ impl MetadataImage {
         records.extend(brokers.values().map(|broker| registration(broker)));
         records.extend(scram_users.records());
         records.extend(acls.records());
+        records.extend(client_quotas.records());
         for topic in topics_by_name.values() {
             records.extend(topic_records(topic));
         }
