@@ -23,6 +23,7 @@ use crate::metadata_log::{
 use crate::metrics::Metrics;
 use crate::observe;
 use crate::partitions::{AppendFailure, Partition, Partitions, PartitionsError};
+use crate::quotas::Quotas;
 use crate::security::{ListenerSecurity, Secret, SecurityError, read_or_make_secret};
 use crate::server::{BoundListener, Gate, Limits};
 use crate::settings::{Listener, Settings};
@@ -68,6 +69,7 @@ pub(crate) struct Broker {
     pub(crate) controller: Controller,
     pub(crate) quorum: QuorumWatch,
     pub(crate) groups: Arc<Groups>,
+    pub(crate) quotas: Arc<Quotas>,
     /// Cancelled when the broker stops: nothing is accepted any more, long waits end.
     pub(crate) stop: CancellationToken,
     /// Cancelled when the disk failed: the broker must not go on.
@@ -185,6 +187,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let bound = bind(&listeners).await?;
     let observe = bind_observe(&settings).await?;
 
+    let quotas = Arc::new(Quotas::new(&settings, &image, metrics.quotas()));
     let image = Arc::new(ArcSwap::new(image));
     let partitions = Arc::new(Partitions::new(
         disk,
@@ -198,6 +201,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         Arc::clone(&image),
         Arc::clone(&partitions),
         Arc::clone(&groups),
+        Arc::clone(&quotas),
         settings.topic_defaults,
         failed.clone(),
     );
@@ -230,7 +234,10 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         node_id: settings.node_id,
         bad_requests: BadRequests::new(metrics.bad_requests.clone()),
         denials: Denials::default(),
-        gate: Arc::new(Gate::new(Limits::new(&settings.connection_limits))),
+        gate: Arc::new(Gate::new(Limits::new(
+            &settings.connection_limits,
+            settings.quota_window,
+        ))),
         listeners,
         sasl_secret,
         settings,
@@ -240,6 +247,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         controller,
         quorum,
         groups,
+        quotas,
         stop: stop.clone(),
         failed,
         image,
@@ -279,6 +287,9 @@ fn serve(
     let (limits, settings) = (broker.gate.limits(), broker.settings.clone());
     let stopped = stop.clone();
     tasks.spawn(async move { limits.follow(&settings.dynamic, stopped).await });
+    let (limits, stopped) = (broker.gate.limits(), stop.clone());
+    let set = broker.quotas.subscribe();
+    tasks.spawn(async move { limits.follow_quotas(set, stopped).await });
     housekeeping::start(&broker, &tasks);
     broker.ready.store(true, Ordering::Release);
     Running {

@@ -8,6 +8,7 @@
 use crate::groups::Groups;
 use crate::metadata_log::{MetadataLog, MetadataLogError, Publish};
 use crate::partitions::Partitions;
+use crate::quotas::{Mutations, Quotas};
 use arc_swap::ArcSwap;
 use isthmus_broker_core::metadata::{
     CreatePartitions, CreateTopic, CreatedTopic, DeletionVerdict, MetadataDelta, MetadataImage,
@@ -53,6 +54,7 @@ impl Controller {
         image: Arc<ArcSwap<MetadataImage>>,
         partitions: Arc<Partitions>,
         groups: Arc<Groups>,
+        quotas: Arc<Quotas>,
         topic_defaults: TopicDefaults,
         failed: CancellationToken,
     ) -> Self {
@@ -60,6 +62,7 @@ impl Controller {
             image: Arc::clone(&image),
             partitions,
             groups,
+            quotas,
             runtime: tokio::runtime::Handle::current(),
         }));
         Self {
@@ -70,14 +73,17 @@ impl Controller {
         }
     }
 
+    /// `mutations` is what the client may change; `None` where the broker does it for itself.
     pub(crate) async fn create_topics(
         &self,
         topics: Vec<CreateTopic>,
+        mutations: Option<Mutations>,
         timeout: Duration,
     ) -> Result<Vec<Result<CreatedTopic, TopicError>>, ControllerFailure> {
         let defaults = self.topic_defaults;
         self.change(timeout, move |image| {
-            create_topics(image, &topics, defaults, random_id)
+            let mut may_change = may_change(mutations.as_ref());
+            create_topics(image, &topics, defaults, random_id, &mut may_change)
         })
         .await
     }
@@ -86,26 +92,35 @@ impl Controller {
     pub(crate) fn check_topics(
         &self,
         topics: &[CreateTopic],
+        mutations: &Mutations,
     ) -> Vec<Result<CreatedTopic, TopicError>> {
-        create_topics(&self.image.load(), topics, self.topic_defaults, random_id).0
+        let (image, defaults) = (self.image.load(), self.topic_defaults);
+        let mut may_change = may_change(Some(mutations));
+        create_topics(&image, topics, defaults, random_id, &mut may_change).0
     }
 
     pub(crate) async fn create_partitions(
         &self,
         topics: Vec<CreatePartitions>,
+        mutations: Mutations,
         timeout: Duration,
     ) -> Result<Vec<Result<(), TopicError>>, ControllerFailure> {
-        self.change(timeout, move |image| create_partitions(image, &topics))
-            .await
+        self.change(timeout, move |image| {
+            create_partitions(image, &topics, &mut may_change(Some(&mutations)))
+        })
+        .await
     }
 
     pub(crate) async fn delete_topics(
         &self,
         topics: Vec<TopicKey>,
+        mutations: Mutations,
         timeout: Duration,
     ) -> Result<Vec<DeletionVerdict>, ControllerFailure> {
-        self.change(timeout, move |image| delete_topics(image, &topics))
-            .await
+        self.change(timeout, move |image| {
+            delete_topics(image, &topics, &mut may_change(Some(&mutations)))
+        })
+        .await
     }
 
     /// Decides, commits, applies. `timeout` bounds the wait for earlier changes: a change that has
@@ -151,6 +166,7 @@ struct Target {
     image: Arc<ArcSwap<MetadataImage>>,
     partitions: Arc<Partitions>,
     groups: Arc<Groups>,
+    quotas: Arc<Quotas>,
     runtime: tokio::runtime::Handle,
 }
 
@@ -161,9 +177,15 @@ impl Publish for Target {
         self.groups
             .start_shards(image, &self.partitions, &self.runtime);
         self.image.store(Arc::clone(image));
+        self.quotas.follow(image, delta);
         self.partitions.remove(delta);
         self.groups.topics_deleted(delta);
     }
+}
+
+/// Whether a client may change so many partitions more; the broker itself always may.
+fn may_change(mutations: Option<&Mutations>) -> impl FnMut(usize) -> bool {
+    move |partitions| mutations.is_none_or(|mutations| mutations.may_change(partitions))
 }
 
 /// A random topic id, never one of Kafka's reserved ones.

@@ -23,6 +23,9 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the files of listeners (certificates, keys, users) are looked at.
 const FILES_INTERVAL: Duration = Duration::from_secs(2);
 
+/// How often those who used nothing for long are forgotten, and the rest are counted.
+const QUOTAS_INTERVAL: Duration = Duration::from_secs(10);
+
 pub(crate) fn start(broker: &Arc<Broker>, tasks: &TaskTracker) {
     let settings = &broker.settings;
     let clock = RetentionClock::new(clocks::boot(), clocks::wall_ms());
@@ -72,6 +75,11 @@ pub(crate) fn start(broker: &Arc<Broker>, tasks: &TaskTracker) {
     );
     every(broker, tasks, "removal", REMOVAL_INTERVAL, |broker| {
         broker.partitions.remove_files(clocks::boot());
+        Ok(())
+    });
+    every(broker, tasks, "quotas", QUOTAS_INTERVAL, |broker| {
+        broker.quotas.forget_inactive();
+        broker.gate.limits().forget_inactive();
         Ok(())
     });
     start_looking_at_files(broker, tasks);

@@ -26,6 +26,7 @@ mod metrics;
 mod observe;
 mod operations;
 mod partitions;
+mod quotas;
 mod security;
 mod server;
 mod settings;

@@ -2,11 +2,12 @@
 
 use crate::clocks;
 use crate::metadata_log::QuorumWatch;
+use isthmus_broker_core::quotas::QuotaKey;
 use isthmus_broker_core::security::{Operation, ResourceType};
 use isthmus_wire::ApiKey;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder, process_collector::ProcessCollector,
+    CounterVec, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder, process_collector::ProcessCollector,
 };
 
 /// From an fsync of a fast disk to one that is about to fail, in seconds.
@@ -19,6 +20,7 @@ pub(crate) struct Metrics {
     pub(crate) connections: IntGauge,
     requests: IntCounterVec,
     denials: IntCounterVec,
+    quotas: QuotaMetrics,
     listeners: ListenerVecs,
     pub(crate) bad_requests: IntCounter,
     pub(crate) bytes_in: IntCounter,
@@ -34,6 +36,55 @@ pub(crate) struct Metrics {
     pub(crate) metadata_append_seconds: Histogram,
     pub(crate) retention_clock_in_doubt: IntGauge,
     pub(crate) cleaner: CleanerMetrics,
+}
+
+/// Of client quotas, by their keys.
+#[derive(Clone)]
+pub(crate) struct QuotaMetrics {
+    throttled: IntCounterVec,
+    seconds: CounterVec,
+    tracked: IntGaugeVec,
+}
+
+impl QuotaMetrics {
+    fn new(registry: &Registry) -> Self {
+        let throttled = Opts::new(
+            "isthmus_broker_quota_throttled_total",
+            "Times that a client was told to wait, by the quota it was over.",
+        );
+        let throttled = IntCounterVec::new(throttled, &["quota"]);
+        let seconds = Opts::new(
+            "isthmus_broker_quota_throttle_seconds_total",
+            "Time that clients were told to wait, by the quota they were over.",
+        );
+        let seconds = CounterVec::new(seconds, &["quota"]);
+        let tracked = Opts::new(
+            "isthmus_broker_quota_clients",
+            "Clients whose use is measured, by the quota, at the last look.",
+        );
+        let tracked = IntGaugeVec::new(tracked, &["quota"]);
+        Self {
+            throttled: register(registry, throttled.expect("names are literals")),
+            seconds: register(registry, seconds.expect("names are literals")),
+            tracked: register(registry, tracked.expect("names are literals")),
+        }
+    }
+
+    /// Nothing is counted for whoever need not wait.
+    pub(crate) fn throttled(&self, key: QuotaKey, throttle_ms: i32) {
+        if throttle_ms > 0 {
+            let seconds = f64::from(throttle_ms) / 1_000.0;
+            self.throttled.with_label_values(&[key.name()]).inc();
+            self.seconds
+                .with_label_values(&[key.name()])
+                .inc_by(seconds);
+        }
+    }
+
+    pub(crate) fn tracked(&self, key: QuotaKey, count: usize) {
+        let gauge = self.tracked.with_label_values(&[key.name()]);
+        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
 }
 
 /// Of the compaction of logs.
@@ -82,6 +133,7 @@ impl Metrics {
             connections: gauge("isthmus_broker_connections", "Open client connections."),
             requests: register(&registry, requests),
             denials: register(&registry, denials),
+            quotas: QuotaMetrics::new(&registry),
             listeners: ListenerVecs::new(&registry),
             bad_requests: counter(
                 "isthmus_broker_bad_requests_total",
@@ -173,6 +225,10 @@ impl Metrics {
             .with_label_values(&[resource.name(), operation.name()])
     }
 
+    pub(crate) fn quotas(&self) -> QuotaMetrics {
+        self.quotas.clone()
+    }
+
     /// Those of one listener.
     pub(crate) fn listener(&self, name: &str) -> ListenerMetrics {
         let vecs = &self.listeners;
@@ -181,6 +237,7 @@ impl Metrics {
             lobby: vecs.lobby.with_label_values(&[name]),
             shown_out: vecs.shown_out.with_label_values(&[name]),
             refused: vecs.refused.with_label_values(&[name]),
+            throttled: vecs.throttled.with_label_values(&[name]),
             came_in: vecs.authentications.with_label_values(&[name, "success"]),
             sent_away: vecs.authentications.with_label_values(&[name, "failure"]),
             certificate_days: vecs.certificate_days.clone(),
@@ -215,6 +272,7 @@ struct ListenerVecs {
     lobby: IntGaugeVec,
     shown_out: IntGaugeVec,
     refused: IntCounterVec,
+    throttled: IntCounterVec,
     authentications: IntCounterVec,
     certificate_days: IntGaugeVec,
     files_broken: IntGaugeVec,
@@ -248,6 +306,11 @@ impl ListenerVecs {
                 "Connections closed at once because their address had too many.",
                 &["listener"],
             ),
+            throttled: counter(
+                "isthmus_broker_listener_throttled_total",
+                "Connections not let in because their address came too often by its quota.",
+                &["listener"],
+            ),
             authentications: counter(
                 "isthmus_broker_authentications_total",
                 "Logins by TLS or SASL, by their outcome.",
@@ -272,6 +335,7 @@ pub(crate) struct ListenerMetrics {
     lobby: IntGauge,
     shown_out: IntGauge,
     pub(crate) refused: IntCounter,
+    pub(crate) throttled: IntCounter,
     came_in: IntCounter,
     sent_away: IntCounter,
     certificate_days: IntGaugeVec,

@@ -50,7 +50,8 @@ fn cluster() -> MetadataImage {
     };
     for (name, id) in [("t", 1), ("u", 2)] {
         let topic = CreateTopic::with_defaults(name);
-        let (_, records) = create_topics(&image, &[topic], defaults, || Uuid([id; 16]));
+        let (_, records) =
+            create_topics(&image, &[topic], defaults, || Uuid([id; 16]), &mut |_| true);
         commit(&mut image, &records);
     }
     image

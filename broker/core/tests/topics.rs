@@ -50,7 +50,7 @@ fn topic(name: &str, num_partitions: i32, replication_factor: i16) -> CreateTopi
 
 /// One line: what happened to each topic, in order.
 fn create(image: &mut MetadataImage, topics: &[CreateTopic]) -> String {
-    let (verdicts, records) = create_topics(image, topics, DEFAULTS, ids());
+    let (verdicts, records) = create_topics(image, topics, DEFAULTS, ids(), &mut |_| true);
     commit(image, &records);
     let line = |verdict: &Result<_, isthmus_broker_core::metadata::TopicError>| match verdict {
         Ok(isthmus_broker_core::metadata::CreatedTopic {
@@ -160,7 +160,7 @@ fn a_topic_grows_and_never_shrinks() {
                 count,
                 assignments,
             };
-            let (verdicts, records) = create_partitions(image, &[asked]);
+            let (verdicts, records) = create_partitions(image, &[asked], &mut |_| true);
             commit(image, &records);
             verdicts[0].clone().map_err(|error| error.code)
         };
@@ -201,7 +201,7 @@ fn topics_are_deleted_by_name_or_id_once() {
         TopicKey::Name("c".to_owned()),
         TopicKey::Id(Uuid([9; 16])),
     ];
-    let (verdicts, records) = delete_topics(&image, &asked);
+    let (verdicts, records) = delete_topics(&image, &asked, &mut |_| true);
     let codes: Vec<_> = verdicts
         .iter()
         .map(|v| v.as_ref().map_or_else(|e| e.code, |_| ErrorCode::NONE))

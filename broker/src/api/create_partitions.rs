@@ -1,4 +1,6 @@
 //! CreatePartitions (37), versions 0–3 (KIP-195): a topic grows to a total.
+//!
+//! Versions: 3 knows that a topic is refused for the client's quota of changes (KIP-599).
 
 use super::create_topics::timeout;
 use super::{Call, Reply, Serve};
@@ -7,6 +9,9 @@ use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::create_partitions_response::CreatePartitionsTopicResult;
 use isthmus_wire::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 use isthmus_wire::{ErrorCode, VersionRange};
+
+/// The first version whose clients know THROTTLING_QUOTA_EXCEEDED.
+const STRICT_FROM: i16 = 3;
 
 pub(super) struct CreatePartitions;
 
@@ -41,12 +46,14 @@ impl Serve for CreatePartitions {
                     .map(|lists| lists.into_iter().map(|list| list.broker_ids).collect()),
             })
             .collect();
+        let mutations = call.mutations(STRICT_FROM);
         let controller = &call.broker.controller;
         let verdicts = if request.validate_only {
-            Ok(metadata::create_partitions(&call.broker.image(), &wishes).0)
+            let mut may_change = |partitions| mutations.may_change(partitions);
+            Ok(metadata::create_partitions(&call.broker.image(), &wishes, &mut may_change).0)
         } else {
             controller
-                .create_partitions(wishes, timeout(request.timeout_ms))
+                .create_partitions(wishes, mutations.clone(), timeout(request.timeout_ms))
                 .await
         };
         let mut results: Vec<CreatePartitionsTopicResult> = match verdicts {
@@ -59,7 +66,7 @@ impl Serve for CreatePartitions {
                     Err(error) if error.code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => {
                         answer(name, error.code, None)
                     }
-                    Err(error) => answer(name, error.code, Some(error.message)),
+                    Err(error) => answer(name, error.code, error.told()),
                 })
                 .collect::<Vec<_>>(),
             Err(failure) => {
@@ -73,8 +80,8 @@ impl Serve for CreatePartitions {
         let refused = |name| answer(name, ErrorCode::TOPIC_AUTHORIZATION_FAILED, None);
         results.extend(denied.into_iter().map(|topic| refused(topic.name)));
         Reply::Now(CreatePartitionsResponse {
+            throttle_time_ms: mutations.throttle_ms(),
             results: super::once::<CreatePartitionsTopicResult>(results, |result| &result.name),
-            ..CreatePartitionsResponse::default()
         })
     }
 }

@@ -1,8 +1,9 @@
 //! CreateTopics (19), versions 2–7.
 //!
-//! One verdict per topic: some may be created while others are refused.
+//! One verdict per topic: some may be created while others are refused. Partitions count against the
+//! client's quota of changes, also where nothing is to be created in earnest (KIP-599).
 //!
-//! Versions: 4 takes -1 for the broker's default partitions and factor (KIP-464); 5 shows the
+//! Versions: 6 knows that a topic is refused for the quota; before, the client just waits. 4 takes -1 for the broker's default partitions and factor (KIP-464); 5 shows the
 //! topic's configuration; 7 its id.
 
 use super::describe_configs::topic_entries;
@@ -15,6 +16,9 @@ use isthmus_wire::messages::create_topics_response::{CreatableTopicConfigs, Crea
 use isthmus_wire::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use isthmus_wire::{ErrorCode, VersionRange};
 use std::time::Duration;
+
+/// The first version whose clients know THROTTLING_QUOTA_EXCEEDED.
+const STRICT_FROM: i16 = 6;
 
 pub(super) struct CreateTopics;
 
@@ -30,13 +34,13 @@ impl Serve for CreateTopics {
             .partition(|topic| may_create(&access, &topic.name));
         let wishes: Vec<CreateTopic> = allowed.into_iter().map(wish).collect();
         let names: Vec<String> = wishes.iter().map(|wish| wish.name.clone()).collect();
+        let mutations = call.mutations(STRICT_FROM);
         let controller = &call.broker.controller;
         let verdicts = if request.validate_only {
-            Ok(controller.check_topics(&wishes))
+            Ok(controller.check_topics(&wishes, &mutations))
         } else {
-            controller
-                .create_topics(wishes, timeout(request.timeout_ms))
-                .await
+            let (mutations, timeout) = (Some(mutations.clone()), timeout(request.timeout_ms));
+            controller.create_topics(wishes, mutations, timeout).await
         };
         let mut topics: Vec<CreatableTopicResult> = match verdicts {
             Ok(verdicts) => names
@@ -65,8 +69,8 @@ impl Serve for CreateTopics {
             ..CreatableTopicResult::default()
         }));
         Reply::Now(CreateTopicsResponse {
+            throttle_time_ms: mutations.throttle_ms(),
             topics: super::once::<CreatableTopicResult>(topics, |topic| &topic.name),
-            ..CreateTopicsResponse::default()
         })
     }
 }
@@ -148,7 +152,7 @@ fn refused(name: String, error: TopicError) -> CreatableTopicResult {
     CreatableTopicResult {
         name,
         error_code: error.code,
-        error_message: Some(error.message),
+        error_message: error.told(),
         ..CreatableTopicResult::default()
     }
 }

@@ -3,12 +3,14 @@
 //! The topic leaves the metadata at once; its files are renamed at once and removed after
 //! `file.delete.delay.ms`.
 //!
-//! Versions: 3 has a code of its own for a broker that allows no deletion; 5 the message; 6 names
+//! Versions: 3 has a code of its own for a broker that allows no deletion; 5 the message, and that
+//! a topic is refused for the client's quota of changes (KIP-599); 6 names
 //! topics by name or by id (KIP-516).
 
 use super::create_topics::timeout;
 use super::{Call, Reply, Serve};
 use crate::authorization::Access;
+use crate::quotas::Mutations;
 use isthmus_broker_core::metadata::{MetadataImage, TopicError, TopicKey};
 use isthmus_broker_core::security::{Operation, ResourceType};
 use isthmus_wire::messages::delete_topics_request::DeleteTopicState;
@@ -16,6 +18,9 @@ use isthmus_wire::messages::delete_topics_response::DeletableTopicResult;
 use isthmus_wire::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use isthmus_wire::{ErrorCode, Uuid, VersionRange};
 use std::collections::BTreeSet;
+
+/// The first version whose clients know THROTTLING_QUOTA_EXCEEDED.
+const STRICT_FROM: i16 = 5;
 
 pub(super) struct DeleteTopics;
 
@@ -32,8 +37,9 @@ impl Serve for DeleteTopics {
                 topic_id: Uuid::ZERO,
             });
         let asked: Vec<DeleteTopicState> = by_name.chain(request.topics).collect();
+        let mutations = call.mutations(STRICT_FROM);
         let responses = if call.broker.settings.delete_topic_enable {
-            delete(call, asked, request.timeout_ms).await
+            delete(call, asked, &mutations, request.timeout_ms).await
         } else {
             let code = if call.version() < 3 {
                 ErrorCode::INVALID_REQUEST
@@ -46,8 +52,8 @@ impl Serve for DeleteTopics {
                 .collect()
         };
         Reply::Now(DeleteTopicsResponse {
+            throttle_time_ms: mutations.throttle_ms(),
             responses,
-            ..DeleteTopicsResponse::default()
         })
     }
 }
@@ -55,6 +61,7 @@ impl Serve for DeleteTopics {
 async fn delete(
     call: Call<'_>,
     mut asked: Vec<DeleteTopicState>,
+    mutations: &Mutations,
     timeout_ms: i32,
 ) -> Vec<DeletableTopicResult> {
     let access = call.access();
@@ -70,7 +77,7 @@ async fn delete(
     let mut verdicts = match call
         .broker
         .controller
-        .delete_topics(good, timeout(timeout_ms))
+        .delete_topics(good, mutations.clone(), timeout(timeout_ms))
         .await
     {
         Ok(verdicts) => verdicts.into_iter(),
@@ -90,13 +97,26 @@ async fn delete(
         });
         match verdict {
             Ok((name, id)) => answer(Some(name), id, ErrorCode::NONE, None),
-            Err(error) => answer(topic.name, topic.topic_id, error.code, Some(error.message)),
+            Err(error) if error.code == ErrorCode::THROTTLING_QUOTA_EXCEEDED => {
+                let (name, id) = both_names(&image, topic);
+                answer(name, id, error.code, error.told())
+            }
+            Err(error) => answer(topic.name, topic.topic_id, error.code, error.told()),
         }
     });
     let mut told = BTreeSet::new();
     settled
         .filter(|answer| told.insert((answer.name.clone(), answer.topic_id.0)))
         .collect()
+}
+
+/// A topic that was found, and may be deleted, is shown by name and id even where it stays.
+fn both_names(image: &MetadataImage, topic: DeleteTopicState) -> (Option<String>, Uuid) {
+    let by_name = topic.name.as_deref().and_then(|name| image.topic(name));
+    match by_name.or_else(|| image.topic_by_id(topic.topic_id)) {
+        Some(found) => (Some(found.name.to_string()), found.id),
+        None => (topic.name, topic.topic_id),
+    }
 }
 
 /// Who names a topic by id learns its name from a refusal only if the topic may be described.

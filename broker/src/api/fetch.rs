@@ -8,6 +8,10 @@
 //! each request is a full one. A request that insists on a session gets
 //! FETCH_SESSION_ID_NOT_FOUND, upon which clients begin anew.
 //!
+//! Bytes of answers count against the client's quota (KIP-13). A client over it gets an empty answer,
+//! which counts nothing, and asks again when it may. It is never asked for more at once than could
+//! ever be within the quota; a single batch larger than that never gets through, as in Kafka.
+//!
 //! A fetch as a replica (`replica_id` ≥ 0) is refused on a client listener: any client could
 //! otherwise move the high watermark (design, decision 20).
 //!
@@ -17,7 +21,9 @@
 
 use super::fetch_read::{FetchPlan, Progress};
 use super::{Call, Reply, Serve};
-use crate::broker::Broker;
+use crate::quotas::{Metered, UsedRate};
+use isthmus_wire::codec::{Encoder, Message};
+use isthmus_wire::header::FRAME_SIZE_LEN;
 use isthmus_wire::messages::{FetchRequest, FetchResponse};
 use isthmus_wire::{ErrorCode, VersionRange};
 use std::sync::Arc;
@@ -48,24 +54,53 @@ impl Serve for Fetch {
                 ..FetchResponse::default()
             });
         }
-        let plan = FetchPlan::new(call.broker, &call.access(), call.version(), &request);
+        let plan = FetchPlan::new(call, &request);
         let progress = plan.read();
         let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
         if plan.is_enough(&progress) || wait.is_zero() {
-            return Reply::Now(answer(call.broker, progress));
+            return Reply::Now(progress.into_response());
         }
         let deadline = Instant::now() + wait.min(WAIT_MAX);
         let broker = Arc::clone(call.broker);
         Reply::Later(Box::pin(async move {
             let progress = wait_for_more(plan, deadline, broker.stop.clone()).await;
-            answer(&broker, progress)
+            progress.into_response()
         }))
+    }
+
+    fn settle(metered: &Metered, version: i16, response: &mut FetchResponse, busy: Duration) {
+        let mut size = 0.0;
+        let of_bytes = metered.record(UsedRate::Fetched, || {
+            size = encoded_len(response, version) as f64;
+            size
+        });
+        let throttle_time_ms = of_bytes.max(metered.record_time(busy));
+        if throttle_time_ms > 0 {
+            metered.take_back(UsedRate::Fetched, size);
+            *response = FetchResponse {
+                throttle_time_ms,
+                error_code: response.error_code,
+                ..FetchResponse::default()
+            };
+        }
+        let bytes_out = &metered.broker.metrics.bytes_out;
+        bytes_out.inc_by(record_bytes(response));
     }
 }
 
-fn answer(broker: &Broker, progress: Progress) -> FetchResponse {
-    broker.metrics.bytes_out.inc_by(progress.bytes() as u64);
-    progress.into_response()
+/// As Kafka counts an answer: with its size in front, without the header.
+fn encoded_len(response: &FetchResponse, version: i16) -> usize {
+    let mut encoder = Encoder::new();
+    // What cannot be encoded is no answer either, which is told where it is to be sent.
+    response.encode(&mut encoder, version).ok();
+    FRAME_SIZE_LEN + encoder.len()
+}
+
+fn record_bytes(response: &FetchResponse) -> u64 {
+    let topics = response.responses.iter();
+    let partitions = topics.flat_map(|topic| &topic.partitions);
+    let records = partitions.filter_map(|data| data.records.as_ref());
+    records.map(|records| records.len() as u64).sum()
 }
 
 async fn wait_for_more(plan: FetchPlan, deadline: Instant, stop: CancellationToken) -> Progress {

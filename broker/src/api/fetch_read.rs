@@ -4,8 +4,7 @@
 //! that a consumer always gets on. Empty is an empty byte string, never null: librdkafka takes null
 //! for a broken answer (pitfall 14).
 
-use crate::authorization::Access;
-use crate::broker::Broker;
+use super::Call;
 use crate::partitions::{Isolation, Partition, ReadRequest};
 use bytes::Bytes;
 use isthmus_broker_core::security::Operation;
@@ -38,23 +37,14 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Bytes of records found.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     pub(super) fn into_response(self) -> FetchResponse {
         self.response
     }
 }
 
 impl FetchPlan {
-    pub(super) fn new(
-        broker: &Broker,
-        access: &Access,
-        version: i16,
-        request: &FetchRequest,
-    ) -> Self {
+    pub(super) fn new(call: Call<'_>, request: &FetchRequest) -> Self {
+        let (broker, access, version) = (call.broker, call.access(), call.version());
         let replica = request.replica_id.max(request.replica_state.replica_id);
         let topics = request.topics.iter().map(|topic| {
             let id = (version >= 13).then_some(topic.topic_id);
@@ -80,10 +70,15 @@ impl FetchPlan {
             }
         });
         let asked_max = usize::try_from(request.max_bytes).unwrap_or(0);
+        let max_bytes = asked_max
+            .min(broker.settings.fetch_max_bytes)
+            .min(call.metered.fetch_bytes_max());
         Self {
             topics: topics.collect(),
-            min_bytes: usize::try_from(request.min_bytes).unwrap_or(0),
-            max_bytes: asked_max.min(broker.settings.fetch_max_bytes),
+            min_bytes: usize::try_from(request.min_bytes)
+                .unwrap_or(0)
+                .min(max_bytes),
+            max_bytes,
             isolation: Isolation::from_wire(request.isolation_level),
         }
     }

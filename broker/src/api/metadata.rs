@@ -16,6 +16,7 @@ use crate::authorization::Access;
 use crate::endpoints;
 use isthmus_broker_core::metadata::CreateTopic;
 use isthmus_broker_core::metadata::{MetadataImage, PartitionImage, TopicImage};
+use isthmus_broker_core::quotas::Enforcement;
 use isthmus_broker_core::security::{Operation, ResourceType};
 use isthmus_broker_core::topic_name;
 use isthmus_wire::messages::metadata_request::MetadataRequestTopic;
@@ -134,7 +135,11 @@ async fn create_missing(
     match call
         .broker
         .controller
-        .create_topics(missing, call.broker.settings.request_timeout)
+        .create_topics(
+            missing,
+            Some(call.metered.mutations(Enforcement::Strict)),
+            call.broker.settings.request_timeout,
+        )
         .await
     {
         Ok(verdicts) => refused.extend(
@@ -199,6 +204,8 @@ fn find(
             None => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             // Somebody else created and deleted it meanwhile: the client asks again.
             Some(&ErrorCode::TOPIC_ALREADY_EXISTS) => ErrorCode::LEADER_NOT_AVAILABLE,
+            // Over its quota of changes (KIP-599): the topic is not there yet, as it tells in Kafka.
+            Some(&ErrorCode::THROTTLING_QUOTA_EXCEEDED) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             Some(&code) => code,
         }
     };

@@ -3,6 +3,7 @@
 //! [`APIS`] is the only list. What ApiVersions advertises is read from it, so that a version
 //! without a handler cannot be advertised (pitfall 11).
 
+mod alter_client_quotas;
 mod alter_configs;
 mod alter_user_scram_credentials;
 mod api_versions;
@@ -14,6 +15,7 @@ mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_acls;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -41,16 +43,19 @@ mod offset_for_leader_epoch;
 mod produce;
 mod sasl_authenticate;
 mod sasl_handshake;
+mod stopwatch;
 mod sync_group;
 mod update_features;
 
 use crate::authorization::Access;
 use crate::broker::Broker;
+use crate::quotas::{Metered, Mutations};
 use crate::settings::Listener;
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use isthmus_broker_core::quotas::Enforcement;
 use isthmus_broker_core::security::Principal;
-use isthmus_wire::codec::{DecodeError, Decoder, Message, Part, Request};
+use isthmus_wire::codec::{DecodeError, Decoder, Message, Part, Request, Response};
 use isthmus_wire::header;
 use isthmus_wire::messages::RequestHeader;
 use isthmus_wire::{ApiKey, VersionRange};
@@ -59,6 +64,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use stopwatch::timed;
 
 const APIS: &[Api] = &[
     Api::of::<produce::Produce>(),
@@ -92,6 +98,8 @@ const APIS: &[Api] = &[
     Api::of::<delete_groups::DeleteGroups>(),
     Api::of::<incremental_alter_configs::IncrementalAlterConfigs>(),
     Api::of::<offset_delete::OffsetDelete>(),
+    Api::of::<describe_client_quotas::DescribeClientQuotas>(),
+    Api::of::<alter_client_quotas::AlterClientQuotas>(),
     Api::of::<describe_user_scram_credentials::DescribeUserScramCredentials>(),
     Api::of::<alter_user_scram_credentials::AlterUserScramCredentials>(),
     Api::of::<describe_quorum::DescribeQuorum>(),
@@ -121,6 +129,18 @@ pub(crate) trait Serve: 'static {
         call: Call<'_>,
         request: Self::Request,
     ) -> impl Future<Output = Reply<<Self::Request as Request>::Response>> + Send;
+
+    /// Measures what an answer cost, and says in it how long its client is to wait: for the time
+    /// that the request took, or for what the handler found, whichever is longer.
+    fn settle(
+        metered: &Metered,
+        _version: i16,
+        response: &mut <Self::Request as Request>::Response,
+        busy: Duration,
+    ) {
+        let throttle_ms = response.throttle_time_ms().max(metered.record_time(busy));
+        response.set_throttle_time_ms(throttle_ms);
+    }
 }
 
 /// What a handler comes to.
@@ -128,8 +148,8 @@ pub(crate) enum Reply<R> {
     Now(R),
     /// The second stage: waits, and holds back the answers behind it.
     Later(BoxFuture<'static, R>),
-    /// acks=0 wants no answer.
-    Nothing,
+    /// acks=0 wants no answer; for how many milliseconds the client has to wait all the same.
+    Nothing(i32),
     /// The request can be read but makes no sense: its connection ends, as with Kafka.
     Malformed(String),
     /// The client is to notice by losing its connection (acks=0 with an error, as in Kafka).
@@ -142,7 +162,7 @@ impl<R: Send + 'static> Reply<R> {
         match self {
             Self::Now(response) => Self::Now(change(response)),
             Self::Later(response) => Self::Later(Box::pin(async move { change(response.await) })),
-            Self::Nothing => Self::Nothing,
+            Self::Nothing(throttle_ms) => Self::Nothing(throttle_ms),
             Self::Malformed(why) => Self::Malformed(why),
             Self::Hangup => Self::Hangup,
         }
@@ -163,11 +183,24 @@ pub(crate) struct Call<'a> {
     pub(crate) broker: &'a Arc<Broker>,
     pub(crate) caller: &'a Caller,
     pub(crate) header: &'a RequestHeader,
+    pub(crate) metered: &'a Metered,
+    /// Length of the whole request.
+    pub(crate) bytes: usize,
 }
 
 impl Call<'_> {
     pub(crate) fn version(&self) -> i16 {
         self.header.request_api_version
+    }
+
+    /// What the sender may change in the metadata. From that version on clients know that they are
+    /// refused for having changed too much (KIP-599).
+    fn mutations(&self, strict_from: i16) -> Mutations {
+        self.metered.mutations(if self.version() >= strict_from {
+            Enforcement::Strict
+        } else {
+            Enforcement::Permissive
+        })
     }
 
     /// What the sender may do.
@@ -186,7 +219,8 @@ impl Call<'_> {
 pub(crate) enum Outcome {
     Answer(Answer),
     Later(BoxFuture<'static, Result<Answer, Refusal>>),
-    NoAnswer,
+    /// How long nothing more is read from the client.
+    NoAnswer(Duration),
 }
 
 /// An encoded answer.
@@ -205,14 +239,22 @@ impl From<Vec<Part>> for Answer {
     }
 }
 
+/// As it stands in answers; never less than nothing.
+fn throttle(throttle_ms: i32) -> Duration {
+    Duration::from_millis(u64::try_from(throttle_ms).unwrap_or(0))
+}
+
 impl Answer {
-    pub(crate) fn encode<R: Message>(
+    pub(crate) fn encode<R: Response>(
         correlation_id: i32,
         key: ApiKey,
         version: i16,
         response: &R,
     ) -> Result<Self, Refusal> {
-        encode(correlation_id, key, version, response).map(Self::from)
+        Ok(Self {
+            parts: encode(correlation_id, key, version, response)?,
+            throttle: throttle(response.throttle_time_ms()),
+        })
     }
 }
 
@@ -270,8 +312,10 @@ pub(crate) async fn dispatch(
             version,
         });
     }
+    let bytes = frame.len();
     let mut body = Decoder::new(frame);
     let header = header::decode_request_header(&mut body).map_err(malformed)?;
+    let metered = Metered::new(broker, &caller.principal.name, header.client_id.as_deref());
     tracing::trace!(
         event = "request",
         api = api.key.name(),
@@ -283,6 +327,8 @@ pub(crate) async fn dispatch(
         broker,
         caller,
         header: &header,
+        metered: &metered,
+        bytes,
     };
     (api.handle)(call, body).await
 }
@@ -307,14 +353,19 @@ async fn handle<S: Serve>(call: Call<'_>, mut body: Decoder) -> Result<Outcome, 
     drop(body);
     let key = <S::Request as Request>::KEY;
     let (correlation_id, version) = (call.header.correlation_id, call.version());
-    match S::serve(call, request).await {
-        Reply::Now(response) => {
-            Answer::encode(correlation_id, key, version, &response).map(Outcome::Answer)
-        }
+    let metered = call.metered.clone();
+    let settled = move |mut response, busy| {
+        S::settle(&metered, version, &mut response, busy);
+        Answer::encode(correlation_id, key, version, &response)
+    };
+    let (reply, busy) = timed(S::serve(call, request)).await;
+    match reply {
+        Reply::Now(response) => settled(response, busy).map(Outcome::Answer),
         Reply::Later(response) => Ok(Outcome::Later(Box::pin(async move {
-            Answer::encode(correlation_id, key, version, &response.await)
+            let (response, more) = timed(response).await;
+            settled(response, busy + more)
         }))),
-        Reply::Nothing => Ok(Outcome::NoAnswer),
+        Reply::Nothing(throttle_ms) => Ok(Outcome::NoAnswer(throttle(throttle_ms))),
         Reply::Malformed(why) => Err(Refusal::Malformed(why)),
         Reply::Hangup => Err(Refusal::AcksZeroFailed(key.name())),
     }

@@ -3,6 +3,8 @@
 //! Advertised from 0 because older librdkafka drops compression silently when the lowest version
 //! is 3 (KAFKA-18659, pitfall 2); a request below 3 ends its connection, as with Kafka.
 //!
+//! The request's bytes count against the client's quota (KIP-13), with acks=0 too.
+//!
 //! First stage: every partition's batches are checked and appended, in the order of the request.
 //! Second stage, only when needed: acks=all waits for the high watermark, `flush.messages` for
 //! the disk. By then the frame is gone.
@@ -16,6 +18,7 @@ use crate::authorization::Access;
 use crate::broker::Broker;
 use crate::clocks;
 use crate::partitions::{Acks, AppendFailure, Appended, Partition};
+use crate::quotas::UsedRate;
 use bytes::Bytes;
 use isthmus_broker_core::security::Operation;
 use isthmus_log::{AppendError, RecordError};
@@ -103,11 +106,15 @@ impl Serve for Produce {
             }
             response.responses.push(answer);
         }
+        let throttle_time_ms = call
+            .metered
+            .record(UsedRate::Produced, || call.bytes as f64);
+        response.throttle_time_ms = throttle_time_ms;
         if acks == Some(Acks::None) {
             return if has_error(&response) {
                 Reply::Hangup
             } else {
-                Reply::Nothing
+                Reply::Nothing(throttle_time_ms)
             };
         }
         if parked.is_empty() {

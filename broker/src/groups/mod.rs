@@ -170,7 +170,7 @@ impl Groups {
             .to_vec(),
             ..CreateTopic::default()
         };
-        match controller.create_topics(vec![topic], timeout).await {
+        match controller.create_topics(vec![topic], None, timeout).await {
             Ok(verdicts) => match verdicts.into_iter().next() {
                 Some(Err(error)) if error.code != ErrorCode::TOPIC_ALREADY_EXISTS => {
                     tracing::warn!(

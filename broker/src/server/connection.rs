@@ -136,8 +136,11 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
             self.mute.over().await;
             let TakenUp { outcome, ends } = self.take_up(bytes).await?;
             drop(pooled);
-            if let Outcome::Answer(answer) = &outcome {
-                self.mute.begin(answer.throttle);
+            match &outcome {
+                Outcome::Answer(answer) => self.mute.begin(answer.throttle),
+                Outcome::NoAnswer(throttle) => self.mute.begin(*throttle),
+                // Begins when the answer is there.
+                Outcome::Later(_) => {}
             }
             if answers.send(outcome).await.is_err() || ends {
                 return Ok(());
@@ -203,7 +206,7 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
             Admission::SessionEnded => {
                 self.sent_away(None, "the session has ended and was not renewed");
                 Ok(TakenUp {
-                    outcome: Outcome::NoAnswer,
+                    outcome: Outcome::NoAnswer(Duration::ZERO),
                     ends: true,
                 })
             }
@@ -232,7 +235,7 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
             self.came_in();
         }
         TakenUp {
-            outcome: answer.map_or(Outcome::NoAnswer, Outcome::Answer),
+            outcome: or_nothing(answer),
             ends: false,
         }
     }
@@ -247,7 +250,7 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
         self.sent_away(user, reason);
         tokio::time::sleep(self.broker.settings.failed_authentication_delay).await;
         TakenUp {
-            outcome: answer.map_or(Outcome::NoAnswer, Outcome::Answer),
+            outcome: or_nothing(answer),
             ends: true,
         }
     }
@@ -276,6 +279,10 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     }
 }
 
+fn or_nothing(answer: Option<api::Answer>) -> Outcome {
+    answer.map_or(Outcome::NoAnswer(Duration::ZERO), Outcome::Answer)
+}
+
 /// Whoever knows the passwords at this moment.
 fn known_users<'a>(acceptor: &'a Acceptor, broker: &'a Broker) -> Result<KnownUsers<'a>, Refusal> {
     let sasl = acceptor.security.sasl.as_ref();
@@ -301,7 +308,7 @@ async fn send(mut writer: FrameWriter, mut waiting: mpsc::Receiver<Outcome>, mut
                 }
                 Err(_) => break,
             },
-            Outcome::NoAnswer => continue,
+            Outcome::NoAnswer(_) => continue,
         };
         if writer.write(&answer.parts).await.is_err() {
             return;

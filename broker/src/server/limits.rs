@@ -3,17 +3,21 @@
 //!
 //! At a bound of the broker or of a listener newcomers wait in the kernel's backlog: only the
 //! listener that is over its own bound stops accepting. At a bound of an address the newcomer is
-//! closed at once, since waiting would hold up everybody else.
+//! closed at once, since waiting would hold up everybody else; one that comes too soon by the quota of
+//! its address (client quotas, `connection_creation_rate`) is closed after the time it should have
+//! waited, so that it does not come again at once.
 //!
-//! A rate allows as many at once as in a second.
+//! A rate of the broker or of a listener allows as many at once as in a second.
 
+use crate::clocks;
 use crate::settings::{ConnectionLimits, DynamicSettings, Listener};
+use isthmus_broker_core::quotas::{AddressUsage, ClientQuotas, QuotaWindow};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +39,15 @@ struct State {
     open: usize,
     addresses: BTreeMap<IpAddr, usize>,
     rate: Rate,
+    quotas: AddressQuotas,
+    usage: AddressUsage,
+}
+
+/// How many may come in a second from which addresses.
+#[derive(Debug, Default, PartialEq)]
+struct AddressQuotas {
+    own: BTreeMap<IpAddr, f64>,
+    default: Option<f64>,
 }
 
 /// The bounds of one listener, and what they bound.
@@ -54,6 +67,15 @@ pub(super) struct Counted {
     address: IpAddr,
 }
 
+/// Why a newcomer is not let in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum TurnedAway {
+    /// Its address has too many.
+    TooMany,
+    /// Its address came too often; for how long it should stay away.
+    TooSoon(Duration),
+}
+
 /// Who may not come in yet.
 enum Wait {
     /// Until somebody leaves.
@@ -62,12 +84,14 @@ enum Wait {
 }
 
 impl Limits {
-    pub(crate) fn new(limits: &ConnectionLimits) -> Self {
+    pub(crate) fn new(limits: &ConnectionLimits, window: QuotaWindow) -> Self {
         let state = State {
             limits: limits.clone(),
             open: 0,
             addresses: BTreeMap::new(),
             rate: Rate::new(limits.creation_rate_max, Instant::now()),
+            quotas: AddressQuotas::default(),
+            usage: AddressUsage::new(window),
         };
         Self(Arc::new(Shared {
             state: Mutex::new(state),
@@ -97,6 +121,32 @@ impl Limits {
         }
     }
 
+    /// Takes over the quotas of addresses at each change, until the broker stops.
+    pub(crate) async fn follow_quotas(
+        self,
+        mut set: watch::Receiver<Arc<ClientQuotas>>,
+        stop: CancellationToken,
+    ) {
+        set.mark_changed();
+        loop {
+            tokio::select! {
+                changed = set.changed() => if changed.is_err() { return },
+                () = stop.cancelled() => return,
+            }
+            let quotas = Arc::clone(&set.borrow_and_update());
+            // Names are looked up.
+            let read = tokio::task::spawn_blocking(move || AddressQuotas::of(&quotas)).await;
+            let Ok(quotas) = read else {
+                return;
+            };
+            self.0.state.lock().quotas = quotas;
+        }
+    }
+
+    pub(crate) fn forget_inactive(&self) {
+        self.0.state.lock().usage.forget_inactive(now_ms());
+    }
+
     fn set(&self, limits: ConnectionLimits) {
         let mut state = self.0.state.lock();
         if state.limits == limits {
@@ -108,20 +158,19 @@ impl Limits {
         self.0.changed.notify_waiters();
     }
 
-    /// Counts a connection that has come, and waits until there is room for it; `None` if its
-    /// address has too many.
+    /// Counts a connection that has come, and waits until there is room for it.
     pub(super) async fn admit(
         &self,
         listener: &ListenerLimits,
         address: IpAddr,
-    ) -> Option<Counted> {
+    ) -> Result<Counted, TurnedAway> {
         let address = address.to_canonical();
         loop {
             let changed = self.0.changed.notified();
             let mut changed = std::pin::pin!(changed);
             changed.as_mut().enable();
             match self.try_admit(listener, address, Instant::now())? {
-                Ok(counted) => return Some(counted),
+                Ok(counted) => return Ok(counted),
                 Err(Wait::ForRoom) => changed.await,
                 // A higher rate counts at once, not when the old one would have had room.
                 Err(Wait::For(time)) => drop(tokio::time::timeout(time, changed).await),
@@ -134,33 +183,83 @@ impl Limits {
         listener: &ListenerLimits,
         address: IpAddr,
         now: Instant,
-    ) -> Option<Result<Counted, Wait>> {
+    ) -> Result<Result<Counted, Wait>, TurnedAway> {
         let mut state = self.0.state.lock();
+        let state = &mut *state;
         let mut of_listener = listener.0.lock();
         let of_address = state.addresses.get(&address).copied().unwrap_or(0);
         if of_address >= state.limits.of_ip(address) {
-            return None;
+            return Err(TurnedAway::TooMany);
         }
         let is_full = of_listener.open >= of_listener.connections_max
             || state.open >= state.limits.connections_max;
         if is_full {
-            return Some(Err(Wait::ForRoom));
+            return Ok(Err(Wait::ForRoom));
         }
         let wait = of_listener.rate.wait(now).max(state.rate.wait(now));
         if !wait.is_zero() {
-            return Some(Err(Wait::For(wait)));
+            return Ok(Err(Wait::For(wait)));
+        }
+        if let Some(quota) = state.quotas.of_ip(address) {
+            let come = state.usage.come(address, quota, now_ms());
+            come.map_err(TurnedAway::too_soon)?;
         }
         of_listener.rate.take();
         state.rate.take();
         of_listener.open += 1;
         state.open += 1;
         state.addresses.insert(address, of_address + 1);
-        Some(Ok(Counted {
+        Ok(Ok(Counted {
             limits: self.clone(),
             listener: listener.clone(),
             address,
         }))
     }
+}
+
+impl TurnedAway {
+    fn too_soon(throttle_ms: i32) -> Self {
+        Self::TooSoon(Duration::from_millis(throttle_ms.unsigned_abs().into()))
+    }
+}
+
+impl AddressQuotas {
+    /// Looks names up: not for a thread of the runtime. Of a name the first address counts.
+    fn of(quotas: &ClientQuotas) -> Self {
+        let mut all = Self::default();
+        for (name, rate) in quotas.of_addresses() {
+            let Some(name) = name else {
+                all.default = Some(rate);
+                continue;
+            };
+            match address_of(name) {
+                Some(address) => drop(all.own.insert(address, rate)),
+                None => tracing::warn!(
+                    event = "client_quota_without_address",
+                    name,
+                    "the name cannot be resolved: its quota does not hold until quotas change again"
+                ),
+            }
+        }
+        all
+    }
+
+    fn of_ip(&self, address: IpAddr) -> Option<f64> {
+        self.own.get(&address).copied().or(self.default)
+    }
+}
+
+fn address_of(name: &str) -> Option<IpAddr> {
+    let parsed = name.parse::<IpAddr>().ok();
+    let resolve = || Some((name, 0).to_socket_addrs().ok()?.next()?.ip());
+    parsed
+        .or_else(resolve)
+        .map(|address| address.to_canonical())
+}
+
+/// Quotas are measured by the clock that goes on while the machine sleeps.
+fn now_ms() -> i64 {
+    i64::try_from(clocks::boot().as_millis()).unwrap_or(i64::MAX)
 }
 
 impl ListenerLimits {
@@ -248,11 +347,42 @@ mod tests {
     }
 
     fn limits(connections_max: usize, per_ip_max: usize, creation_rate_max: u32) -> Limits {
-        Limits::new(&bounds(connections_max, per_ip_max, creation_rate_max))
+        Limits::new(
+            &bounds(connections_max, per_ip_max, creation_rate_max),
+            QuotaWindow::default(),
+        )
     }
 
     fn listener(connections_max: usize) -> ListenerLimits {
         ListenerLimits::of(connections_max, u32::MAX)
+    }
+
+    fn admitted(limits: &Limits, listener: &ListenerLimits) -> Option<Counted> {
+        limits.admit(listener, HOME).now_or_never()?.ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_comes_too_often_is_turned_away_and_no_other() {
+        let (limits, listener) = (limits(100, 100, u32::MAX), listener(100));
+        limits.0.state.lock().quotas = AddressQuotas {
+            own: BTreeMap::from([(HOME, 1.0)]),
+            default: Some(2.0),
+        };
+        let come = async |address: IpAddr| limits.admit(&listener, address).await;
+        for _ in 0..10 {
+            assert!(come(HOME).await.is_ok(), "as many as in a whole window");
+        }
+        let longest = Duration::from_secs(1);
+        let turned_away = come(HOME).await.err();
+        assert!(
+            matches!(turned_away, Some(TurnedAway::TooSoon(time)) if !time.is_zero() && time <= longest),
+            "{turned_away:?}"
+        );
+        for _ in 0..20 {
+            assert!(come([10, 0, 0, 7].into()).await.is_ok(), "by the default");
+        }
+        assert!(come([10, 0, 0, 7].into()).await.is_err());
+        assert_eq!(limits.0.state.lock().open, 0, "nobody stayed");
     }
 
     const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -267,12 +397,12 @@ mod tests {
         ];
         let mut waiting = Box::pin(limits.admit(&one, HOME));
         assert!(futures::poll!(&mut waiting).is_pending());
-        let others = limits.admit(&other, HOME).now_or_never().flatten();
+        let others = admitted(&limits, &other);
         assert!(others.is_some());
         let beyond = limits.admit(&other, HOME).now_or_never();
         assert!(beyond.is_none(), "the broker's own bound");
         drop(held);
-        assert!(waiting.await.is_some());
+        assert!(waiting.await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -280,7 +410,7 @@ mod tests {
         let (limits, listener) = (limits(10, 2, u32::MAX), listener(10));
         let come = async |last: u8| {
             let address = IpAddr::from([10, 0, 0, last]);
-            limits.admit(&listener, address).await
+            limits.admit(&listener, address).await.ok()
         };
         let (first, second) = (come(1).await, come(1).await);
         assert!(first.is_some() && second.is_some() && come(1).await.is_none());
@@ -312,9 +442,9 @@ mod tests {
         let start = Instant::now();
         let first = limits.admit(&listener, HOME).await;
         let mut waiting = Box::pin(limits.admit(&listener, HOME));
-        assert!(first.is_some() && futures::poll!(&mut waiting).is_pending());
+        assert!(first.is_ok() && futures::poll!(&mut waiting).is_pending());
         limits.set(bounds(100, 100, 100));
-        assert!(waiting.await.is_some());
+        assert!(waiting.await.is_ok());
         assert!(start.elapsed() < Duration::from_millis(50));
     }
 
@@ -326,6 +456,6 @@ mod tests {
         limits.set(bounds(1, 10, 0));
         assert!(futures::poll!(&mut waiting).is_pending(), "nobody may come");
         limits.set(bounds(1, 10, 5));
-        assert!(waiting.await.is_some());
+        assert!(waiting.await.is_ok());
     }
 }

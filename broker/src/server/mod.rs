@@ -22,13 +22,14 @@ use crate::broker::Broker;
 use crate::security::ListenerSecurity;
 use crate::settings::Listener;
 use acceptor::Acceptor;
-use limits::{Counted, ListenerLimits};
+use limits::{Counted, ListenerLimits, TurnedAway};
 use lobby::{Lobby, Place};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -41,6 +42,17 @@ pub(crate) struct BoundListener {
     pub(crate) listener: Arc<Listener>,
     pub(crate) security: Arc<ListenerSecurity>,
     socket: TcpListener,
+}
+
+/// Most connections that are held, unread, because their address came too often; beyond it they are
+/// closed at once.
+const HELD_MAX: usize = 1_000;
+
+/// A connection that has come.
+enum Newcomer {
+    MayStay(Accepted),
+    /// To be closed after that time.
+    TooSoon(TcpStream, Duration),
 }
 
 /// A connection that has come and may stay.
@@ -83,16 +95,24 @@ impl BoundListener {
             lobby: Lobby::default(),
             gate: Arc::clone(&broker.gate),
         });
+        let places = Arc::new(Semaphore::new(HELD_MAX));
         loop {
-            let accepted = tokio::select! {
+            let newcomer = tokio::select! {
                 () = stop.cancelled() => return,
-                accepted = accept(&self.socket, &acceptor) => accepted,
+                newcomer = accept(&self.socket, &acceptor) => newcomer,
             };
-            let Some(accepted) = accepted else {
-                continue;
-            };
-            let (broker, acceptor) = (Arc::clone(&broker), Arc::clone(&acceptor));
-            tasks.spawn(serve_one(accepted, acceptor, broker, stop.clone()));
+            match newcomer {
+                None => {}
+                Some(Newcomer::MayStay(accepted)) => {
+                    let (broker, acceptor) = (Arc::clone(&broker), Arc::clone(&acceptor));
+                    tasks.spawn(serve_one(accepted, acceptor, broker, stop.clone()));
+                }
+                Some(Newcomer::TooSoon(stream, time)) => {
+                    if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+                        tasks.spawn(hold(stream, time, place, stop.clone()));
+                    }
+                }
+            }
         }
     }
 }
@@ -118,7 +138,21 @@ async fn serve_one(
     drop(counted);
 }
 
-async fn accept(socket: &TcpListener, acceptor: &Acceptor) -> Option<Accepted> {
+/// Keeps a connection without reading from it, then closes it.
+async fn hold(
+    stream: TcpStream,
+    time: Duration,
+    place: OwnedSemaphorePermit,
+    stop: CancellationToken,
+) {
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        () = stop.cancelled() => {}
+    }
+    drop((stream, place));
+}
+
+async fn accept(socket: &TcpListener, acceptor: &Acceptor) -> Option<Newcomer> {
     let (stream, peer) = match socket.accept().await {
         Ok(accepted) => accepted,
         Err(error) => {
@@ -128,18 +162,26 @@ async fn accept(socket: &TcpListener, acceptor: &Acceptor) -> Option<Accepted> {
         }
     };
     let admitted = acceptor.gate.limits.admit(&acceptor.limits, peer.ip());
-    let Some(counted) = admitted.await else {
-        acceptor.metrics.refused.inc();
-        tracing::debug!(event = "connection_refused", listener = %acceptor.listener.name, %peer);
-        return None;
+    let counted = match admitted.await {
+        Ok(counted) => counted,
+        Err(TurnedAway::TooMany) => {
+            acceptor.metrics.refused.inc();
+            tracing::debug!(event = "connection_refused", listener = %acceptor.listener.name, %peer);
+            return None;
+        }
+        Err(TurnedAway::TooSoon(time)) => {
+            acceptor.metrics.throttled.inc();
+            tracing::debug!(event = "connection_throttled", listener = %acceptor.listener.name, %peer);
+            return Some(Newcomer::TooSoon(stream, time));
+        }
     };
     // Answers are small and awaited: none may wait for the one before to be acknowledged.
     stream.set_nodelay(true).ok()?;
     let place = acceptor.place(peer).await;
-    Some(Accepted {
+    Some(Newcomer::MayStay(Accepted {
         stream,
         peer,
         counted,
         place,
-    })
+    }))
 }

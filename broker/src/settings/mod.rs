@@ -21,6 +21,7 @@ pub(crate) use dynamic::DynamicSettings;
 use isthmus_broker_core::config::{TopicConfig, broker_key};
 use isthmus_broker_core::groups::GroupConfig;
 use isthmus_broker_core::metadata::TopicDefaults;
+use isthmus_broker_core::quotas::QuotaWindow;
 use isthmus_broker_core::security::Authorizer;
 use isthmus_config::{Breach, ConfigProblem, ConfigProblems, Layers, Loaded, Rule, Setting, load};
 use listeners::{LISTENER_NAMES, LISTENERS, dev_listener, file_listeners};
@@ -59,6 +60,10 @@ pub struct Settings {
     /// Bytes of metadata records behind which a snapshot is taken.
     pub metadata_snapshot_bytes: u64,
     pub groups: GroupConfig,
+    /// Over which the use of clients is measured.
+    pub quota_window: QuotaWindow,
+    /// Over which their changes of metadata are.
+    pub controller_quota_window: QuotaWindow,
     pub offsets_topic_num_partitions: i32,
     pub offsets_topic_replication_factor: i16,
     pub offsets_topic_segment_bytes: i32,
@@ -197,6 +202,14 @@ impl Settings {
             )
             .unwrap_or(u64::MAX),
             groups: group_config(&loaded),
+            quota_window: quota_window(&loaded, ["quota.window.num", "quota.window.size.seconds"]),
+            controller_quota_window: quota_window(
+                &loaded,
+                [
+                    "controller.quota.window.num",
+                    "controller.quota.window.size.seconds",
+                ],
+            ),
             offsets_topic_num_partitions: loaded.get("offsets.topic.num.partitions"),
             offsets_topic_replication_factor: i16::try_from(
                 loaded.get::<i32>("offsets.topic.replication.factor"),
@@ -285,6 +298,12 @@ fn connection_limits(
             .problem(limits::OVERRIDES, error.to_string(), remedy)
             .into()
     })
+}
+
+/// Number and length of the samples.
+fn quota_window(loaded: &Loaded, keys: [&str; 2]) -> QuotaWindow {
+    let [samples, seconds] = keys.map(|key| loaded.get::<i32>(key).unsigned_abs());
+    QuotaWindow::new(samples, seconds)
 }
 
 fn group_config(loaded: &Loaded) -> GroupConfig {

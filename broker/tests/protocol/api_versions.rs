@@ -170,6 +170,8 @@ async fn every_advertised_version_of_every_api_is_answered() {
                 CreateAcls: m::CreateAclsRequest, DeleteAcls: m::DeleteAclsRequest,
                 SaslHandshake: m::SaslHandshakeRequest,
                 SaslAuthenticate: m::SaslAuthenticateRequest,
+                DescribeClientQuotas: m::DescribeClientQuotasRequest,
+                AlterClientQuotas: m::AlterClientQuotasRequest,
                 DescribeUserScramCredentials: m::DescribeUserScramCredentialsRequest,
                 AlterUserScramCredentials: m::AlterUserScramCredentialsRequest,
                 DescribeQuorum: m::DescribeQuorumRequest,

@@ -17,6 +17,7 @@ mod keys_page;
 mod metadata;
 mod offsets;
 mod produce;
+mod quotas;
 mod restart;
 mod security;
 mod support;

@@ -100,6 +100,7 @@ pub(crate) fn settings(data: &Path, set: &[(&str, &str)]) -> Settings {
 /// A connection; over TLS in the tests of that.
 pub(crate) struct Connection<S = TcpStream> {
     pub(crate) stream: S,
+    pub(crate) client_id: &'static str,
     correlation_id: i32,
 }
 
@@ -120,15 +121,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(crate) fn over(stream: S) -> Self {
         Self {
             stream,
+            client_id: "test",
             correlation_id: 0,
         }
     }
 
     pub(crate) async fn send<R: Request>(&mut self, request: &R, version: i16) -> i32 {
         self.correlation_id += 1;
-        let parts =
-            header::encode_request(self.correlation_id, Some("test"), version, request).unwrap();
-        for part in parts {
+        for part in self.encoded(request, version) {
             let Part::Bytes(bytes) = part else {
                 panic!("requests lie in memory")
             };
@@ -136,6 +136,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.stream.flush().await.unwrap();
         self.correlation_id
+    }
+
+    fn encoded<R: Request>(&self, request: &R, version: i16) -> Vec<Part> {
+        let client_id = Some(self.client_id);
+        header::encode_request(self.correlation_id, client_id, version, request).unwrap()
     }
 
     /// The next answer: correlation id and body.
@@ -162,8 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         version: i16,
     ) -> Option<R::Response> {
         self.correlation_id += 1;
-        let parts = header::encode_request(self.correlation_id, Some("test"), version, request);
-        for part in parts.unwrap() {
+        for part in self.encoded(request, version) {
             let Part::Bytes(bytes) = part else {
                 panic!("requests lie in memory")
             };

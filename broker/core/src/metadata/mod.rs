@@ -27,6 +27,6 @@ pub use producer_ids::{
 };
 pub use record::{MetadataRecord, RecordFrameError};
 pub use topics::{
-    Assignments, CreatePartitions, CreateTopic, CreatedTopic, DeletionVerdict, TopicDefaults,
-    TopicError, TopicKey, create_partitions, create_topics, delete_topics,
+    Assignments, CreatePartitions, CreateTopic, CreatedTopic, DeletionVerdict, MayChange,
+    TopicDefaults, TopicError, TopicKey, create_partitions, create_topics, delete_topics,
 };

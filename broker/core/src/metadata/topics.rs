@@ -26,6 +26,11 @@ pub struct TopicError {
 }
 
 impl TopicError {
+    /// What a client is told. Of a quota that was exceeded Kafka says no more than that.
+    pub fn told(self) -> Option<String> {
+        Some(self.message).filter(|_| self.code != ErrorCode::THROTTLING_QUOTA_EXCEEDED)
+    }
+
     fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -76,12 +81,17 @@ pub struct CreatedTopic {
     pub configs: BTreeMap<String, String>,
 }
 
+/// Whether whoever asks may still change so many partitions (KIP-599); asked once for each topic,
+/// when nothing else is in its way.
+pub type MayChange<'a> = &'a mut dyn FnMut(usize) -> bool;
+
 /// Verdicts in the order of the request, and the records of all accepted topics.
 pub fn create_topics(
     image: &MetadataImage,
     requested: &[CreateTopic],
     defaults: TopicDefaults,
     mut new_id: impl FnMut() -> Uuid,
+    may_change: MayChange<'_>,
 ) -> (Vec<Result<CreatedTopic, TopicError>>, Vec<MetadataRecord>) {
     let mut records = Vec::new();
     let mut budget = PARTITIONS_PER_REQUEST_MAX;
@@ -96,7 +106,12 @@ pub fn create_topics(
                 "Duplicate topic name.",
             ))
         } else {
-            create_topic(image, topic, defaults, &accepted, &mut budget, &mut new_id)
+            create_topic(image, topic, defaults, &accepted, &mut budget, &mut new_id).and_then(
+                |made| {
+                    let partitions = usize::try_from(made.0.num_partitions).unwrap_or(0);
+                    within_quota(may_change, partitions).map(|()| made)
+                },
+            )
         };
         verdicts.push(verdict.map(|(created, mut made)| {
             records.append(&mut made);
@@ -375,6 +390,16 @@ fn take_budget(budget: &mut usize, partitions: usize) -> Result<(), TopicError> 
     Ok(())
 }
 
+fn within_quota(may_change: MayChange<'_>, partitions: usize) -> Result<(), TopicError> {
+    if may_change(partitions) {
+        return Ok(());
+    }
+    Err(TopicError::new(
+        ErrorCode::THROTTLING_QUOTA_EXCEEDED,
+        "the client is over its quota of changes",
+    ))
+}
+
 fn too_many_partitions() -> TopicError {
     TopicError::new(
         ErrorCode::POLICY_VIOLATION,
@@ -440,6 +465,7 @@ pub struct CreatePartitions {
 pub fn create_partitions(
     image: &MetadataImage,
     requested: &[CreatePartitions],
+    may_change: MayChange<'_>,
 ) -> (Vec<Result<(), TopicError>>, Vec<MetadataRecord>) {
     let twice = names_given_twice(requested.iter().map(|topic| topic.name.as_str()));
     let mut records = Vec::new();
@@ -452,7 +478,7 @@ pub fn create_partitions(
                 "Duplicate topic name.",
             ))
         } else {
-            grow_topic(image, topic, &mut budget)
+            grow_topic(image, topic, &mut budget, may_change)
         };
         verdicts.push(verdict.map(|mut made| records.append(&mut made)));
     }
@@ -463,6 +489,7 @@ fn grow_topic(
     image: &MetadataImage,
     topic: &CreatePartitions,
     budget: &mut usize,
+    may_change: MayChange<'_>,
 ) -> Result<Vec<MetadataRecord>, TopicError> {
     let existing = image.topic(&topic.name).ok_or_else(|| {
         TopicError::new(
@@ -484,19 +511,24 @@ fn grow_topic(
     }
     let more = want - have;
     take_budget(budget, more)?;
+    if let Some(lists) = topic
+        .assignments
+        .as_ref()
+        .filter(|lists| lists.len() != more)
+    {
+        return Err(invalid_assignment(format!(
+            "Attempted to add {more} additional partition(s), but only {} assignment(s) were \
+             specified.",
+            lists.len()
+        )));
+    }
+    within_quota(may_change, more)?;
     let factor = existing
         .partitions
         .first()
         .map_or(1, |partition| partition.replicas.len());
     let lists = match &topic.assignments {
         None => place_new(image, existing.id, more, factor, have)?,
-        Some(lists) if lists.len() != more => {
-            return Err(invalid_assignment(format!(
-                "Attempted to add {more} additional partition(s), but only {} assignment(s) were \
-                 specified.",
-                lists.len()
-            )));
-        }
         Some(lists) => {
             check_replica_lists(image, lists, factor)?;
             lists.clone()
@@ -523,6 +555,7 @@ pub type DeletionVerdict = Result<(String, Uuid), TopicError>;
 pub fn delete_topics(
     image: &MetadataImage,
     requested: &[TopicKey],
+    may_change: MayChange<'_>,
 ) -> (Vec<DeletionVerdict>, Vec<MetadataRecord>) {
     let mut named: BTreeMap<Uuid, usize> = BTreeMap::new();
     for key in requested {
@@ -537,6 +570,10 @@ pub fn delete_topics(
             if named.get(&id) != Some(&1) {
                 return Err(named_twice(requested, key));
             }
+            let going = image
+                .topic_by_id(id)
+                .map_or(0, |topic| topic.partitions.len());
+            within_quota(may_change, going)?;
             records.push(RemoveTopicRecord { topic_id: id }.into());
             Ok((name, id))
         }));

@@ -2,15 +2,17 @@
 
 use super::{Case, told};
 use crate::support::Connection;
+use isthmus_wire::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use isthmus_wire::messages::alter_user_scram_credentials_request::ScramCredentialDeletion;
 use isthmus_wire::messages::create_acls_request::AclCreation;
 use isthmus_wire::messages::delete_acls_request::DeleteAclsFilter;
 use isthmus_wire::messages::describe_configs_request::DescribeConfigsResource;
 use isthmus_wire::messages::describe_user_scram_credentials_request::UserName;
 use isthmus_wire::messages::{
-    AlterConfigsRequest, AlterUserScramCredentialsRequest, CreateAclsRequest, DeleteAclsRequest,
-    DescribeAclsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
-    DescribeQuorumRequest, DescribeUserScramCredentialsRequest, IncrementalAlterConfigsRequest,
+    AlterClientQuotasRequest, AlterConfigsRequest, AlterUserScramCredentialsRequest,
+    CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest, DescribeClientQuotasRequest,
+    DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest, DescribeQuorumRequest,
+    DescribeUserScramCredentialsRequest, IncrementalAlterConfigsRequest,
     ListConfigResourcesRequest, UpdateFeaturesRequest,
 };
 
@@ -28,6 +30,14 @@ pub(super) async fn ask(client: &mut Connection, kind: &str, case: &Case) -> Str
             let response = client.call(&request, case.version).await;
             response.error_code.to_string()
         }
+        "DescribeClientQuotas" => {
+            let request = DescribeClientQuotasRequest::default();
+            let response = client.call(&request, case.version).await;
+            let answer = told(response.error_code, response.error_message.as_deref());
+            let entries = response.entries.map(|entries| entries.len());
+            format!("{answer} {entries:?} entries")
+        }
+        "AlterClientQuotas" => alter_client_quotas(client, case).await,
         "DescribeUserScramCredentials" => {
             let users = vec![UserName {
                 name: "nobody".to_owned(),
@@ -149,6 +159,28 @@ async fn incremental_alter_configs(
     let response = client.call(&request, case.version).await;
     let result = &response.responses[0];
     told(result.error_code, result.error_message.as_deref())
+}
+
+async fn alter_client_quotas(client: &mut Connection, case: &Case) -> String {
+    let entity = EntityData {
+        entity_type: "user".to_owned(),
+        entity_name: Some("somebody".to_owned()),
+    };
+    let op = OpData {
+        key: "producer_byte_rate".to_owned(),
+        value: 1.0,
+        remove: false,
+    };
+    let request = AlterClientQuotasRequest {
+        entries: vec![EntryData {
+            entity: vec![entity],
+            ops: vec![op],
+        }],
+        validate_only: true,
+    };
+    let response = client.call(&request, case.version).await;
+    let entry = &response.entries[0];
+    told(entry.error_code, entry.error_message.as_deref())
 }
 
 async fn describe_acls(client: &mut Connection, case: &Case) -> String {

@@ -51,7 +51,6 @@ reasons! {
     ONE_POOL = "all work shares one pool of threads, one per processor";
     OWN_METADATA_LOG = "the metadata log has its own rules";
     PLAIN_STATE = "the broker's own records are small and written plain";
-    QUOTA_WINDOW = "quotas are measured over a fixed window";
     SYSTEM_BUFFERS = "the system sizes the buffers as it sees fit";
     UNSHARED_LIMIT = "the bound is Kafka's default";
 }

@@ -7,7 +7,7 @@ use super::super::key::{
 use super::Update::{ClusterWide, Internal, ReadOnly};
 use super::effect::{
     Applied, NO_PERFORMANCE_LOG, NO_PLUGINS, NO_START_LIMIT, NO_UNSTABLE, ONE_NODE,
-    OWN_METADATA_LOG, QUOTA_WINDOW,
+    OWN_METADATA_LOG,
 };
 use super::{BrokerKey, Effect, keys};
 
@@ -52,9 +52,9 @@ pub(super) const KEYS: &[BrokerKey] = keys! {
         "Pause before a request within the quorum is repeated.";
     "controller.quorum.voters", List, Some(""), ReadOnly, Effect::At("cluster.controllers"),
         "The quorum's voters, as id@host:port.";
-    "controller.quota.window.num", INT_FROM_1, Some("11"), ReadOnly, QUOTA_WINDOW,
+    "controller.quota.window.num", INT_FROM_1, Some("11"), ReadOnly, Applied,
         "Samples over which changes of metadata are measured.";
-    "controller.quota.window.size.seconds", INT_FROM_1, Some("1"), ReadOnly, QUOTA_WINDOW,
+    "controller.quota.window.size.seconds", INT_FROM_1, Some("1"), ReadOnly, Applied,
         "Length of a sample when changes of metadata are measured.";
     "controller.socket.timeout.ms", ANY_INT, Some("30000"), ReadOnly, ONE_NODE,
         "How long a broker waits for the controller's answer.";

@@ -3,7 +3,7 @@
 use super::super::key::ConfigType::{Boolean, Text};
 use super::super::key::{ANY_INT, ANY_LONG, INT_FROM_0, INT_FROM_1, LONG_FROM_1};
 use super::Update::{ClusterWide, Internal, ReadOnly};
-use super::effect::{Applied, ONE_NODE, QUOTA_WINDOW};
+use super::effect::{Applied, ONE_NODE};
 use super::{BrokerKey, keys};
 
 pub(super) const KEYS: &[BrokerKey] = keys! {
@@ -23,9 +23,9 @@ pub(super) const KEYS: &[BrokerKey] = keys! {
         "Threads that move replicas between directories.";
     "num.replica.fetchers", INT_FROM_1, Some("1"), ClusterWide, ONE_NODE,
         "Threads that replicate from each other broker.";
-    "quota.window.num", INT_FROM_1, Some("11"), ReadOnly, QUOTA_WINDOW,
+    "quota.window.num", INT_FROM_1, Some("11"), ReadOnly, Applied,
         "Samples over which client quotas are measured.";
-    "quota.window.size.seconds", INT_FROM_1, Some("1"), ReadOnly, QUOTA_WINDOW,
+    "quota.window.size.seconds", INT_FROM_1, Some("1"), ReadOnly, Applied,
         "Length of a sample of client quotas.";
     "replica.fetch.backoff.ms", INT_FROM_0, Some("1000"), ReadOnly, ONE_NODE,
         "Pause of a follower after an error of a partition.";
