@@ -1,14 +1,12 @@
 //! What one listener demands of those who come, with everything it must read for it.
 
-use super::plain_users::{self, PlainUsers, PlainUsersError};
+use super::plain_users::{PlainUsers, PlainUsersError};
 use super::tls::{ServerTls, TlsError, TlsFiles};
-use super::watched::{Look, Source, Watched};
+use super::watched::{Look, Watched};
 use crate::settings::Listener;
 use isthmus_broker_core::metadata::MetadataImage;
 use isthmus_broker_core::security::{SaslRules, SaslUsers, ScramCredential, ScramMechanism};
-use std::path::PathBuf;
 use std::sync::Arc;
-use zeroize::Zeroizing;
 
 /// The rules of one listener, in force.
 pub(crate) struct ListenerSecurity {
@@ -18,7 +16,7 @@ pub(crate) struct ListenerSecurity {
 
 pub(crate) struct ListenerSasl {
     pub(crate) rules: Arc<SaslRules>,
-    plain_users: Option<Watched<PlainUsersFile>>,
+    plain_users: Option<Watched<PlainUsers>>,
 }
 
 /// Why a listener cannot keep its rules.
@@ -30,26 +28,6 @@ pub enum SecurityError {
     PlainUsers(#[from] PlainUsersError),
 }
 
-/// Where the users of PLAIN stand.
-struct PlainUsersFile {
-    path: PathBuf,
-    key: [u8; 32],
-}
-
-impl Source for PlainUsersFile {
-    type Material = Zeroizing<String>;
-    type Made = PlainUsers;
-    type Error = PlainUsersError;
-
-    fn read(&self) -> Result<Zeroizing<String>, PlainUsersError> {
-        plain_users::read(&self.path)
-    }
-
-    fn make(&self, text: &Zeroizing<String>) -> Result<PlainUsers, PlainUsersError> {
-        PlainUsers::parse(text, &self.path, self.key)
-    }
-}
-
 impl ListenerSecurity {
     /// Reads all files. Touches the disk: not for a thread of the runtime.
     pub(crate) fn load(
@@ -58,13 +36,13 @@ impl ListenerSecurity {
     ) -> Result<Self, SecurityError> {
         let tls = listener.tls.clone().map(TlsFiles);
         let sasl = listener.sasl.as_ref().map(|sasl| {
-            let file = sasl.plain_users_file.clone().map(|path| PlainUsersFile {
-                path,
+            let users = sasl.plain_users.clone().map(|place| PlainUsers {
+                place,
                 key: random(),
             });
             Ok::<_, SecurityError>(ListenerSasl {
                 rules: Arc::new(sasl.rules.clone()),
-                plain_users: file.map(Watched::load).transpose()?,
+                plain_users: users.map(Watched::load).transpose()?,
             })
         });
         Ok(Self {

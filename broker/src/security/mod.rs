@@ -2,6 +2,7 @@
 //! users of PLAIN, the audit log. The dialog itself is decided in the core.
 
 mod audit;
+mod jaas;
 mod listener;
 mod plain_users;
 mod principal_mapping;

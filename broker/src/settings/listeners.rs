@@ -3,7 +3,7 @@
 use super::{breach, resolve};
 use crate::security::{MappingError, PrincipalMapping};
 use isthmus_broker_core::security::{SaslMechanism, SaslRules};
-use isthmus_config::{Breach, ConfigProblems, Loaded, Rule};
+use isthmus_config::{Breach, ConfigProblems, Loaded, Rule, SecretRef};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -34,8 +34,16 @@ pub struct Listener {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SaslSettings {
     pub rules: SaslRules,
-    /// The users of PLAIN, `name:password` on each line; read again on change.
-    pub plain_users_file: Option<PathBuf>,
+    pub plain_users: Option<PlainUsersPlace>,
+}
+
+/// Where the users of PLAIN stand; read again on change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlainUsersPlace {
+    /// `name:password` on each line.
+    File(PathBuf),
+    /// A line of JAAS with `user_name="password"`, as Kafka has it.
+    Jaas(SecretRef),
 }
 
 /// TLS of one listener. The files are PEM, and are read again when they change.
@@ -127,6 +135,8 @@ struct ListenerRow {
     sasl_mechanisms: Vec<String>,
     #[serde(rename = "sasl.plain_users_file")]
     sasl_plain_users_file: Option<PathBuf>,
+    #[serde(rename = "sasl.plain_jaas")]
+    sasl_plain_jaas: Option<SecretRef>,
     max_connections: Option<usize>,
     max_connection_creation_rate: Option<u32>,
 }
@@ -249,24 +259,24 @@ fn sasl_settings(
         .filter_map(|name| SaslMechanism::from_name(name))
         .collect();
     let has_plain = mechanisms.contains(&SaslMechanism::Plain);
-    match (has_plain, &row.sasl_plain_users_file) {
-        (true, None) => {
+    let plain_users = match (&row.sasl_plain_users_file, &row.sasl_plain_jaas) {
+        (Some(file), None) => Some(PlainUsersPlace::File(file.clone())),
+        (None, Some(jaas)) => Some(PlainUsersPlace::Jaas(jaas.clone())),
+        (None, None) if has_plain => {
+            let what = "is missing, while PLAIN is enabled";
             let remedy = "set it to a file with a line name:password for each user";
-            return Err(problem(
-                "sasl.plain_users_file",
-                "is missing, while PLAIN is enabled",
-                remedy,
-            ));
+            return Err(problem("sasl.plain_users_file", what, remedy));
         }
-        (false, Some(_)) => {
-            let remedy = "add PLAIN to sasl.mechanisms, or remove the file";
-            return Err(problem(
-                "sasl.plain_users_file",
-                "has no use without PLAIN",
-                remedy,
-            ));
+        (None, None) => None,
+        (Some(_), Some(_)) => {
+            let what = "stands beside sasl.plain_users_file";
+            return Err(problem("sasl.plain_jaas", what, "keep one of them"));
         }
-        (true, Some(_)) | (false, None) => {}
+    };
+    if plain_users.is_some() && !has_plain {
+        let what = "has no use without PLAIN";
+        let remedy = "add PLAIN to sasl.mechanisms, or remove the users";
+        return Err(problem("sasl.mechanisms", what, remedy));
     }
     let lifetime_ms = loaded.get::<i64>("connections.max.reauth.ms");
     Ok((!mechanisms.is_empty()).then(|| SaslSettings {
@@ -274,7 +284,7 @@ fn sasl_settings(
             mechanisms,
             session_lifetime_ms: (lifetime_ms > 0).then_some(lifetime_ms),
         },
-        plain_users_file: row.sasl_plain_users_file.clone(),
+        plain_users,
     }))
 }
 

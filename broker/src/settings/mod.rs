@@ -11,7 +11,9 @@ mod server_properties;
 
 pub use kafka_names::{kafka_place, key_effect};
 pub use limits::{ConnectionLimits, LimitError};
-pub use listeners::{ClientAuth, Listener, SaslSettings, SecurityProtocol, TlsSettings};
+pub use listeners::{
+    ClientAuth, Listener, PlainUsersPlace, SaslSettings, SecurityProtocol, TlsSettings,
+};
 pub use schema::schema;
 pub use server_properties::read_config;
 

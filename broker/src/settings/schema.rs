@@ -71,6 +71,8 @@ const LISTENERS: &[Key] = &[
         .worst("PLAIN without TLS shows passwords to everyone on the way"),
     Key::optional("sasl.plain_users_file", Kind::Path)
         .doc("SASL: file with the users of PLAIN, name:password on each line. Read again on change."),
+    Key::optional("sasl.plain_jaas", Kind::Secret)
+        .doc("SASL: the users of PLAIN as Kafka's plain.sasl.jaas.config has them, in place of the file."),
     Key::with_default("max_connections", Kind::Int { min: 1, max: 1_000_000 }, "20000")
         .doc("Open connections of this listener; at the bound new ones wait until others end.")
         .worst("each costs about 20 kB, under TLS twice that"),

@@ -256,22 +256,22 @@ impl Listener<'_, '_> {
             self.line,
         ));
         self.put(&key, "sasl.mechanisms", &mechanisms, line);
-        let name = self.name.to_lowercase();
-        let places = [
-            format!("listener.name.{name}.plain.sasl.jaas.config"),
-            format!("listener.name.{name}.sasl.jaas.config"),
-            "sasl.jaas.config".to_owned(),
-        ];
-        let place = places.into_iter().find_map(|key| {
-            let (_, line) = self.placing.value(&key)?;
-            Some((key, line))
-        });
-        if mechanisms.split(',').any(|it| it.trim() == "PLAIN")
-            && let Some((key, line)) = place
-        {
-            let reference = format!("property:{key}@{}", self.placing.file);
-            self.put(&key, "sasl.plain_jaas", &reference, line);
+        if mechanisms.split(',').any(|it| it.trim() == "PLAIN") {
+            self.place_plain_users(&key, line);
         }
+    }
+
+    /// Kafka's broker reads the entry of PLAIN under this name only, and passes over
+    /// `sasl.jaas.config` without the mechanism.
+    fn place_plain_users(&mut self, mechanisms: &str, line: usize) {
+        let key = self.prefixed("plain.sasl.jaas.config");
+        let Some((_, line)) = self.placing.value(&key) else {
+            let what = format!("has PLAIN, and no users of it are set for {}", self.name);
+            let remedy = format!("set {key}, or leave PLAIN out");
+            return self.placing.problem(mechanisms, line, what, &remedy);
+        };
+        let reference = format!("property:{key}@{}", self.placing.file);
+        self.put(&key, "sasl.plain_jaas", &reference, line);
     }
 
     fn prefixed(&self, key: &str) -> String {

@@ -81,6 +81,32 @@ fn secrets_stay_where_they_are() {
     );
 }
 
+/// The entry with the users stays in the file, and is read from there under the only name that
+/// Kafka's broker takes it from.
+#[test]
+fn users_of_plain_are_read_where_they_stand() {
+    check(
+        "node.id=1\nlisteners=IN://h:1,OUT://h:2\n\
+         listener.security.protocol.map=IN:SASL_PLAINTEXT,OUT:SASL_PLAINTEXT\n\
+         sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256\n\
+         sasl.jaas.config=a.PlainLoginModule required user_x=\"hunter2\";\n\
+         listener.name.in.plain.sasl.jaas.config=a.PlainLoginModule required user_y=\"hunter2\";\n\
+         listener.name.out.sasl.enabled.mechanisms=PLAIN\n",
+        "1 node id=1
+         2 listeners[0] name=IN
+         2 listeners[0] bind=h:1
+         4 listeners[0] sasl.mechanisms=PLAIN,SCRAM-SHA-256
+         6 listeners[0] sasl.plain_jaas=property:listener.name.in.plain.sasl.jaas.config@s.properties
+         2 listeners[1] name=OUT
+         2 listeners[1] bind=h:2
+         7 listeners[1] sasl.mechanisms=PLAIN
+         4 kafka sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
+         5 kafka sasl.jaas.config=property:sasl.jaas.config@s.properties
+         problem s.properties:7: listener.name.out.sasl.enabled.mechanisms: PLAIN: has PLAIN, and no \
+         users of it are set for OUT; set listener.name.out.plain.sasl.jaas.config, or leave PLAIN out",
+    );
+}
+
 #[test]
 fn what_contradicts_itself_is_told_with_its_line() {
     check(

@@ -56,6 +56,31 @@ async fn authenticate(
     connection.call(&token(bytes), version).await
 }
 
+/// A broker configured by Kafka's own file has its users of PLAIN there.
+#[tokio::test]
+async fn users_of_plain_may_stand_in_an_entry_of_jaas() {
+    let dir = tempfile::tempdir().unwrap();
+    let entry = "listener.name.sasl.plain.sasl.jaas.config=\\\n  \
+                 org.apache.kafka.common.security.plain.PlainLoginModule required \\\n  \
+                 username=\"admin\" password=\"admin-pw\" user_alice=\"alice-pw\";\n";
+    std::fs::write(dir.path().join("server.properties"), entry).unwrap();
+    let file = "plain_users_file = \"DIR/users\"";
+    let place =
+        "plain_jaas = \"property:listener.name.sasl.plain.sasl.jaas.config@DIR/server.properties\"";
+    let broker = start_in(dir, &LISTENERS.replace(file, place)).await;
+    for (bytes, expected) in [
+        ("~alice~alice-pw", ErrorCode::NONE),
+        ("~alice~admin-pw", ErrorCode::SASL_AUTHENTICATION_FAILED),
+        // Those are what the broker itself would log in with.
+        ("~admin~admin-pw", ErrorCode::SASL_AUTHENTICATION_FAILED),
+    ] {
+        let mut connection = open(&broker).await;
+        handshake(&mut connection, "PLAIN").await;
+        let answer = authenticate(&mut connection, bytes, 2).await;
+        assert_eq!(answer.error_code, expected, "{bytes}");
+    }
+}
+
 pub(super) async fn log_in(broker: &TestBroker) -> Connection {
     let mut connection = open(broker).await;
     handshake(&mut connection, "PLAIN").await;
