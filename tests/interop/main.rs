@@ -10,10 +10,12 @@
 )]
 
 mod admin;
+mod driver;
 mod dump;
 mod groups;
 mod kcat;
 mod records;
+mod security;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each test binary uses its part of what is shared")]
 mod support;

@@ -40,8 +40,7 @@ public final class Tools {
     public static void main(String[] args) throws Exception {
         Exit.setExitProcedure(Tools::end);
         Exit.setHaltProcedure(Tools::end);
-        // Tools add hooks that would wait for them when this program ends.
-        Exit.setShutdownHookAdder((name, runnable) -> { });
+        Exit.setShutdownHookAdder((name, hook) -> hooks.add(hook));
         PrintStream out = System.out;
         String title = "";
         String command = "";
@@ -90,6 +89,9 @@ public final class Tools {
         }
     }
 
+    /** What the tool in hand wants to have done at its end, as sending what it has not sent yet. */
+    private static final List<Runnable> hooks = new ArrayList<>();
+
     /** What the tool in hand came to; some tools catch and print whatever ends them. */
     private static Integer ended;
 
@@ -131,6 +133,8 @@ public final class Tools {
                 ended = -1;
             }
         } finally {
+            hooks.forEach(Runnable::run);
+            hooks.clear();
             System.setOut(out);
             System.setErr(err);
         }
