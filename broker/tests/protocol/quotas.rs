@@ -17,7 +17,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 /// Sets quotas, or removes them where there is no value: `user=alice,client-id=default`.
-async fn set(admin: &mut Connection, entity: &str, quotas: &[(&str, Option<f64>)]) {
+pub(crate) async fn set(admin: &mut Connection, entity: &str, quotas: &[(&str, Option<f64>)]) {
     let data = |part: &str| {
         let (entity_type, name) = part.split_once('=').unwrap();
         EntityData {
@@ -212,6 +212,11 @@ async fn a_consumer_over_its_quota_gets_an_empty_answer_and_gets_on() {
         "{answer:?}"
     );
     assert_eq!(answer.error_code, ErrorCode::NONE);
+    let again = broker.connect().await.call(&request, 12).await;
+    assert!(
+        (1..=answer.throttle_time_ms).contains(&again.throttle_time_ms),
+        "what was not given out does not count: {again:?}"
+    );
     let told = Duration::from_millis(answer.throttle_time_ms.unsigned_abs().into());
     set(
         &mut admin,
