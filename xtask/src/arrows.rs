@@ -21,6 +21,7 @@ isthmus-replicator-core | isthmus-wire                                          
 isthmus-config      |                                                             |
 base2histogram      |                                                             |
 isthmus-broker      | isthmus-wire isthmus-log isthmus-broker-core isthmus-config |
+isthmus-replicator  | isthmus-wire isthmus-client isthmus-replicator-core isthmus-config |
 isthmus-lab         | isthmus-config isthmus-client                               |
 isthmus             | isthmus-config isthmus-broker isthmus-lab                   | isthmus-client isthmus-wire
 xtask               |                                                             |
@@ -36,6 +37,7 @@ isthmus-log         | tokio mio getrandom rand             | time is handed in a
 isthmus-config      | tokio mio                            | it reads once, before anything runs
 isthmus-client      | rdkafka-sys openssl-sys ring         | one crypto backend, and no C client in the data path
 isthmus-broker      | rdkafka-sys openssl-sys ring         | one crypto backend, and no C client in the data path
+isthmus-replicator  | rdkafka-sys openssl-sys ring         | one crypto backend, and no C client in the data path
 isthmus broker      | rdkafka-sys openssl-sys ring process-wrap | the shipped program has no lab in it
 xtask               | tokio clap serde_derive syn          | it must compile in seconds
 ";
