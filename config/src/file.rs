@@ -72,6 +72,8 @@ pub(crate) enum Shape {
 #[derive(Debug)]
 pub(crate) struct FileEntry {
     pub(crate) name: String,
+    /// Length of the first key in the name, as the file writes it: a quoted one may hold dots.
+    pub(crate) head: usize,
     pub(crate) line: usize,
     pub(crate) raw: Raw,
 }
@@ -204,6 +206,7 @@ fn placed_tables(placed: &PlacedFile) -> Vec<FileTable> {
         });
         let found = FileEntry {
             name: entry.key.clone(),
+            head: entry.key.find('.').unwrap_or(entry.key.len()),
             line: entry.line,
             raw: Raw::Text(entry.value.clone()),
         };
@@ -240,17 +243,28 @@ fn shape(value: &Spanned<DeValue<'_>>, lines: &Lines) -> Shape {
 
 fn entries(table: &DeTable<'_>, lines: &Lines) -> Vec<FileEntry> {
     let mut entries = Vec::new();
-    flatten("", table, lines, &mut entries);
+    flatten("", None, table, lines, &mut entries);
     entries.sort_by_key(|entry| entry.line);
     entries
 }
 
-fn flatten(prefix: &str, table: &DeTable<'_>, lines: &Lines, entries: &mut Vec<FileEntry>) {
+fn flatten(
+    prefix: &str,
+    head: Option<usize>,
+    table: &DeTable<'_>,
+    lines: &Lines,
+    entries: &mut Vec<FileEntry>,
+) {
     for (key, value) in table {
         let name = format!("{prefix}{}", key.get_ref());
+        let head = head.unwrap_or(name.len());
         match value.get_ref() {
-            DeValue::Table(inner) => flatten(&format!("{name}."), inner, lines, entries),
-            leaf @ (DeValue::String(_)
+            // One without a key says something all the same: that it is there.
+            DeValue::Table(inner) if !inner.is_empty() => {
+                flatten(&format!("{name}."), Some(head), inner, lines, entries);
+            }
+            leaf @ (DeValue::Table(_)
+            | DeValue::String(_)
             | DeValue::Integer(_)
             | DeValue::Float(_)
             | DeValue::Boolean(_)
@@ -259,6 +273,7 @@ fn flatten(prefix: &str, table: &DeTable<'_>, lines: &Lines, entries: &mut Vec<F
                 let line = lines.at(key.span().start);
                 entries.push(FileEntry {
                     name,
+                    head,
                     line,
                     raw: raw(leaf),
                 });

@@ -4,12 +4,12 @@
 //! Invariant: all problems of all layers come out at once, sorted by layer and line. A value of
 //! a lower layer is checked even when a higher one overrides it, since the file stays wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::file::{FileEntry, FileTable, Shape};
 use crate::layers::{Layers, Setting};
 use crate::loaded::{Effective, Loaded};
-use crate::merge::{Accepted, Layer, address, merge};
+use crate::merge::{Accepted, Layer, Row, address, merge};
 use crate::origin::Origin;
 use crate::problem::{ConfigProblem, ConfigProblems};
 use crate::schema::{Form, KeyTable, Schema, env_name};
@@ -80,7 +80,7 @@ impl Loader {
         }
     }
 
-    fn take_default(&mut self, table: &'static KeyTable, row: Option<usize>, key: &'static Key) {
+    fn take_default(&mut self, table: &'static KeyTable, row: Option<&Row>, key: &'static Key) {
         if let DefaultValue::Is(text) = key.default {
             self.take(
                 table,
@@ -118,8 +118,11 @@ impl Loader {
             }
             (Form::Repeated, Shape::Rows(rows)) => {
                 for (row, entries) in rows.into_iter().enumerate() {
-                    self.take_row(file, table, row, entries, &origin);
+                    self.take_row(file, table, &Row::Number(row), entries, &origin);
                 }
+            }
+            (Form::Named, Shape::Single(entries)) => {
+                self.take_named(file, table, entries);
             }
             (Form::Repeated, Shape::Bare(Raw::List(items))) if items.is_empty() => {}
             (Form::Plain | Form::Flat, Shape::Rows(_) | Shape::Bare(_)) => {
@@ -130,6 +133,43 @@ impl Loader {
                 let remedy = format!("write [[{}]] for each", table.name);
                 self.refuse(origin, table.name, None, "must be a list of tables", remedy);
             }
+            (Form::Named, Shape::Rows(_) | Shape::Bare(_)) => {
+                let remedy = format!("write [{}.NAME] for each", table.name);
+                self.refuse(origin, table.name, None, "must hold named tables", remedy);
+            }
+        }
+    }
+
+    /// Each row is judged in the order in which the file first names it.
+    fn take_named(
+        &mut self,
+        file: &ConfigFile,
+        table: &'static KeyTable,
+        entries: Vec<FileEntry>,
+    ) {
+        let mut rows: Vec<(String, Origin, Vec<FileEntry>)> = Vec::new();
+        for mut entry in entries {
+            let (name, key) = entry.name.split_at(entry.head);
+            let (name, key) = (name.to_owned(), key.strip_prefix('.').map(str::to_owned));
+            let origin = file.origin(Some(entry.line));
+            if key.is_none() && entry.raw != Raw::Other("table") {
+                let key = format!("{}.{name}", table.name);
+                let remedy = format!("write [{key}], and its keys below it");
+                self.refuse(origin, &key, None, "must be a table", remedy);
+                continue;
+            }
+            let at = rows.iter().position(|(row, ..)| *row == name);
+            let at = at.unwrap_or_else(|| {
+                rows.push((name, origin, Vec::new()));
+                rows.len() - 1
+            });
+            if let Some(key) = key {
+                entry.name = key;
+                rows[at].2.push(entry);
+            }
+        }
+        for (name, origin, entries) in rows {
+            self.take_row(file, table, &Row::Name(name), entries, &origin);
         }
     }
 
@@ -137,7 +177,7 @@ impl Loader {
         &mut self,
         file: &ConfigFile,
         table: &'static KeyTable,
-        row: usize,
+        row: &Row,
         entries: Vec<FileEntry>,
         whole: &Origin,
     ) {
@@ -167,7 +207,7 @@ impl Loader {
         &mut self,
         file: &ConfigFile,
         table: &'static KeyTable,
-        row: Option<usize>,
+        row: Option<&Row>,
         entries: Vec<FileEntry>,
     ) {
         let mut lines: BTreeMap<String, usize> = BTreeMap::new();
@@ -238,7 +278,7 @@ impl Loader {
     fn take(
         &mut self,
         table: &'static KeyTable,
-        row: Option<usize>,
+        row: Option<&Row>,
         key: &'static Key,
         raw: &Raw,
         origin: Origin,
@@ -246,7 +286,7 @@ impl Loader {
         match key.kind.read(raw) {
             Ok(value) => self.top.accepted.push(Accepted {
                 table,
-                row,
+                row: row.cloned(),
                 key,
                 value,
                 origin,
@@ -338,7 +378,7 @@ impl Loader {
                 let place = match (self.written.get(&address), table.form) {
                     (Some(written), _) => written.clone(),
                     (None, Form::Flat) => format!("{:?} under [{}]", key.name, table.name),
-                    (None, Form::Plain | Form::Repeated) => {
+                    (None, Form::Plain | Form::Repeated | Form::Named) => {
                         format!("{} under [{}]", key.name, table.name)
                     }
                 };
@@ -358,8 +398,11 @@ impl Loader {
         for rule in self.schema.rules {
             let touched = |problem: &ConfigProblem| {
                 rule.keys.iter().any(|key| {
+                    let table = self.schema.table(key);
+                    let is_named = table.is_some_and(|table| table.form == Form::Named);
                     problem.key == *key
                         || problem.key.starts_with(&format!("{key}["))
+                        || (is_named && problem.key.starts_with(&format!("{key}.")))
                         || loaded.written.get(*key) == Some(&problem.key)
                 })
             };
@@ -400,22 +443,43 @@ fn order(schema: &Schema, settings: &BTreeMap<String, Effective>) -> Vec<String>
                 order.extend(table.keys.iter().map(|key| table.address(key.name)));
             }
             Form::Repeated => {
-                let rows = (0..).take_while(|row| {
-                    let prefix = format!("{}[{row}].", table.name);
-                    settings
-                        .range(prefix.clone()..)
-                        .next()
-                        .is_some_and(|(k, _)| k.starts_with(&prefix))
+                let rows = (0..).map(Row::Number);
+                let rows = rows.take_while(|row| {
+                    let prefix = address(table, Some(row), "");
+                    let mut from = settings.range(prefix.clone()..);
+                    from.next().is_some_and(|(it, _)| it.starts_with(&prefix))
                 });
-                for row in rows {
-                    let keys = table
-                        .keys
-                        .iter()
-                        .map(|key| address(table, Some(row), key.name));
-                    order.extend(keys.filter(|address| settings.contains_key(address)));
+                rows.for_each(|row| order.extend(of_row(table, &row, settings)));
+            }
+            Form::Named => {
+                for row in names(table, settings) {
+                    order.extend(of_row(table, &Row::Name(row), settings));
                 }
             }
         }
     }
     order
+}
+
+/// The row's addresses that have a value.
+fn of_row(
+    table: &KeyTable,
+    row: &Row,
+    settings: &BTreeMap<String, Effective>,
+) -> impl Iterator<Item = String> {
+    let keys = table.keys.iter();
+    let addresses = keys.map(move |key| address(table, Some(row), key.name));
+    addresses.filter(|address| settings.contains_key(address))
+}
+
+/// The rows of a named table. Names may hold dots as keys do: the longest key that fits is meant.
+fn names(table: &KeyTable, settings: &BTreeMap<String, Effective>) -> BTreeSet<String> {
+    let prefix = format!("{}.", table.name);
+    let rows = settings.keys().filter_map(|address| {
+        let rest = address.strip_prefix(&prefix)?;
+        let keys = table.keys.iter();
+        let ends = keys.filter_map(|key| rest.strip_suffix(key.name)?.strip_suffix('.'));
+        ends.min_by_key(|name| name.len()).map(str::to_owned)
+    });
+    rows.collect()
 }

@@ -92,6 +92,14 @@ impl Loaded {
         self.typed(name, config::Value::from(table))
     }
 
+    /// The rows of a named table under their names, none when the file has none.
+    pub fn named<T: DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<BTreeMap<String, T>, ConfigProblems> {
+        self.table(name)
+    }
+
     /// The rows of a repeated table, none when the file has none.
     pub fn rows<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, ConfigProblems> {
         let rows = self.merged.get_array(name).unwrap_or_default();

@@ -15,22 +15,30 @@ pub(crate) struct Layer {
 #[derive(Clone, Debug)]
 pub(crate) struct Accepted {
     pub(crate) table: &'static KeyTable,
-    pub(crate) row: Option<usize>,
+    pub(crate) row: Option<Row>,
     pub(crate) key: &'static Key,
     pub(crate) value: Value,
     pub(crate) origin: Origin,
 }
 
+/// Which row of a table that has several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Row {
+    Number(usize),
+    Name(String),
+}
+
 impl Accepted {
     pub(crate) fn address(&self) -> String {
-        address(self.table, self.row, self.key.name)
+        address(self.table, self.row.as_ref(), self.key.name)
     }
 }
 
 /// How a key is called in problems and in `explain`.
-pub(crate) fn address(table: &KeyTable, row: Option<usize>, key: &str) -> String {
+pub(crate) fn address(table: &KeyTable, row: Option<&Row>, key: &str) -> String {
     match row {
-        Some(row) => format!("{}[{row}].{key}", table.name),
+        Some(Row::Number(row)) => format!("{}[{row}].{key}", table.name),
+        Some(Row::Name(row)) => format!("{}.{row}.{key}", table.name),
         None => table.address(key),
     }
 }
@@ -57,14 +65,20 @@ impl config::Source for Layer {
             config::Map::new();
         let mut rows: config::Map<String, Vec<config::Map<String, config::Value>>> =
             config::Map::new();
+        let mut named: config::Map<String, config::Map<String, config::Map<_, _>>> =
+            config::Map::new();
         for accepted in &self.accepted {
             let name = accepted.table.name.to_owned();
-            let entries = match accepted.row {
+            let entries = match &accepted.row {
                 None => singles.entry(name).or_default(),
-                Some(row) => {
+                Some(Row::Number(row)) => {
                     let rows = rows.entry(name).or_default();
                     rows.resize_with(rows.len().max(row + 1), config::Map::new);
-                    &mut rows[row]
+                    &mut rows[*row]
+                }
+                Some(Row::Name(row)) => {
+                    let rows = named.entry(name).or_default();
+                    rows.entry(row.clone()).or_default()
                 }
             };
             entries.insert(accepted.key.name.to_owned(), merged_value(accepted));
@@ -76,7 +90,14 @@ impl config::Source for Layer {
             let rows: Vec<config::Value> = rows.into_iter().map(Into::into).collect();
             (name, rows.into())
         });
-        Ok(singles.chain(rows).collect())
+        let named = named.into_iter().map(|(name, rows)| {
+            let rows: config::Map<String, config::Value> = rows
+                .into_iter()
+                .map(|(row, entries)| (row, entries.into()))
+                .collect();
+            (name, rows.into())
+        });
+        Ok(singles.chain(rows).chain(named).collect())
     }
 }
 

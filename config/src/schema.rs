@@ -38,13 +38,26 @@ pub enum Form {
     Flat,
     /// `[[listeners]]`: its rows come from the file only and are addressed `listeners[0].bind`.
     Repeated,
+    /// `[clusters.east]`: its rows carry names that the file gives, come from the file only, and
+    /// are addressed `clusters.east.bootstrap`.
+    Named,
+}
+
+impl Form {
+    /// Whether a key has one value, which environment and flags can set, too.
+    pub fn is_single(self) -> bool {
+        match self {
+            Self::Plain | Self::Flat => true,
+            Self::Repeated | Self::Named => false,
+        }
+    }
 }
 
 /// A rule between keys. It is tested only when nothing is wrong with the keys it reads, so a
 /// single mistake is reported once.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
-    /// Addresses, or the name of a repeated table for all its rows.
+    /// Addresses, or the name of a table with rows for all of them.
     pub keys: &'static [&'static str],
     pub test: fn(&Loaded) -> Result<(), Breach>,
 }
@@ -62,7 +75,7 @@ impl KeyTable {
     pub fn address(&self, key: &str) -> String {
         match self.form {
             Form::Flat => key.to_owned(),
-            Form::Plain | Form::Repeated => format!("{}.{key}", self.name),
+            Form::Plain | Form::Repeated | Form::Named => format!("{}.{key}", self.name),
         }
     }
 
@@ -78,10 +91,7 @@ impl Schema {
 
     /// All keys that have one value each: what environment and flags can set.
     pub fn single_keys(&self) -> impl Iterator<Item = (&'static KeyTable, &'static Key)> {
-        let single = self
-            .tables
-            .iter()
-            .filter(|table| table.form != Form::Repeated);
+        let single = self.tables.iter().filter(|table| table.form.is_single());
         single.flat_map(|table| table.keys.iter().map(move |key| (table, key)))
     }
 

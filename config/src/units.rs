@@ -1,10 +1,10 @@
 //! Units in values: `"64MiB"`, `"50MB"`, `"30s"`, and plain numbers as Kafka writes them.
 //!
-//! Owns: the two readings of text, bytes and milliseconds, and their short printed forms. The
+//! Owns: the readings of text as bytes, milliseconds and points in time, and short printed forms. The
 //! grammar is that of the `bytesize` and `humantime` crates; what is added here is the range
 //! (`i64`), negative plain numbers (Kafka's -1 is "no limit") and the refusal of parts of a unit.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytesize::ByteSize;
 
@@ -30,6 +30,17 @@ pub fn parse_millis(text: &str) -> Option<i64> {
         return None;
     }
     i64::try_from(duration.as_millis()).ok()
+}
+
+/// Reads a point in time, in milliseconds since 1970: RFC 3339 as `2026-11-22T06:00:00Z` (a space for
+/// `T`, and UTC where no zone is given), or a plain number of milliseconds.
+pub fn parse_time_ms(text: &str) -> Option<i64> {
+    if let Ok(plain) = text.parse::<i64>() {
+        return (plain >= 0).then_some(plain);
+    }
+    let time = humantime::parse_rfc3339_weak(text).ok()?;
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_millis()).ok()
 }
 
 /// Prints bytes in the largest binary unit that divides them; others stay plain.
@@ -98,6 +109,20 @@ mod tests {
             -30s     | none
                      | none";
         check(cases, parse_millis);
+    }
+
+    #[test]
+    fn times() {
+        let cases = "
+            1970-01-01T00:00:01Z     | 1000
+            1970-01-02 00:00:00.250  | 86400250
+            86400000                 | 86400000
+            -1                       | none
+            1969-12-31T23:59:59Z     | none
+            2026-02-30T00:00:00Z     | none
+            yesterday                | none
+                                     | none";
+        check(cases, parse_time_ms);
     }
 
     #[test]

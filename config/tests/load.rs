@@ -5,6 +5,7 @@ use isthmus_config::{
     Breach, ConfigFile, Form, Key, KeyTable, Kind, Layers, Loaded, Rule, Schema, Setting, load,
 };
 use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A small broker: enough keys for every form, kind of mistake and rule.
 static SCHEMA: Schema = Schema {
@@ -22,6 +23,12 @@ static SCHEMA: Schema = Schema {
             doc: "Where it answers.",
         },
         KeyTable {
+            name: "peers",
+            form: Form::Named,
+            keys: PEER,
+            doc: "Whom it knows.",
+        },
+        KeyTable {
             name: "kafka",
             form: Form::Flat,
             keys: KAFKA,
@@ -36,6 +43,10 @@ static SCHEMA: Schema = Schema {
         Rule {
             keys: &["listeners"],
             test: some_listener,
+        },
+        Rule {
+            keys: &["peers"],
+            test: peers_differ,
         },
     ],
     env_ignored: &["ISTHMUS_LOG", "ISTHMUS_TEST_"],
@@ -63,6 +74,12 @@ const NODE: &[Key] = &[
 const LISTENER: &[Key] = &[
     Key::required("name", Kind::Text).doc("Its name."),
     Key::with_default("bind", Kind::Address, "127.0.0.1:9092").doc("Its address."),
+];
+
+const PEER: &[Key] = &[
+    Key::required("address", Kind::Address).doc("Its address."),
+    Key::optional("tls.ca_file", Kind::Path).doc("Who vouches for it."),
+    Key::with_default("weight", Kind::POSITIVE_INT, "1").doc("How much it counts."),
 ];
 
 const KAFKA: &[Key] = &[
@@ -112,6 +129,19 @@ fn some_listener(loaded: &Loaded) -> Result<(), Breach> {
     })
 }
 
+fn peers_differ(loaded: &Loaded) -> Result<(), Breach> {
+    let peers: BTreeMap<String, Peer> = loaded.named("peers").unwrap();
+    let addresses: BTreeSet<&str> = peers.values().map(|peer| peer.address.as_str()).collect();
+    if addresses.len() == peers.len() {
+        return Ok(());
+    }
+    Err(Breach {
+        key: "peers".to_owned(),
+        what: "share an address".to_owned(),
+        remedy: "give each its own".to_owned(),
+    })
+}
+
 #[test]
 fn stories() {
     let text = include_str!("../testdata/load.txt");
@@ -144,6 +174,15 @@ struct Listener {
     bind: std::net::SocketAddr,
 }
 
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+struct Peer {
+    address: String,
+    #[serde(rename = "tls.ca_file")]
+    tls_ca_file: Option<String>,
+    weight: u32,
+}
+
 const FILE: &str = "[node]\nid = 1\nsecret = 'file:/s'\n[[listeners]]\nname = 'a'\n\
     [[listeners]]\nname = 'b'\nbind = 'b.example:9092'\n[kafka]\nlog.retention.ms = '30s'\n";
 
@@ -173,6 +212,31 @@ fn tables_become_the_programs_structs() {
         }
     );
     assert_eq!(listeners[1].bind.to_string(), "10.0.0.1:9092");
+}
+
+#[test]
+fn named_rows_keep_their_names_and_nothing_else_does() {
+    let text = "[peers.b]\naddress = 'b:1'\ntls = { ca_file = '/ca' }\n\
+        [peers.'a.x']\naddress = 'a:1'\nweight = 2\n";
+    let loaded = load_text(&format!("{FILE}{text}"));
+    let peers: BTreeMap<String, Peer> = loaded.named("peers").unwrap();
+    let seen: Vec<_> = peers
+        .iter()
+        .map(|(name, it)| (name.as_str(), it.tls_ca_file.as_deref(), it.weight))
+        .collect();
+    assert_eq!(seen, [("a.x", None, 2), ("b", Some("/ca"), 1)]);
+    let keys = loaded.explain().map(|row| row.key.as_str());
+    let keys: Vec<_> = keys.filter(|key| key.starts_with("peers")).collect();
+    assert_eq!(
+        keys,
+        [
+            "peers.a.x.address",
+            "peers.a.x.weight",
+            "peers.b.address",
+            "peers.b.tls.ca_file",
+            "peers.b.weight"
+        ]
+    );
 }
 
 #[test]

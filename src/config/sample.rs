@@ -29,6 +29,7 @@ fn sample_of(table: &KeyTable, all: bool) -> String {
     let head = match table.form {
         Form::Plain | Form::Flat => format!("[{}]", table.name),
         Form::Repeated => format!("[[{}]]", table.name),
+        Form::Named => format!("[{}.NAME]", table.name),
     };
     let mut text = format!("{}{head}\n", comment(table.doc));
     for key in table.keys {
@@ -43,7 +44,7 @@ fn sample_of(table: &KeyTable, all: bool) -> String {
 fn entry(table: &KeyTable, key: &Key) -> String {
     let quoted = match table.form {
         Form::Flat => format!("{:?}", key.name),
-        Form::Plain | Form::Repeated => key.name.to_owned(),
+        Form::Plain | Form::Repeated | Form::Named => key.name.to_owned(),
     };
     let mut about = comment(key.doc);
     let range = key.kind.range();

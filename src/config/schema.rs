@@ -42,6 +42,7 @@ fn table(table: &KeyTable) -> Value {
     match table.form {
         Form::Plain | Form::Flat => one,
         Form::Repeated => json!({ "type": "array", "items": one }),
+        Form::Named => json!({ "type": "object", "additionalProperties": one }),
     }
 }
 

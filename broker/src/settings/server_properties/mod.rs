@@ -217,7 +217,7 @@ impl Placing<'_> {
         if let Some((table, known)) = schema().single_key(key) {
             let to = match table.form {
                 Form::Flat => key,
-                Form::Plain | Form::Repeated => known.name,
+                Form::Plain | Form::Repeated | Form::Named => known.name,
             };
             let Some((value, _)) = self.value(key) else {
                 // Kafka takes an empty text for some keys; only those are worth a word here.
