@@ -141,12 +141,7 @@ impl Loader {
     }
 
     /// Each row is judged in the order in which the file first names it.
-    fn take_named(
-        &mut self,
-        file: &ConfigFile,
-        table: &'static KeyTable,
-        entries: Vec<FileEntry>,
-    ) {
+    fn take_named(&mut self, file: &ConfigFile, table: &'static KeyTable, entries: Vec<FileEntry>) {
         let mut rows: Vec<(String, Origin, Vec<FileEntry>)> = Vec::new();
         for mut entry in entries {
             let (name, key) = entry.name.split_at(entry.head);

@@ -6,3 +6,7 @@
 //!
 //! Reading order: [`settings`]; [`daemon`], `cluster`, `state_topic`, `scan`; `flow` with its `fetch`,
 //! `produce` and `seek`; `budget`; then [`status`] and [`control`].
+
+pub mod control;
+pub mod settings;
+pub mod status;
