@@ -7,6 +7,9 @@
 //! Reading order: [`settings`]; [`daemon`], `cluster`, `state_topic`, `scan`; `flow` with its `fetch`,
 //! `produce` and `seek`; `budget`; then [`status`] and [`control`].
 
+mod certificate;
 pub mod control;
+pub mod http;
+pub mod metrics;
 pub mod settings;
 pub mod status;

@@ -61,6 +61,14 @@ impl ClusterSettings {
         Ok(config)
     }
 
+    /// The file with the certificate that is shown to the cluster, if one is.
+    pub fn certificate_file(&self) -> Option<&Path> {
+        match &self.tls.as_ref()?.identity.as_ref()?.certificates {
+            Pem::File(path) => Some(path),
+            Pem::Text(_) => None,
+        }
+    }
+
     /// A password that anyone on the way can read.
     pub(super) fn notice(&self, loaded: &Loaded) -> Option<ConfigProblem> {
         let is_open = match (&self.sasl, &self.tls) {
