@@ -4,12 +4,24 @@
 //! that moves data in them; what is shown of that, and what operators may ask of it. What to do
 //! next is decided in `isthmus-replicator-core`; here it is done. Must not know: brokers.
 //!
-//! Reading order: [`settings`]; [`daemon`], `cluster`, `state_topic`, `scan`; `flow` with its `fetch`,
-//! `produce` and `seek`; `budget`; then [`status`] and [`control`].
+//! Reading order: [`settings`]; `daemon`, `state_topic`, `identities`, `context`; `flow`, which is one
+//! task and all that moves; `scan`; `budget`; then [`status`] and [`control`].
 
+mod board;
+mod budget;
 mod certificate;
+mod clock;
+mod context;
 pub mod control;
+mod daemon;
+mod fault;
+mod flow;
 pub mod http;
+mod identities;
 pub mod metrics;
+mod scan;
 pub mod settings;
+mod state_topic;
 pub mod status;
+
+pub use daemon::{Running, StartError, start};

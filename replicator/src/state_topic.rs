@@ -1,0 +1,402 @@
+//! The compacted topic at a target that holds what the daemon remembers.
+//!
+//! Owns: creating it, reading it to its end, writing saves into it, and seeing that nobody else
+//! does. Must not know what the records mean (the core's `state` does).
+//!
+//! One partition, so that all records have one order. One writer task per target: the saves that
+//! wait while one is under way leave together in the next batch.
+//!
+//! Who owns it. Two instances of one name would copy everything twice, so
+//! 1. an instance that starts waits while somebody else appends;
+//! 2. it takes a generation above all that are saved, and writes it with each record;
+//! 3. each acknowledged save must begin where the last one ended. If it does not, what stands
+//!    between is read: a higher generation there means that another instance has taken over, and
+//!    this one ends.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use isthmus_client::admin::NewTopic;
+use isthmus_client::fetch::{FetchError, FetchOptions, FetchPosition, IsolationLevel};
+use isthmus_client::produce::{ProduceOptions, Producer, ProducerBatch};
+use isthmus_client::{Cluster, Deadline, Lane, RequestError};
+use isthmus_replicator_core::state::{StateError, StateImage, StateWriteError, state_topic};
+use isthmus_wire::ErrorCode;
+use isthmus_wire::batch::{BatchBuilder, BatchError, BatchParams, Compression, split_batches};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::clock::wall_ms;
+
+/// Saves that wait for the writer. Each partition has one under way at most; beyond the bound the
+/// next one waits to be queued.
+const SAVES_MAX: usize = 1_024;
+
+/// Bytes of one batch, before compression; below the default of `max.message.bytes`. One save is
+/// never cut.
+const BATCH_BYTES_MAX: usize = 512 << 10;
+
+/// Most that a batch of state may be decompressed to: a save of a whole offset map is below 2 MiB.
+const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
+
+/// How long one write or read may take, with its retries, before it counts as failed.
+const ATTEMPT: Duration = Duration::from_secs(20);
+
+/// An instance that lives writes each second. If the last record is younger than this, somebody may
+/// still be there, and for [`WATCHED`] the topic must not grow.
+const YOUNG_MS: i64 = 4_000;
+const WATCHED: Duration = Duration::from_millis(2_500);
+
+/// Replicas of the topic, where there are as many brokers.
+const REPLICAS: usize = 3;
+
+/// A record of state: key and value; none removes.
+pub(crate) type StateRecord = (Bytes, Option<Bytes>);
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StateTopicError {
+    #[error("{0}")]
+    Request(#[from] RequestError),
+    #[error("{0}")]
+    Fetch(#[from] FetchError),
+    #[error("{what}: {code}")]
+    Refused { what: String, code: ErrorCode },
+    #[error("read the replicator's state: {0}")]
+    State(#[from] StateError),
+    #[error("read the replicator's state: {0}")]
+    Batch(#[from] BatchError),
+    #[error(
+        "topic {topic} has cleanup.policy = {policy:?}, and must be compacted: what is older than \
+         its retention would be forgotten"
+    )]
+    NotCompacted { topic: String, policy: String },
+}
+
+/// A save did not happen.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct SaveError(String);
+
+impl From<StateWriteError> for SaveError {
+    fn from(error: StateWriteError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// What was read, and where it ends.
+pub(crate) struct Opened {
+    pub(crate) image: StateImage,
+    end: i64,
+}
+
+struct Save {
+    records: Vec<StateRecord>,
+    done: oneshot::Sender<Result<(), SaveError>>,
+}
+
+/// The way into the topic; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Saver(mpsc::Sender<Save>);
+
+impl Saver {
+    /// Writes the records in one batch, in their order.
+    pub(crate) async fn save(&self, records: Vec<StateRecord>) -> Result<(), SaveError> {
+        let (done, outcome) = oneshot::channel();
+        let gone = || SaveError("the writer of the state topic has ended".to_owned());
+        let queued = self.0.send(Save { records, done }).await;
+        queued.map_err(|_| gone())?;
+        outcome.await.map_err(|_| gone())?
+    }
+}
+
+/// Creates the topic if need be, waits while another instance writes to it, and reads it.
+/// `waiting` is told why it takes so long.
+pub(crate) async fn open(
+    cluster: &Cluster,
+    daemon: &str,
+    waiting: impl Fn(String),
+) -> Result<Opened, StateTopicError> {
+    let topic: Arc<str> = state_topic(daemon).into();
+    create(cluster, &topic).await?;
+    check_compacted(cluster, &topic).await?;
+    let mut opened = Opened {
+        image: StateImage::default(),
+        end: 0,
+    };
+    let mut youngest = read(cluster, &topic, &mut opened).await?;
+    while youngest.is_some_and(|at_ms| (wall_ms() - at_ms) < YOUNG_MS) {
+        let before = opened.end;
+        tokio::time::sleep(WATCHED).await;
+        youngest = read(cluster, &topic, &mut opened).await?;
+        if opened.end == before {
+            break;
+        }
+        waiting(format!(
+            "another instance called {daemon} writes to {topic}; this one waits until it is silent"
+        ));
+    }
+    Ok(opened)
+}
+
+/// Starts the writer. `fenced` is told if another instance has taken over.
+pub(crate) fn start_writer(
+    cluster: Cluster,
+    daemon: &str,
+    generation: i64,
+    opened: &Opened,
+    fenced: watch::Sender<Option<String>>,
+) -> Saver {
+    let (saver, saves) = mpsc::channel(SAVES_MAX);
+    let writer = Writer {
+        producer: Producer::new(cluster.clone(), ProduceOptions::default()),
+        topic: state_topic(daemon).into(),
+        cluster,
+        generation,
+        end: opened.end,
+        fenced,
+    };
+    tokio::spawn(writer.run(saves));
+    Saver(saver)
+}
+
+struct Writer {
+    cluster: Cluster,
+    producer: Producer,
+    topic: Arc<str>,
+    generation: i64,
+    /// Where the next of our batches should begin.
+    end: i64,
+    fenced: watch::Sender<Option<String>>,
+}
+
+impl Writer {
+    async fn run(mut self, mut saves: mpsc::Receiver<Save>) {
+        let mut waiting: Option<Save> = None;
+        loop {
+            let first = match waiting.take() {
+                Some(save) => save,
+                None => match saves.recv().await {
+                    Some(save) => save,
+                    None => return,
+                },
+            };
+            let mut bytes = size(&first);
+            let mut group = vec![first];
+            while let Ok(next) = saves.try_recv() {
+                bytes += size(&next);
+                if bytes > BATCH_BYTES_MAX {
+                    waiting = Some(next);
+                    break;
+                }
+                group.push(next);
+            }
+            let outcome = self.write(&group).await.map_err(|error| {
+                tracing::debug!(event = "state_not_saved", topic = &*self.topic, %error);
+                SaveError(error)
+            });
+            for save in group {
+                // Whoever asked may have ended.
+                save.done.send(outcome.clone()).ok();
+            }
+        }
+    }
+
+    async fn write(&mut self, group: &[Save]) -> Result<(), String> {
+        if let Some(by) = &*self.fenced.borrow() {
+            return Err(by.clone());
+        }
+        let records = group.iter().flat_map(|save| &save.records);
+        let records = batch(records).map_err(|error| error.to_string())?;
+        let count = records.1;
+        let batch = ProducerBatch {
+            topic: Arc::clone(&self.topic),
+            partition: 0,
+            records: records.0,
+        };
+        let produced = self.producer.produce(vec![batch], Deadline::after(ATTEMPT));
+        let produced = produced.await.map_err(|error| error.to_string())?;
+        for outcome in produced {
+            let appended = outcome.map_err(|error| error.to_string())?;
+            if let Some(base) = appended.base_offset {
+                self.judge(base).await?;
+                self.end = base + count;
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody wrote in between: an older instance on its way out, or a newer one.
+    async fn judge(&mut self, base: i64) -> Result<(), String> {
+        if base <= self.end {
+            return Ok(());
+        }
+        let mut between = Opened {
+            image: StateImage::default(),
+            end: self.end,
+        };
+        let read = read_until(&self.cluster, &self.topic, &mut between, base).await;
+        read.map_err(|error| error.to_string())?;
+        let newest = newest_generation(&between.image);
+        if newest <= self.generation {
+            return Ok(());
+        }
+        let told = format!(
+            "another instance took over: {} has records of generation {newest}, this one is {}",
+            self.topic, self.generation
+        );
+        self.fenced.send_replace(Some(told.clone()));
+        Err(told)
+    }
+}
+
+fn size(save: &Save) -> usize {
+    let records = save.records.iter();
+    records
+        .map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len) + 16)
+        .sum()
+}
+
+fn batch<'a>(
+    records: impl Iterator<Item = &'a StateRecord>,
+) -> Result<(Bytes, i64), isthmus_wire::batch::BuildError> {
+    let mut builder = BatchBuilder::new(BatchParams {
+        compression: Compression::Lz4,
+        ..BatchParams::default()
+    });
+    let now_ms = wall_ms();
+    for (key, value) in records {
+        builder.append(now_ms, Some(key), value.as_deref(), &[])?;
+    }
+    let count = i64::try_from(builder.count()).unwrap_or(i64::MAX);
+    Ok((builder.finish()?, count))
+}
+
+/// The highest generation that any record tells of; 0 without one.
+pub(crate) fn newest_generation(image: &StateImage) -> i64 {
+    let partitions = image.partitions.values();
+    let all = partitions.flat_map(|saved| {
+        let progress = saved.progress.iter().map(|it| it.owner_generation);
+        let samples = saved.end_samples.iter().map(|it| it.owner_generation);
+        let maps = saved.offset_map.values().map(|it| it.owner_generation);
+        let gaps = saved.gaps.values().map(|it| it.owner_generation);
+        progress.chain(samples).chain(maps).chain(gaps)
+    });
+    all.max().unwrap_or(0)
+}
+
+async fn create(cluster: &Cluster, topic: &str) -> Result<(), StateTopicError> {
+    let metadata = cluster
+        .with_topics([topic], Deadline::after(ATTEMPT))
+        .await?;
+    if metadata.topics.contains_key(topic) {
+        return Ok(());
+    }
+    let replicas = i16::try_from(metadata.brokers.len().clamp(1, REPLICAS)).unwrap_or(1);
+    let wanted = NewTopic::new(topic, 1, replicas).config("cleanup.policy", "compact");
+    let admin = cluster.admin().with_timeout(ATTEMPT);
+    for (name, outcome) in admin.create_topics(&[wanted], false).await? {
+        match outcome {
+            Ok(_) => tracing::info!(event = "state_topic_created", topic = name, replicas),
+            Err(refusal) if refusal.code == ErrorCode::TOPIC_ALREADY_EXISTS => {}
+            Err(refusal) => {
+                return Err(StateTopicError::Refused {
+                    what: format!("create topic {name}"),
+                    code: refusal.code,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn check_compacted(cluster: &Cluster, topic: &str) -> Result<(), StateTopicError> {
+    let admin = cluster.admin().with_timeout(ATTEMPT);
+    let described: BTreeMap<_, _> = admin.describe_topic_configs(&[topic]).await?;
+    for (_, outcome) in described {
+        // Without the right to describe, the operator's word holds.
+        let entries = outcome.unwrap_or_default();
+        let policy = entries.into_iter().find(|it| it.name == "cleanup.policy");
+        if let Some(policy) = policy.and_then(|it| it.value)
+            && policy != "compact"
+        {
+            return Err(StateTopicError::NotCompacted {
+                topic: topic.to_owned(),
+                policy,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Reads from `opened.end` to the end that the topic has now. Returns the time of the last record.
+async fn read(
+    cluster: &Cluster,
+    topic: &Arc<str>,
+    opened: &mut Opened,
+) -> Result<Option<i64>, StateTopicError> {
+    let admin = cluster.admin().with_timeout(ATTEMPT);
+    let ask = |spec| [(Arc::clone(topic), 0, spec)];
+    let level = IsolationLevel::ReadUncommitted;
+    let mut offsets = [0; 2];
+    use isthmus_client::admin::OffsetSpec::{Earliest, Latest};
+    for (at, spec) in [Earliest, Latest].into_iter().enumerate() {
+        for listed in admin.list_offsets(&ask(spec), level).await {
+            offsets[at] = listed?.offset.unwrap_or(0);
+        }
+    }
+    opened.end = opened.end.max(offsets[0]);
+    read_until(cluster, topic, opened, offsets[1]).await
+}
+
+async fn read_until(
+    cluster: &Cluster,
+    topic: &Arc<str>,
+    opened: &mut Opened,
+    end: i64,
+) -> Result<Option<i64>, StateTopicError> {
+    let mut youngest = None;
+    while opened.end < end {
+        let deadline = Deadline::after(ATTEMPT);
+        let leader = cluster.leader(topic, 0, deadline).await?;
+        let id = cluster.metadata().topics.get(topic).map(|it| it.id);
+        let lane = Lane::Fetch(0);
+        let connection = cluster.connection(leader.broker, lane, deadline).await?;
+        let at = FetchPosition {
+            bytes_max: 8 << 20,
+            ..FetchPosition::new(Arc::clone(topic), id.unwrap_or_default(), 0, opened.end)
+        };
+        let answer = connection.fetch(&FetchOptions::default(), &[at]).await;
+        let fetched = answer.map_err(FetchError::from)?.wait().await?;
+        for partition in fetched.partitions {
+            let partition = partition.map_err(|refusal| StateTopicError::Refused {
+                what: format!("read {topic}"),
+                code: refusal.code,
+            })?;
+            youngest = apply(&partition.records, opened)?.or(youngest);
+        }
+    }
+    Ok(youngest)
+}
+
+fn apply(records: &Bytes, opened: &mut Opened) -> Result<Option<i64>, StateTopicError> {
+    let mut youngest = None;
+    for batch in split_batches(records) {
+        let batch = batch?;
+        batch.verify_crc()?;
+        let header = batch.header();
+        if !header.is_control() {
+            for record in batch.records(DECOMPRESSED_BYTES_MAX)? {
+                let record = record?;
+                if record.offset >= opened.end
+                    && let Some(key) = &record.key
+                {
+                    opened.image.apply(key, record.value.as_ref())?;
+                }
+            }
+            youngest = Some(header.max_timestamp);
+        }
+        opened.end = opened.end.max(header.next_offset());
+    }
+    Ok(youngest)
+}
