@@ -2,7 +2,7 @@
 
 use crate::options::{ConfigOptions, fail, refuse};
 use clap::Args;
-use isthmus_broker::{Running, Settings, StopReason, dev_presets, start};
+use isthmus_broker::{Running, Settings, StopReason, dev_presets, read_config, start};
 use isthmus_config::Setting;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -60,7 +60,9 @@ fn settings(options: &BrokerOptions) -> Result<Settings, isthmus_config::ConfigP
         .data
         .as_deref()
         .map(|data| Setting::new("--data", "node.data", data));
-    let layers = options.config.layers(presets, data.into_iter().collect())?;
+    let layers = options
+        .config
+        .layers(read_config, presets, data.into_iter().collect())?;
     let listen = options.listen.as_deref().unwrap_or(DEV_LISTEN);
     Settings::load(&layers, options.dev.then_some(listen))
 }

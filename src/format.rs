@@ -2,7 +2,7 @@
 
 use crate::options::{ConfigOptions, fail, refuse};
 use clap::Args;
-use isthmus_broker::{Settings, format_directory};
+use isthmus_broker::{Settings, format_directory, read_config};
 use std::process::ExitCode;
 
 #[derive(Args)]
@@ -18,7 +18,7 @@ pub(crate) fn run(options: &FormatOptions) -> ExitCode {
     if options.config.config.is_none() {
         return refuse(&"give the node's configuration with -c FILE");
     }
-    let layers = options.config.layers(Vec::new(), Vec::new());
+    let layers = options.config.layers(read_config, Vec::new(), Vec::new());
     let settings = match layers.and_then(|layers| Settings::load(&layers, None)) {
         Ok(settings) => settings,
         Err(problems) => return refuse(&problems),

@@ -1,15 +1,24 @@
 //! The isthmus binary: one file per subcommand.
 //!
 //! Exit codes (docs/cli.md): 0 done, 1 tried and failed, 2 usage or configuration with nothing
-//! touched, 130 interrupted.
+//! touched, 3 the answer is no, 4 nobody could be reached, 5 the outcome is not known, 130
+//! interrupted.
 
 #[cfg(feature = "lab")]
 mod bench;
 mod broker;
 mod config;
+#[cfg(feature = "replicator")]
+mod daemon;
+#[cfg(feature = "replicator")]
+mod flow;
 mod format;
 mod logging;
 mod options;
+#[cfg(feature = "replicator")]
+mod replicator;
+#[cfg(feature = "replicator")]
+mod status;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -31,6 +40,15 @@ struct Cli {
 enum Command {
     /// Run a broker.
     Broker(broker::BrokerOptions),
+    /// Run a replicator: mirror topics between clusters.
+    #[cfg(feature = "replicator")]
+    Replicator(replicator::ReplicatorOptions),
+    /// Show how far a running replicator's flows are.
+    #[cfg(feature = "replicator")]
+    Status(status::StatusOptions),
+    /// Pause or resume flows of a running replicator.
+    #[cfg(feature = "replicator")]
+    Flow(flow::FlowOptions),
     /// Give a data directory its identity, once, before the first start.
     Format(format::FormatOptions),
     /// Look at a configuration: check, explain, sample, schema.
@@ -45,6 +63,12 @@ fn main() -> ExitCode {
     cli.logging.start();
     match cli.command {
         Command::Broker(options) => broker::run(&options),
+        #[cfg(feature = "replicator")]
+        Command::Replicator(options) => replicator::run(&options),
+        #[cfg(feature = "replicator")]
+        Command::Status(options) => status::run(&options),
+        #[cfg(feature = "replicator")]
+        Command::Flow(options) => flow::run(&options),
         Command::Format(options) => format::run(&options),
         Command::Config(options) => config::run(&options),
         #[cfg(feature = "lab")]

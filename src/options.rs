@@ -1,18 +1,29 @@
 //! Options that several subcommands share, and how they become layers of configuration.
 
 use clap::Args;
-use isthmus_broker::read_config;
-use isthmus_config::{ConfigProblems, Layers, Setting, process_env};
+use isthmus_config::{ConfigFile, ConfigProblems, Layers, Setting, process_env};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Usage or configuration is wrong; nothing was touched.
 pub(crate) const CONFIGURATION: u8 = 2;
 
+/// It ran, and the answer is no.
+#[cfg(feature = "replicator")]
+pub(crate) const ANSWER_IS_NO: u8 = 3;
+
+/// Nobody could be reached; nothing changed.
+#[cfg(feature = "replicator")]
+pub(crate) const UNREACHABLE: u8 = 4;
+
+/// Stopped midway, or the outcome is not known.
+#[cfg(feature = "replicator")]
+pub(crate) const UNKNOWN_OUTCOME: u8 = 5;
+
 /// Where settings come from.
 #[derive(Args)]
 pub(crate) struct ConfigOptions {
-    /// Configuration file: TOML, or Kafka's server.properties by that ending.
+    /// Configuration file: TOML; for a broker also Kafka's server.properties by that ending.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Set any key, over file and environment; may be repeated.
@@ -24,21 +35,25 @@ impl ConfigOptions {
     /// The layers, lowest first: `presets`, the file, `ISTHMUS_*`, then `flags` and `--set`.
     pub(crate) fn layers(
         &self,
+        read: ReadConfig,
         presets: Vec<Setting>,
         flags: Vec<Setting>,
     ) -> Result<Layers, ConfigProblems> {
-        layers(self.config.as_deref(), &self.set, presets, flags)
+        let file = self.config.as_deref().map(read).transpose()?;
+        layers(file, &self.set, presets, flags)
     }
 }
 
+/// How a program reads its file.
+pub(crate) type ReadConfig = fn(&Path) -> Result<ConfigFile, ConfigProblems>;
+
 /// The layers, lowest first: `presets`, the file, `ISTHMUS_*`, then `flags` and `set`.
 pub(crate) fn layers(
-    file: Option<&Path>,
+    file: Option<ConfigFile>,
     set: &[String],
     presets: Vec<Setting>,
     mut flags: Vec<Setting>,
 ) -> Result<Layers, ConfigProblems> {
-    let file = file.map(read_config).transpose()?;
     let set = set.iter().map(|text| Setting::parse("--set", text));
     flags.extend(set.collect::<Result<Vec<_>, _>>()?);
     Ok(Layers {

@@ -109,6 +109,13 @@ impl ConfigFile {
         }
     }
 
+    /// The names of its tables, in the order of their lines; none of a file that cannot be taken
+    /// apart. By them a tool tells which program a file is for.
+    pub fn table_names(&self) -> Vec<String> {
+        let tables = self.tables().unwrap_or_default();
+        tables.into_iter().map(|table| table.name).collect()
+    }
+
     /// How the file calls an address, where it is not by the address itself.
     pub(crate) fn written(&self) -> BTreeMap<String, String> {
         match &self.content {

@@ -94,10 +94,8 @@ struct FlowPlan {
 }
 
 /// Starts the daemon and returns; clusters may be away.
-#[expect(
-    clippy::unused_async,
-    reason = "it spawns tasks, so it must be called within a runtime, and awaiting says so"
-)]
+///
+/// It is async because it spawns tasks: it must be called within a runtime.
 pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let (fenced, is_fenced) = watch::channel(None);
     let stop = CancellationToken::new();

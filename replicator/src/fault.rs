@@ -1,7 +1,7 @@
 //! Named places where a test ends the process, as a machine that loses its power would.
 //!
 //! Compiled in by the feature `fault-points` only. The environment says which:
-//! `ISTHMUS_REPLICATOR_FAULT=<point>:<nth>` kills at the nth passing.
+//! `ISTHMUS_FAULT=<point>:<nth>` kills at the nth passing.
 
 /// In the order in which a record passes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(crate) fn pass(point: FaultPoint) {
 
     static PLAN: OnceLock<Option<(String, AtomicI64)>> = OnceLock::new();
     let plan = PLAN.get_or_init(|| {
-        let text = std::env::var("ISTHMUS_REPLICATOR_FAULT").ok()?;
+        let text = std::env::var("ISTHMUS_FAULT").ok()?;
         let (point, nth) = text.split_once(':')?;
         Some((point.to_owned(), AtomicI64::new(nth.parse().ok()?)))
     });

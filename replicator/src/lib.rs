@@ -5,7 +5,7 @@
 //! next is decided in `isthmus-replicator-core`; here it is done. Must not know: brokers.
 //!
 //! Reading order: [`settings`]; `daemon`, `state_topic`, `identities`, `context`; `flow`, which is one
-//! task and all that moves; `scan`; `budget`; then [`status`] and [`control`].
+//! task and all that moves; `scan`; `budget`; then [`status`], [`metrics`], [`control`] and [`http`].
 
 mod board;
 mod budget;

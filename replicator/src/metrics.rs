@@ -128,9 +128,12 @@ struct Flows {
     groups_held: IntGaugeVec,
     groups_age: GaugeVec,
     throttled_ms: GaugeVec,
-    counted: [(IntCounterVec, fn(&FlowSummary) -> i64); 5],
+    counted: [Counted; 5],
     lanes: [IntCounterVec; 3],
 }
+
+/// A counter, and the number of a flow that it follows.
+type Counted = (IntCounterVec, fn(&FlowSummary) -> i64);
 
 impl Flows {
     fn new(page: &Page) -> Self {

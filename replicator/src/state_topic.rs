@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use isthmus_client::admin::NewTopic;
+use isthmus_client::admin::{NewTopic, OffsetSpec};
 use isthmus_client::fetch::{FetchError, FetchOptions, FetchPosition, IsolationLevel};
 use isthmus_client::produce::{ProduceOptions, Producer, ProducerBatch};
 use isthmus_client::{Cluster, Deadline, Lane, RequestError};
@@ -339,8 +339,8 @@ async fn read(
     let ask = |spec| [(Arc::clone(topic), 0, spec)];
     let level = IsolationLevel::ReadUncommitted;
     let mut offsets = [0; 2];
-    use isthmus_client::admin::OffsetSpec::{Earliest, Latest};
-    for (at, spec) in [Earliest, Latest].into_iter().enumerate() {
+    let specs = [OffsetSpec::Earliest, OffsetSpec::Latest];
+    for (at, spec) in specs.into_iter().enumerate() {
         for listed in admin.list_offsets(&ask(spec), level).await {
             offsets[at] = listed?.offset.unwrap_or(0);
         }
@@ -356,8 +356,13 @@ async fn read_until(
     end: i64,
 ) -> Result<Option<i64>, StateTopicError> {
     let mut youngest = None;
+    let mut deadline = Deadline::after(ATTEMPT);
     while opened.end < end {
-        let deadline = Deadline::after(ATTEMPT);
+        // The end may have gone back meanwhile: then nothing more comes.
+        if deadline.has_passed() {
+            return Err(RequestError::from(deadline.elapsed()).into());
+        }
+        let before = opened.end;
         let leader = cluster.leader(topic, 0, deadline).await?;
         let id = cluster.metadata().topics.get(topic).map(|it| it.id);
         let lane = Lane::Fetch(0);
@@ -374,6 +379,9 @@ async fn read_until(
                 code: refusal.code,
             })?;
             youngest = apply(&partition.records, opened)?.or(youngest);
+        }
+        if opened.end > before {
+            deadline = Deadline::after(ATTEMPT);
         }
     }
     Ok(youngest)

@@ -2,13 +2,12 @@
 
 use super::{AboveOptions, say};
 use crate::options::CONFIGURATION;
-use isthmus_broker::Settings;
 use isthmus_config::{ConfigProblem, ConfigProblems};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// A finding, and whether the broker would start in spite of it.
+/// A finding, and whether the program would start in spite of it.
 struct Finding {
     level: &'static str,
     problem: ConfigProblem,
@@ -17,7 +16,7 @@ struct Finding {
 pub(super) fn run(above: &AboveOptions, file: Option<&Path>) -> ExitCode {
     let loaded = above
         .layers(file)
-        .and_then(|layers| Settings::load(&layers, None));
+        .and_then(|(program, layers)| program.warnings(&layers));
     let is_sound = loaded.is_ok();
     let findings = findings(loaded);
     if above.json {
@@ -36,26 +35,13 @@ pub(super) fn run(above: &AboveOptions, file: Option<&Path>) -> ExitCode {
     }
 }
 
-fn findings(loaded: Result<Settings, ConfigProblems>) -> Vec<Finding> {
-    let settings = match loaded {
-        Ok(settings) => settings,
-        Err(problems) => {
-            let problems = problems.0.into_iter();
-            return problems
-                .map(|problem| Finding {
-                    level: "error",
-                    problem,
-                })
-                .collect();
-        }
+fn findings(loaded: Result<Vec<ConfigProblem>, ConfigProblems>) -> Vec<Finding> {
+    let (level, problems) = match loaded {
+        Ok(warnings) => ("warning", warnings),
+        Err(problems) => ("error", problems.0),
     };
-    let warning = |problem| Finding {
-        level: "warning",
-        problem,
-    };
-    let mut findings: Vec<Finding> = settings.notices().iter().cloned().map(warning).collect();
-    findings.extend(settings.idle().map(warning));
-    findings
+    let problems = problems.into_iter();
+    problems.map(|problem| Finding { level, problem }).collect()
 }
 
 fn document(is_sound: bool, findings: &[Finding]) -> Value {

@@ -2,17 +2,18 @@
 
 use super::{AboveOptions, say};
 use crate::options::refuse;
-use isthmus_broker::{kafka_place, key_effect, schema};
-use isthmus_config::{DefaultValue, Effective, Key, Loaded, load, nearest};
+use isthmus_broker::{kafka_place, key_effect};
+use isthmus_config::{DefaultValue, Effective, Form, Key, Loaded, Schema, load, nearest};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::ExitCode;
 
 pub(super) fn run(above: &AboveOptions, file: Option<&Path>, key: Option<&str>) -> ExitCode {
-    let loaded = match above
-        .layers(file)
-        .and_then(|layers| load(&layers, schema()))
-    {
+    let loaded = above.layers(file).and_then(|(program, layers)| {
+        let schema = program.schema();
+        Ok((schema, load(&layers, schema)?))
+    });
+    let (schema, loaded) = match loaded {
         Ok(loaded) => loaded,
         Err(problems) => return refuse(&problems),
     };
@@ -21,34 +22,37 @@ pub(super) fn run(above: &AboveOptions, file: Option<&Path>, key: Option<&str>) 
             .explain()
             .filter(|effective| loaded.is_set(&effective.key))
             .collect(),
-        Some(key) => find(&loaded, key),
+        Some(key) => find(schema, &loaded, key),
     };
     if let (Some(key), true) = (key, wanted.is_empty()) {
-        return refuse(&unknown(key));
+        return refuse(&unknown(schema, key));
     }
     if above.json {
-        let keys: Vec<Value> = wanted.into_iter().map(as_json).collect();
+        let keys = wanted.into_iter().map(|it| as_json(schema, it));
+        let keys: Vec<Value> = keys.collect();
         say(&json!({ "schema": "isthmus.config.explain/1", "keys": keys }).to_string());
     } else {
-        let keys: Vec<String> = wanted.into_iter().map(as_text).collect();
+        let keys = wanted.into_iter().map(|it| as_text(schema, it));
+        let keys: Vec<String> = keys.collect();
         say(&keys.join("\n\n"));
     }
     ExitCode::SUCCESS
 }
 
 /// The key itself, or what stands for it here: `log.dirs` is `node.data`, and `listeners` all rows.
-fn find<'a>(loaded: &'a Loaded, key: &str) -> Vec<&'a Effective> {
+fn find<'a>(schema: &Schema, loaded: &'a Loaded, key: &str) -> Vec<&'a Effective> {
     let place = kafka_place(key).unwrap_or(key);
     let table = place.trim_start_matches('[').trim_end_matches(']');
-    let rows = format!("{table}[");
-    let is_wanted = |effective: &&Effective| {
-        effective.key == place || (table != place && effective.key.starts_with(&rows))
-    };
+    let (rows, named) = (format!("{table}["), format!("{table}."));
+    let is_row = |key: &str| key.starts_with(&rows) || key.starts_with(&named);
+    let has_rows = schema.table(table).is_some_and(|it| !it.form.is_single());
+    let is_wanted =
+        |effective: &&Effective| effective.key == place || (has_rows && is_row(&effective.key));
     loaded.explain().filter(is_wanted).collect()
 }
 
-fn unknown(key: &str) -> String {
-    let known: Vec<String> = schema()
+fn unknown(schema: &Schema, key: &str) -> String {
+    let known: Vec<String> = schema
         .single_keys()
         .map(|(table, key)| table.address(key.name))
         .collect();
@@ -58,20 +62,29 @@ fn unknown(key: &str) -> String {
     }
 }
 
-/// The declaration of an address; rows are `listeners[0].bind`.
-fn declared(address: &str) -> Option<&'static Key> {
-    if let Some((_, key)) = schema().single_key(address) {
+/// The declaration of an address; rows are `listeners[0].bind` or `clusters.east.bootstrap`.
+fn declared(schema: &'static Schema, address: &str) -> Option<&'static Key> {
+    if let Some((_, key)) = schema.single_key(address) {
         return Some(key);
     }
-    let (table, rest) = address.split_once('[')?;
-    let (_, field) = rest.split_once("].")?;
-    schema().table(table)?.key(field)
+    if let Some((table, rest)) = address.split_once('[') {
+        let (_, field) = rest.split_once("].")?;
+        return schema.table(table)?.key(field);
+    }
+    let (table, rest) = address.split_once('.')?;
+    let table = schema.table(table).filter(|it| it.form == Form::Named)?;
+    let keys = table.keys.iter();
+    let fitting = keys.filter(|key| {
+        let name = rest.strip_suffix(key.name);
+        name.is_some_and(|name| name.ends_with('.'))
+    });
+    fitting.max_by_key(|key| key.name.len())
 }
 
 /// Name and text of everything there is to say, in the order in which it is said.
-fn account(effective: &Effective) -> Vec<(&'static str, String)> {
+fn account(schema: &'static Schema, effective: &Effective) -> Vec<(&'static str, String)> {
     let mut said = vec![("from", effective.origin.to_string())];
-    let key = declared(&effective.key);
+    let key = declared(schema, &effective.key);
     if let Some(key) = key {
         let default = match key.default {
             DefaultValue::Required => "none, it must be set".to_owned(),
@@ -92,12 +105,12 @@ fn account(effective: &Effective) -> Vec<(&'static str, String)> {
     said
 }
 
-fn as_text(effective: &Effective) -> String {
+fn as_text(schema: &'static Schema, effective: &Effective) -> String {
     let value = match &effective.value {
         Some(value) => format!("{} = {value}", effective.key),
         None => format!("{} is not set", effective.key),
     };
-    let said = account(effective).into_iter();
+    let said = account(schema, effective).into_iter();
     let lines = said.map(|(name, text)| format!("  {name:<10}{text}"));
     std::iter::once(value)
         .chain(lines)
@@ -105,10 +118,10 @@ fn as_text(effective: &Effective) -> String {
         .join("\n")
 }
 
-fn as_json(effective: &Effective) -> Value {
+fn as_json(schema: &'static Schema, effective: &Effective) -> Value {
     let overridden = effective.overridden.iter().rev();
     let overridden = overridden.map(|(origin, value)| json!({ "from": origin, "value": value }));
-    let key = declared(&effective.key);
+    let key = declared(schema, &effective.key);
     let default = key.and_then(|key| match key.default {
         DefaultValue::Is(text) => Some(text),
         DefaultValue::Required | DefaultValue::Unset => None,

@@ -1,13 +1,15 @@
-//! `isthmus config`: looks at a broker's configuration without starting anything.
+//! `isthmus config`: looks at a broker's or a replicator's configuration without starting anything.
 
 mod check;
 mod explain;
+mod program;
 mod sample;
 mod schema;
 
 use crate::options::{layers, refuse};
 use clap::{Args, Subcommand};
 use isthmus_config::{ConfigProblems, Layers};
+use program::Program;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -26,7 +28,7 @@ enum ConfigCommand {
     /// Print a commented file to start from.
     Sample(sample::SampleOptions),
     /// Print a JSON schema of the file.
-    Schema,
+    Schema(SchemaOptions),
 }
 
 /// Which configuration: a file, and what the environment and flags say above it.
@@ -37,6 +39,13 @@ struct FileOptions {
     file: Option<PathBuf>,
     #[command(flatten)]
     above: AboveOptions,
+}
+
+#[derive(Args)]
+struct SchemaOptions {
+    /// Whose file.
+    #[arg(value_enum, default_value = "broker")]
+    program: Program,
 }
 
 #[derive(Args)]
@@ -73,7 +82,7 @@ pub(crate) fn run(options: &ConfigOptions) -> ExitCode {
         }
         ConfigCommand::Explain(options) => explain(options),
         ConfigCommand::Sample(options) => sample::run(options),
-        ConfigCommand::Schema => schema::run(),
+        ConfigCommand::Schema(options) => schema::run(options.program),
     }
 }
 
@@ -91,8 +100,13 @@ fn explain(options: &ExplainOptions) -> ExitCode {
 }
 
 impl AboveOptions {
-    fn layers(&self, file: Option<&Path>) -> Result<Layers, ConfigProblems> {
-        layers(file, &self.set, Vec::new(), Vec::new())
+    /// The layers, and the program whose file it is.
+    fn layers(&self, file: Option<&Path>) -> Result<(Program, Layers), ConfigProblems> {
+        let (program, file) = match file {
+            Some(path) => Program::read(path).map(|(program, file)| (program, Some(file)))?,
+            None => (Program::Broker, None),
+        };
+        Ok((program, layers(file, &self.set, Vec::new(), Vec::new())?))
     }
 }
 

@@ -1,13 +1,17 @@
 //! `isthmus config sample`: a commented file that can be used as it stands.
 
+use super::program::Program;
 use super::say;
 use clap::Args;
-use isthmus_broker::{key_effect, schema};
+use isthmus_broker::key_effect;
 use isthmus_config::{DefaultValue, Form, Key, KeyTable, Kind, Value};
 use std::process::ExitCode;
 
 #[derive(Args)]
 pub(super) struct SampleOptions {
+    /// Whose file.
+    #[arg(value_enum, default_value = "broker")]
+    program: Program,
     /// Also the keys that are accepted and do nothing here.
     #[arg(long)]
     all: bool,
@@ -17,7 +21,9 @@ pub(super) struct SampleOptions {
 const WIDTH: usize = 98;
 
 pub(super) fn run(options: &SampleOptions) -> ExitCode {
-    let tables = schema()
+    let tables = options
+        .program
+        .schema()
         .tables
         .iter()
         .map(|table| sample_of(table, options.all));
@@ -29,7 +35,8 @@ fn sample_of(table: &KeyTable, all: bool) -> String {
     let head = match table.form {
         Form::Plain | Form::Flat => format!("[{}]", table.name),
         Form::Repeated => format!("[[{}]]", table.name),
-        Form::Named => format!("[{}.NAME]", table.name),
+        // Its rows carry names of the reader's own; the sample has the two that its flow joins.
+        Form::Named => format!("[{}.east]", table.name),
     };
     let mut text = format!("{}{head}\n", comment(table.doc));
     for key in table.keys {
@@ -37,7 +44,23 @@ fn sample_of(table: &KeyTable, all: bool) -> String {
             text.push_str(&entry(table, key));
         }
     }
+    if table.form == Form::Named {
+        text.push_str(&second_row(table));
+    }
     text
+}
+
+/// A flow joins two clusters: the other one, in as few words as will do.
+fn second_row(table: &KeyTable) -> String {
+    let required = table
+        .keys
+        .iter()
+        .filter(|key| key.default == DefaultValue::Required);
+    let lines = required.map(|key| {
+        let address = format!("{}.west.{}", table.name, key.name);
+        format!("{} = {}\n", key.name, example(&address))
+    });
+    format!("\n[{}.west]\n{}", table.name, lines.collect::<String>())
 }
 
 /// A key that must be set stands there with an example, all others with their default.
@@ -68,6 +91,11 @@ fn example(address: &str) -> &'static str {
         "node.data" => "\"/var/lib/isthmus\"",
         "listeners.name" => "\"clients\"",
         "listeners.bind" => "\"127.0.0.1:9092\"",
+        "clusters.bootstrap" => "[\"127.0.0.1:9092\"]",
+        "clusters.west.bootstrap" => "[\"127.0.0.1:9192\"]",
+        "flows.source" => "\"east\"",
+        "flows.target" => "\"west\"",
+        "flows.topics" => "[\"orders.*\", \"payments\"]",
         _ => "\"\"",
     }
 }

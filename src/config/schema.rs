@@ -1,17 +1,17 @@
 //! `isthmus config schema`: the file's form as a JSON schema, for editors.
 
+use super::program::Program;
 use super::say;
-use isthmus_broker::schema;
 use isthmus_config::{DefaultValue, Form, Key, KeyTable, Kind};
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 
-pub(super) fn run() -> ExitCode {
-    let tables = schema().tables.iter();
+pub(super) fn run(program: Program) -> ExitCode {
+    let tables = program.schema().tables.iter();
     let tables: Map<String, Value> = tables.map(|it| (it.name.to_owned(), table(it))).collect();
     let document = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Configuration of an Isthmus broker",
+        "title": format!("Configuration of an Isthmus {}", program.name()),
         "type": "object",
         "properties": tables,
         "additionalProperties": false,

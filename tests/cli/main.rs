@@ -10,6 +10,7 @@ mod config;
 mod config_command;
 mod directory;
 mod life;
+mod replicator;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each test binary uses its part of what is shared")]
 mod support;

@@ -56,11 +56,12 @@ fn a_kill_loses_nothing() {
         );
         let running = daemon.start();
         // Load until it is dead, so that the point is passed as often as it takes.
+        let is_dead = AtomicBool::new(false);
         let ended = std::thread::scope(|scope| {
-            let is_dead = AtomicBool::new(false);
-            let load = scope.spawn(|| {
+            let (is_dead, from, written) = (&is_dead, &mut from, &mut written);
+            let load = scope.spawn(move || {
                 while !is_dead.load(Ordering::Relaxed) {
-                    write(&mut from, &mut written);
+                    write(from, written);
                 }
             });
             let ended = running.wait();

@@ -40,7 +40,7 @@ impl Daemon {
         let mut command = isthmus();
         command.args(["replicator", "-c"]).arg(&self.file);
         if let Some(plan) = &self.fault {
-            command.env("ISTHMUS_REPLICATOR_FAULT", plan);
+            command.env("ISTHMUS_FAULT", plan);
         }
         let mut program = Program::start(&mut command);
         let ready = program.line_where(LIMIT, |line| line.starts_with("ready "));

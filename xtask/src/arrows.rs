@@ -23,7 +23,7 @@ base2histogram      |                                                           
 isthmus-broker      | isthmus-wire isthmus-log isthmus-broker-core isthmus-config |
 isthmus-replicator  | isthmus-wire isthmus-client isthmus-replicator-core isthmus-config |
 isthmus-lab         | isthmus-config isthmus-client                               |
-isthmus             | isthmus-config isthmus-broker isthmus-lab                   | isthmus-client isthmus-wire
+isthmus             | isthmus-config isthmus-broker isthmus-replicator isthmus-lab | isthmus-client isthmus-wire
 xtask               |                                                             |
 ";
 
@@ -38,7 +38,7 @@ isthmus-config      | tokio mio                            | it reads once, befo
 isthmus-client      | rdkafka-sys openssl-sys ring         | one crypto backend, and no C client in the data path
 isthmus-broker      | rdkafka-sys openssl-sys ring         | one crypto backend, and no C client in the data path
 isthmus-replicator  | rdkafka-sys openssl-sys ring         | one crypto backend, and no C client in the data path
-isthmus broker      | rdkafka-sys openssl-sys ring process-wrap | the shipped program has no lab in it
+isthmus broker,replicator | rdkafka-sys openssl-sys ring process-wrap | the shipped program has no lab in it
 xtask               | tokio clap serde_derive syn          | it must compile in seconds
 ";
 

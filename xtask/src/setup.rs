@@ -18,7 +18,7 @@ struct Need {
 }
 
 /// What both the demo and the tests need, and what only the tests do, which comes last.
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 5] = [
     Need {
         program: "java",
         package: "openjdk-17-jre-headless",
@@ -38,6 +38,11 @@ const NEEDS: [Need; 4] = [
         program: "python3",
         package: "python3-venv",
         what: "Python 3 with its virtual environments",
+    },
+    Need {
+        program: "promtool",
+        package: "prometheus",
+        what: "promtool, which judges alert rules",
     },
 ];
 

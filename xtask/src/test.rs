@@ -83,6 +83,11 @@ fn run_steps(steps: &mut Steps, tally: &mut Tally, flags: Flags) -> Result<()> {
     steps.run("arrows and house rules", || {
         arrows::run().map(|()| String::new())
     })?;
+    if flags.quick {
+        steps.leave_out("alert rules", "--quick");
+    } else {
+        steps.run("alert rules", alert_rules)?;
+    }
     steps.run("clippy, everything", || {
         passes(clippy(&["--workspace", "--all-features"]))
     })?;
@@ -92,7 +97,7 @@ fn run_steps(steps: &mut Steps, tally: &mut Tally, flags: Flags) -> Result<()> {
             "isthmus",
             "--no-default-features",
             "--features",
-            "broker",
+            "broker,replicator",
         ]))
     })?;
     steps.run("tests of the crates", || {
@@ -127,6 +132,20 @@ fn run_steps(steps: &mut Steps, tally: &mut Tally, flags: Flags) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// The rules are well formed, and each fires when it should and not otherwise.
+fn alert_rules() -> Result<String> {
+    let folder = crate::workspace::root().join("dashboards");
+    for (act, file) in [
+        ("check", "replicator.rules.yml"),
+        ("test", "replicator.rules.test.yml"),
+    ] {
+        let mut command = Command::new("promtool");
+        command.args([act, "rules", file]).current_dir(&folder);
+        passes(command)?;
+    }
+    Ok(String::new())
 }
 
 /// The programs and jars, as the variables by which tests find them.

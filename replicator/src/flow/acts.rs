@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use isthmus_client::Deadline;
+use isthmus_replicator_core::offset_map::Run;
 use isthmus_replicator_core::partition::{Action, Failure, Side, State};
 use isthmus_replicator_core::state::Gap;
 use isthmus_wire::ErrorCode;
@@ -23,15 +24,7 @@ impl Flow {
             Action::Fetch { from } => self.ask_fetch(at, from),
             Action::Produce { id, producer } => self.queue_produce(at, id, producer),
             Action::Drop(ids) => self.drop_batches(at, &ids),
-            Action::Map(runs) => {
-                let mirrored = &mut self.partitions[at];
-                for run in runs {
-                    if let Err(error) = mirrored.map.append(run) {
-                        // The machine cuts the map before it goes back, so this cannot be.
-                        unreachable!("{}: {error}", mirrored.target_topic);
-                    }
-                }
-            }
+            Action::Map(runs) => self.map(at, runs),
             Action::CutMap { target_end } => self.partitions[at].map.truncate_to(target_end),
             Action::Save(progress) => self.save(at, &progress),
             Action::RecordGap(gap) => self.record_gap(at, gap),
@@ -42,7 +35,7 @@ impl Flow {
             Action::RefreshLimits => self.partitions[at].limits_stale = true,
             Action::Inspect { id } => self.inspect(at, id),
             Action::StateChanged(state) => {
-                log(&self.ctx.settings.name, &self.partitions[at], &state)
+                log(&self.ctx.settings.name, &self.partitions[at], &state);
             }
         }
     }
@@ -51,6 +44,18 @@ impl Flow {
         let mirrored = &mut self.partitions[at];
         for id in ids {
             mirrored.batches.remove(id);
+        }
+    }
+
+    /// An offset that no log can have is the target's fault; without its run, translation there is
+    /// earlier than exact.
+    fn map(&mut self, at: At, runs: Vec<Run>) {
+        let mirrored = &mut self.partitions[at];
+        for run in runs {
+            if let Err(error) = mirrored.map.append(run) {
+                let (topic, partition) = (&*mirrored.target_topic, mirrored.partition);
+                tracing::error!(event = "offset_map_refused", topic, partition, %error);
+            }
         }
     }
 

@@ -19,7 +19,7 @@ use isthmus_replicator_core::partition::{Event, Failure, Side};
 
 use super::mirrored::At;
 use super::prepare::{self, Prepared, Rules};
-use super::{Done, Flow};
+use super::{Done, Flow, outcome_of};
 use crate::budget::{Asker, Hold};
 use crate::clock::{millis, wall_ms};
 use crate::context::FlowContext;
@@ -119,11 +119,7 @@ impl Flow {
                 let ctx = Arc::clone(&self.ctx);
                 // On a thread of its own accord: answers are large, and are checked and sorted there.
                 let fetch = tokio::spawn(run(ctx, request));
-                let fetch = fetch.map(|done| match done {
-                    Ok(done) => Done::Fetched(done),
-                    Err(error) => std::panic::resume_unwind(error.into_panic()),
-                });
-                self.work.push(fetch.boxed());
+                self.work.push(outcome_of(fetch).map(Done::Fetched).boxed());
             }
         }
     }

@@ -126,6 +126,7 @@ pub(crate) struct Flow {
     /// When this process began with it, and when both sides were last looked at.
     since_ms: i64,
     scanned_ms: Option<i64>,
+    is_first_scan: bool,
     /// Why all of it stands still.
     error: Option<String>,
 }
@@ -171,6 +172,7 @@ impl Flow {
             side_errors: [None, None],
             since_ms: wall_ms(),
             scanned_ms: None,
+            is_first_scan: true,
             error: None,
         };
         for (key, saved) in partitions {
@@ -387,6 +389,16 @@ fn index_of(side: Side) -> usize {
     match side {
         Side::Source => 0,
         Side::Target => 1,
+    }
+}
+
+/// The outcome of a task; its panic is ours. One that was cancelled has no outcome: the runtime is
+/// about to end, and nobody will ask.
+async fn outcome_of<T>(task: tokio::task::JoinHandle<T>) -> T {
+    match task.await {
+        Ok(outcome) => outcome,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -16,7 +16,7 @@ use isthmus_replicator_core::partition::{Batch, BatchId, Event};
 use isthmus_wire::batch::BatchHeader;
 
 use super::mirrored::{At, Kept};
-use super::{Done, Flow};
+use super::{Done, Flow, outcome_of};
 use crate::budget::Hold;
 
 /// Rebuilding less than this is quicker than handing it to another thread.
@@ -77,11 +77,10 @@ pub(super) async fn prepare(
     if !plan.units.iter().any(is_heavy) {
         return build(plan, rules, hold);
     }
-    let build = tokio::task::spawn_blocking(move || build(plan, rules, hold));
-    match build.await {
-        Ok(prepared) => prepared,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    outcome_of(tokio::task::spawn_blocking(move || {
+        build(plan, rules, hold)
+    }))
+    .await
 }
 
 fn build(plan: FetchPlan, rules: Rules, hold: Arc<Hold>) -> Prepared {
@@ -182,11 +181,8 @@ impl Flow {
             prepared.add(&unit, rebuilt);
             Inspected { at, id, prepared }
         });
-        let rebuild = rebuild.map(|done| match done {
-            Ok(inspected) => Done::Inspected(inspected),
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        });
-        self.work.push(rebuild.boxed());
+        self.work
+            .push(outcome_of(rebuild).map(Done::Inspected).boxed());
     }
 
     pub(super) fn inspected(&mut self, inspected: Inspected) {

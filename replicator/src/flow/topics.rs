@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use isthmus_replicator_core::lag::Retention;
 use isthmus_replicator_core::lane::TargetLimits;
-use isthmus_replicator_core::partition::{Event, Side};
+use isthmus_replicator_core::partition::{Event, PartitionRules, Side, Start};
 use isthmus_replicator_core::state::{PartitionKey, SavedPartition, StateError};
 
 use super::mirrored::{At, Mirrored};
@@ -31,7 +31,8 @@ impl Flow {
         let target = self.saved_topics.get(&key.topic);
         let target = target.map_or(key.topic.as_str(), |it| it.target_topic.as_str());
         let target: Arc<str> = target.into();
-        self.add(key, target, Some(saved))?;
+        let start = self.ctx.settings.start;
+        self.add(key, target, Some(saved), start)?;
         Ok(())
     }
 
@@ -40,8 +41,12 @@ impl Flow {
         key: PartitionKey,
         target_topic: Arc<str>,
         saved: Option<SavedPartition>,
+        start: Start,
     ) -> Result<At, StateError> {
-        let rules = self.ctx.partition_rules();
+        let rules = PartitionRules {
+            start,
+            ..self.ctx.partition_rules()
+        };
         let mirrored = Mirrored::new(wall_ms(), rules, key, target_topic, saved)?;
         let at = self.partitions.len();
         let name = (Arc::clone(&mirrored.topic), mirrored.partition);
@@ -97,6 +102,7 @@ impl Flow {
                 tracing::info!(event = "cluster_back", flow = %self.ctx.settings.name, ?side);
             }
         }
+        self.is_first_scan = self.scanned_ms.is_none();
         self.scanned_ms = Some(wall_ms());
         if self.error.take().is_some() {
             // All topics were held; a full look lets them go.
@@ -177,6 +183,17 @@ impl Flow {
         }
     }
 
+    /// Where partitions without progress begin. What was born while the flow ran begins at its
+    /// beginning, whatever the file says: its first records came before we saw it.
+    fn start_of(&self, topic: &str) -> Start {
+        let is_first_look = self.scanned_ms.is_none() || self.is_first_scan;
+        let has_grown = self.index.contains_key(&(Arc::from(topic), 0));
+        if has_grown || (!is_first_look && !self.topics.contains_key(topic)) {
+            return Start::Earliest;
+        }
+        self.ctx.settings.start
+    }
+
     fn copy(
         &mut self,
         topic: &str,
@@ -186,6 +203,7 @@ impl Flow {
         retention: Retention,
     ) {
         let target: Arc<str> = target_topic.into();
+        let start = self.start_of(topic);
         for partition in 0..partitions {
             let key = (Arc::from(topic), partition);
             let at = match self.index.get(&key) {
@@ -196,7 +214,7 @@ impl Flow {
                         topic: topic.to_owned(),
                         partition,
                     };
-                    match self.add(key, Arc::clone(&target), None) {
+                    match self.add(key, Arc::clone(&target), None, start) {
                         Ok(at) => at,
                         Err(error) => unreachable!("state of a partition without any: {error}"),
                     }

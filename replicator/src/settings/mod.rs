@@ -76,6 +76,8 @@ impl Settings {
         let loaded = load(layers, schema())?;
         let mut problems = Vec::new();
         let daemon = daemon(&loaded, &mut problems);
+        let control = daemon.control.as_ref();
+        problems.extend(control.and_then(|control| control_problem(&loaded, control)));
         let clusters = clusters::clusters(&loaded, &mut problems)?;
         let found = flows::flows(&loaded, &clusters, &mut problems)?;
         // Without a graph there are problems, and none without them.
@@ -122,15 +124,25 @@ impl Settings {
     }
 }
 
+impl DaemonSettings {
+    /// Of the daemon alone, for a tool that asks it: clusters and their secrets are not looked at.
+    pub fn load(layers: &Layers) -> Result<Self, ConfigProblems> {
+        let loaded = load(layers, schema())?;
+        let mut problems = Vec::new();
+        let daemon = daemon(&loaded, &mut problems);
+        match problems.is_empty() {
+            true => Ok(daemon),
+            false => Err(ConfigProblems(problems)),
+        }
+    }
+}
+
 fn daemon(loaded: &Loaded, problems: &mut Vec<ConfigProblem>) -> DaemonSettings {
     let observe = address(loaded, "daemon.observe", problems);
     let control = address(loaded, "daemon.control", problems).map(|address| ControlSettings {
         address,
         token: loaded.find::<&SecretRef>("daemon.control_token").cloned(),
     });
-    if let Some(control) = &control {
-        problems.extend(control_problem(loaded, control));
-    }
     DaemonSettings {
         name: name(loaded, problems),
         observe,

@@ -24,7 +24,7 @@ static SCHEMA: Schema = Schema {
         },
     ],
     rules: &[],
-    env_ignored: &["ISTHMUS_LOG", "ISTHMUS_TEST_"],
+    env_ignored: &["ISTHMUS_LOG", "ISTHMUS_TEST_", "ISTHMUS_FAULT"],
 };
 
 pub(super) const CLUSTERS: &str = "clusters";
