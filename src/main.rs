@@ -19,6 +19,8 @@ mod options;
 mod replicator;
 #[cfg(feature = "replicator")]
 mod status;
+#[cfg(feature = "replicator")]
+mod verify;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -49,6 +51,9 @@ enum Command {
     /// Pause or resume flows of a running replicator.
     #[cfg(feature = "replicator")]
     Flow(flow::FlowOptions),
+    /// Compare what a flow copied with what it was copied from.
+    #[cfg(feature = "replicator")]
+    Verify(verify::VerifyOptions),
     /// Give a data directory its identity, once, before the first start.
     Format(format::FormatOptions),
     /// Look at a configuration: check, explain, sample, schema.
@@ -69,6 +74,8 @@ fn main() -> ExitCode {
         Command::Status(options) => status::run(&options),
         #[cfg(feature = "replicator")]
         Command::Flow(options) => flow::run(&options),
+        #[cfg(feature = "replicator")]
+        Command::Verify(options) => verify::run(&options),
         Command::Format(options) => format::run(&options),
         Command::Config(options) => config::run(&options),
         #[cfg(feature = "lab")]

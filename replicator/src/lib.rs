@@ -5,7 +5,8 @@
 //! next is decided in `isthmus-replicator-core`; here it is done. Must not know: brokers.
 //!
 //! Reading order: [`settings`]; `daemon`, `state_topic`, `identities`, `context`; `flow`, which is one
-//! task and all that moves; `scan`; `budget`; then [`status`], [`metrics`], [`control`] and [`http`].
+//! task and all that moves; `scan`; `budget`; then [`status`], [`metrics`],
+//! [`control`] and [`http`]; and, by itself, [`verify`].
 
 mod board;
 mod budget;
@@ -23,5 +24,6 @@ mod scan;
 pub mod settings;
 mod state_topic;
 pub mod status;
+pub mod verify;
 
 pub use daemon::{Running, StartError, start};

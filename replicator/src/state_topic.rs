@@ -139,6 +139,20 @@ pub(crate) async fn open(
     Ok(opened)
 }
 
+/// Reads what is saved, and creates nothing: for who only looks.
+pub(crate) async fn look(cluster: &Cluster, daemon: &str) -> Result<StateImage, StateTopicError> {
+    let topic: Arc<str> = state_topic(daemon).into();
+    let metadata = cluster.with_topics([&*topic], Deadline::after(ATTEMPT));
+    let mut opened = Opened {
+        image: StateImage::default(),
+        end: 0,
+    };
+    if metadata.await?.topics.contains_key(&topic) {
+        read(cluster, &topic, &mut opened).await?;
+    }
+    Ok(opened.image)
+}
+
 /// Starts the writer. `fenced` is told if another instance has taken over.
 pub(crate) fn start_writer(
     cluster: Cluster,
