@@ -9,6 +9,7 @@
     reason = "a failure here fails the test, with its place"
 )]
 
+mod asking;
 mod content;
 mod copies;
 mod kills;
