@@ -12,6 +12,9 @@
 mod asking;
 mod content;
 mod copies;
+mod groups;
+#[path = "../ratchet/kafka.rs"]
+mod kafka;
 mod kills;
 mod replicator;
 #[path = "../support/mod.rs"]

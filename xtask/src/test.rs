@@ -26,8 +26,8 @@ struct Needy {
 }
 
 /// In the order they run. The program that the lab's test starts is the one that `interop` built;
-/// `chaos` replaces it by one with fault points, and so comes last.
-const NEEDY: [Needy; 5] = [
+/// `chaos` and `mirror` replace it by one with fault points, and so come last.
+const NEEDY: [Needy; 6] = [
     Needy {
         package: "isthmus-client",
         test: "apache_kafka",
@@ -51,6 +51,11 @@ const NEEDY: [Needy; 5] = [
     Needy {
         package: "isthmus",
         test: "chaos",
+        features: "fault-points",
+    },
+    Needy {
+        package: "isthmus",
+        test: "mirror",
         features: "fault-points",
     },
 ];
