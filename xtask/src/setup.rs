@@ -247,10 +247,10 @@ mod tests {
     }
 
     #[test]
-    fn only_the_tests_need_python() {
+    fn only_the_tests_need_python_and_promtool() {
         let needs = |purpose: Purpose| purpose.needs().iter().map(|need| need.program);
         assert!(needs(Purpose::Demo).eq(["java", "mvn", "kcat"]));
-        assert!(needs(Purpose::Tests).eq(["java", "mvn", "kcat", "python3"]));
+        assert!(needs(Purpose::Tests).eq(["java", "mvn", "kcat", "python3", "promtool"]));
     }
 
     #[test]
