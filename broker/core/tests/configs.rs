@@ -79,6 +79,7 @@ fn answer(image: &mut MetadataImage, request: &str) -> String {
         .collect();
     let context = ConfigContext {
         node_id: NODE,
+        fixed: &|_| None,
         broker_default: &|_| None,
     };
     let (verdicts, records) = alter_configs(image, &requested, &context);

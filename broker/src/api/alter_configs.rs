@@ -103,6 +103,7 @@ async fn alter_allowed(
             let layers = dynamic.current();
             let context = ConfigContext {
                 node_id,
+                fixed: &|name| dynamic.fixed(name),
                 broker_default: &|synonym| layers.topic_default(synonym),
             };
             alter_configs(image, &asked, &context)

@@ -28,6 +28,11 @@ impl DynamicSettings {
         }
     }
 
+    /// What the broker was started with.
+    pub(crate) fn fixed(&self, name: &str) -> Option<String> {
+        self.fixed.get(name).cloned()
+    }
+
     pub(crate) fn current(&self) -> Arc<BrokerLayers> {
         Arc::clone(&self.current.borrow())
     }

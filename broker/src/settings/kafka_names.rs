@@ -44,6 +44,8 @@ pub(super) fn fixed_values(loaded: &Loaded, listeners: &[Arc<Listener>]) -> Conf
         format!("{}://{host}:{port}", it.name)
     };
     put("advertised.listeners", each(&advertised));
+    let protocol = |it: &Listener| format!("{}:{}", it.name, it.security_protocol().name());
+    put("listener.security.protocol.map", each(&protocol));
     values
 }
 

@@ -25,6 +25,7 @@ pub struct LimitError {
     what: String,
 }
 
+pub(super) const PER_IP: &str = "max.connections.per.ip";
 pub(super) const OVERRIDES: &str = "max.connections.per.ip.overrides";
 
 impl ConnectionLimits {
@@ -34,10 +35,15 @@ impl ConnectionLimits {
         let rate = number(layers, "max.connection.creation.rate");
         Ok(Self {
             connections_max: number(layers, "max.connections"),
-            per_ip_max: number(layers, "max.connections.per.ip"),
+            per_ip_max: number(layers, PER_IP),
             per_ip_overrides: read_overrides(overrides)?,
             creation_rate_max: u32::try_from(rate).unwrap_or(u32::MAX),
         })
+    }
+
+    /// Kafka, too, takes zero only beside addresses that it does not concern.
+    pub(super) fn lets_nobody_in(&self) -> bool {
+        self.per_ip_max == 0 && self.per_ip_overrides.is_empty()
     }
 
     pub(crate) fn of_ip(&self, address: IpAddr) -> usize {
@@ -98,5 +104,24 @@ mod tests {
         };
         let mapped: IpAddr = "::ffff:127.0.0.7".parse().unwrap();
         assert_eq!((limits.of_ip(mapped), limits.of_ip(six)), (5, 3));
+    }
+
+    #[test]
+    fn zero_for_all_is_only_for_those_who_name_some() {
+        for (per_ip_max, overrides, expected) in
+            [(0, "", true), (0, "127.0.0.7:5", false), (1, "", false)]
+        {
+            let limits = ConnectionLimits {
+                connections_max: 1,
+                per_ip_max,
+                per_ip_overrides: read_overrides(overrides).unwrap(),
+                creation_rate_max: 1,
+            };
+            assert_eq!(
+                limits.lets_nobody_in(),
+                expected,
+                "{per_ip_max} {overrides}"
+            );
+        }
     }
 }

@@ -79,6 +79,17 @@ pub enum SecurityProtocol {
     SaslSsl = 3,
 }
 
+impl SecurityProtocol {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Plaintext => "PLAINTEXT",
+            Self::Ssl => "SSL",
+            Self::SaslPlaintext => "SASL_PLAINTEXT",
+            Self::SaslSsl => "SASL_SSL",
+        }
+    }
+}
+
 impl Listener {
     /// Whether users may log in by SCRAM.
     pub(crate) fn has_scram(&self) -> bool {

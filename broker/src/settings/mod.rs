@@ -294,12 +294,16 @@ fn connection_limits(
     loaded: &Loaded,
     dynamic: &DynamicSettings,
 ) -> Result<ConnectionLimits, ConfigProblems> {
-    ConnectionLimits::of(&dynamic.current()).map_err(|error| {
+    let limits = ConnectionLimits::of(&dynamic.current()).map_err(|error| {
         let remedy = "write address:number for each, as 10.0.0.7:100, with commas between";
-        loaded
-            .problem(limits::OVERRIDES, error.to_string(), remedy)
-            .into()
-    })
+        loaded.problem(limits::OVERRIDES, error.to_string(), remedy)
+    })?;
+    if limits.lets_nobody_in() {
+        let what = "lets nobody in";
+        let remedy = "name the addresses that may in max.connections.per.ip.overrides";
+        return Err(loaded.problem(limits::PER_IP, what, remedy).into());
+    }
+    Ok(limits)
 }
 
 /// Number and length of the samples.

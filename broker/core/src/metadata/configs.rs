@@ -70,6 +70,8 @@ pub struct ConfigError {
 /// Where the decision is taken: which broker answers for its own keys, and what topics take from it.
 pub struct ConfigContext<'a> {
     pub node_id: i32,
+    /// What the broker was started with.
+    pub fixed: &'a dyn Fn(&str) -> Option<String>,
     pub broker_default: &'a dyn Fn(&str) -> Option<String>,
 }
 
@@ -107,7 +109,7 @@ fn alter(image: &MetadataImage, one: &AlterConfigs, context: &ConfigContext<'_>)
     check_request(one)?;
     match one.resource.kind {
         ConfigResource::TOPIC => alter_topic(image, one, context),
-        ConfigResource::BROKER => alter_broker(image, one, context.node_id),
+        ConfigResource::BROKER => alter_broker(image, one, context),
         other => refuse(
             ErrorCode::INVALID_REQUEST,
             format!("Unknown resource type {other}"),
@@ -182,7 +184,8 @@ fn alter_topic(image: &MetadataImage, one: &AlterConfigs, context: &ConfigContex
     Ok(difference(&one.resource, before, &after))
 }
 
-fn alter_broker(image: &MetadataImage, one: &AlterConfigs, node_id: i32) -> Verdict {
+fn alter_broker(image: &MetadataImage, one: &AlterConfigs, context: &ConfigContext<'_>) -> Verdict {
+    let node_id = context.node_id;
     let name = &one.resource.name;
     if !name.is_empty() {
         match name.parse::<i32>() {
@@ -219,10 +222,47 @@ fn alter_broker(image: &MetadataImage, one: &AlterConfigs, node_id: i32) -> Verd
     };
     let before = image.config(&resource);
     let after = changed(before, one, list_default, not_a_list)?;
-    if let Err(message) = check_broker_configs(&after, name.is_empty()) {
+    let cluster = image.config(&ConfigResource::broker(""));
+    let cluster = cluster.filter(|_| !name.is_empty());
+    let effective = |name: &str| {
+        let dynamic = after.get(name).or_else(|| cluster?.get(name)).cloned();
+        let given = dynamic.or_else(|| (context.fixed)(name));
+        given.or_else(|| broker_key(name)?.default.map(str::to_owned))
+    };
+    let checked = check_broker_configs(&after, name.is_empty());
+    if let Err(message) = checked.and_then(|()| check_together(&effective)) {
         return refuse(ErrorCode::INVALID_REQUEST, message);
     }
     Ok(difference(&resource, before, &after))
+}
+
+/// What must hold of values that may come from different layers; the words are `KafkaConfig`'s.
+fn check_together(effective: &dyn Fn(&str) -> Option<String>) -> Result<(), String> {
+    let (key, others) = ("max.connections.per.ip", "max.connections.per.ip.overrides");
+    let is_zero = effective(key).is_some_and(|value| value.trim().parse() == Ok(0_i32));
+    let overrides = effective(others).unwrap_or_default();
+    let parts = overrides.split(',').map(str::trim);
+    let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    if is_zero && parts.is_empty() {
+        return Err(format!(
+            "requirement failed: {key} can be set to zero only if {others} property is set."
+        ));
+    }
+    match parts.iter().find(|part| !is_override(part)) {
+        // Java's words for what it stumbles over would help nobody.
+        Some(part) => Err(format!(
+            "Error parsing configuration property '{others}': {part} is not address:number"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// `address:number`; whether the address has a meaning is found out where it is looked up.
+fn is_override(text: &str) -> bool {
+    let parts = text.rsplit_once(':');
+    parts.is_some_and(|(address, number)| {
+        !address.trim().is_empty() && number.trim().parse::<u32>().is_ok()
+    })
 }
 
 /// Whether a broker may be given these values while it runs; the words are `DynamicBrokerConfig`'s.
