@@ -13,8 +13,11 @@ mod admin;
 mod driver;
 mod dump;
 mod groups;
+#[path = "../ratchet/kafka.rs"]
+mod kafka;
 mod kcat;
 mod records;
+mod same;
 mod security;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each test binary uses its part of what is shared")]
