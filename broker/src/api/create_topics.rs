@@ -11,6 +11,7 @@ use super::{Call, Reply, Serve};
 use crate::authorization::Access;
 use isthmus_broker_core::metadata::{CreateTopic, CreatedTopic, TopicError};
 use isthmus_broker_core::security::{Operation, ResourceType};
+use isthmus_broker_core::topic_name::CLUSTER_METADATA_TOPIC;
 use isthmus_wire::messages::create_topics_request::CreatableTopic;
 use isthmus_wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use isthmus_wire::messages::{CreateTopicsRequest, CreateTopicsResponse};
@@ -31,7 +32,7 @@ impl Serve for CreateTopics {
         let (allowed, denied): (Vec<CreatableTopic>, Vec<CreatableTopic>) = request
             .topics
             .into_iter()
-            .partition(|topic| may_create(&access, &topic.name));
+            .partition(|topic| is_nobodys(&topic.name) || may_create(&access, &topic.name));
         let wishes: Vec<CreateTopic> = allowed.into_iter().map(wish).collect();
         let names: Vec<String> = wishes.iter().map(|wish| wish.name.clone()).collect();
         let mutations = call.mutations(STRICT_FROM);
@@ -73,6 +74,11 @@ impl Serve for CreateTopics {
             topics: super::once::<CreatableTopicResult>(topics, |topic| &topic.name),
         })
     }
+}
+
+/// Refused as such before anyone asks for rights, as in Kafka.
+fn is_nobodys(name: &str) -> bool {
+    name == CLUSTER_METADATA_TOPIC
 }
 
 /// Creating on the cluster allows every name.

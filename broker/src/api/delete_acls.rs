@@ -4,7 +4,7 @@
 //!
 //! Versions: 2 is the first flexible one; 3 knows resources of type USER (KIP-373).
 
-use super::describe_acls::WireFilter;
+use super::describe_acls::{UnknownCode, WireFilter};
 use super::{Call, Reply, Serve};
 use isthmus_broker_core::metadata::MetadataImage;
 use isthmus_broker_core::security::{Acl, AclFilter, Operation, Removed, delete_acls};
@@ -20,10 +20,10 @@ impl Serve for DeleteAcls {
     const VERSIONS: VersionRange = VersionRange { min: 1, max: 3 };
 
     async fn serve(call: Call<'_>, request: DeleteAclsRequest) -> Reply<DeleteAclsResponse> {
-        let filters: Option<Vec<AclFilter>> = request.filters.into_iter().map(read).collect();
-        let Some(filters) = filters else {
+        let filters: Vec<_> = request.filters.into_iter().map(read).collect();
+        if filters.contains(&Err(UnknownCode::Zero)) {
             return Reply::Malformed("a filter has UNKNOWN in it".to_owned());
-        };
+        }
         let count = filters.len();
         let refused =
             |code, message: String| Reply::Now(answer(vec![failed(code, message); count]));
@@ -36,15 +36,34 @@ impl Serve for DeleteAcls {
             return refused(ErrorCode::SECURITY_DISABLED, told.to_owned());
         }
         let timeout = call.broker.settings.request_timeout;
-        let decide = move |image: &MetadataImage| delete_acls(image.acls(), &filters);
+        let known: Vec<AclFilter> = filters.iter().flatten().cloned().collect();
+        let decide = move |image: &MetadataImage| delete_acls(image.acls(), &known);
         match call.broker.controller.change(timeout, decide).await {
-            Ok(removed) => Reply::Now(answer(removed.into_iter().map(settled).collect())),
+            Ok(removed) => Reply::Now(answer(settle(&filters, removed))),
             Err(failure) => refused(failure.code(), failure.to_string()),
         }
     }
 }
 
-fn read(filter: DeleteAclsFilter) -> Option<AclFilter> {
+/// One answer for each filter, those in between that say nothing included.
+fn settle(
+    filters: &[Result<AclFilter, UnknownCode>],
+    removed: Vec<Removed>,
+) -> Vec<DeleteAclsFilterResult> {
+    let mut removed = removed.into_iter();
+    let invalid = |told: &str| failed(ErrorCode::INVALID_REQUEST, told.to_owned());
+    let answers = filters.iter().map(|filter| match filter {
+        Ok(_) => {
+            let removed = removed.next();
+            settled(removed.expect("a verdict for each filter that was put to the image"))
+        }
+        Err(UnknownCode::Entry) => invalid("Unknown entryFilter."),
+        Err(UnknownCode::Pattern | UnknownCode::Zero) => invalid("Unknown patternFilter."),
+    });
+    answers.collect()
+}
+
+fn read(filter: DeleteAclsFilter) -> Result<AclFilter, UnknownCode> {
     WireFilter {
         resource_type: filter.resource_type_filter,
         resource_name: filter.resource_name_filter,

@@ -27,8 +27,13 @@ impl Serve for DescribeAcls {
             operation: request.operation,
             permission_type: request.permission_type,
         };
-        let Some(filter) = filter.read() else {
-            return Reply::Malformed("the filter has UNKNOWN in it".to_owned());
+        let filter = match filter.read() {
+            Ok(filter) => Some(filter),
+            Err(UnknownCode::Zero) => {
+                return Reply::Malformed("the filter has UNKNOWN in it".to_owned());
+            }
+            // No entry has such a code, so none matches.
+            Err(UnknownCode::Pattern | UnknownCode::Entry) => None,
         };
         let access = call.access();
         if let Err(code) = access.cluster(Operation::Describe) {
@@ -38,9 +43,10 @@ impl Serve for DescribeAcls {
             let told = "No Authorizer is configured on the broker";
             return Reply::Now(refused(ErrorCode::SECURITY_DISABLED, told.to_owned()));
         }
+        let image = call.broker.image();
         Reply::Now(DescribeAclsResponse {
             error_message: Some(String::new()),
-            resources: matching(&call.broker.image(), &filter),
+            resources: filter.map_or_else(Vec::new, |filter| matching(&image, &filter)),
             ..DescribeAclsResponse::default()
         })
     }
@@ -57,17 +63,37 @@ pub(super) struct WireFilter {
     pub(super) permission_type: i8,
 }
 
+/// Why a filter says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UnknownCode {
+    /// Kafka's own UNKNOWN, which ends the connection.
+    Zero,
+    /// A kind of resource or pattern that is not known.
+    Pattern,
+    /// An operation or permission that is not known.
+    Entry,
+}
+
 impl WireFilter {
-    /// `None` when a code is not known: Kafka's broker ends the connection.
-    pub(super) fn read(self) -> Option<AclFilter> {
-        Some(AclFilter {
-            resource_type: any_or(self.resource_type, ResourceType::from_code)?,
+    pub(super) fn read(self) -> Result<AclFilter, UnknownCode> {
+        let codes = [
+            self.resource_type,
+            self.pattern_type,
+            self.operation,
+            self.permission_type,
+        ];
+        if codes.contains(&0) {
+            return Err(UnknownCode::Zero);
+        }
+        let (pattern, entry) = (UnknownCode::Pattern, UnknownCode::Entry);
+        Ok(AclFilter {
+            resource_type: any_or(self.resource_type, ResourceType::from_code).ok_or(pattern)?,
             resource_name: self.resource_name,
-            pattern: PatternFilter::from_code(self.pattern_type)?,
+            pattern: PatternFilter::from_code(self.pattern_type).ok_or(pattern)?,
             principal: self.principal,
             host: self.host,
-            operation: any_or(self.operation, Operation::from_code)?,
-            permission: any_or(self.permission_type, Permission::from_code)?,
+            operation: any_or(self.operation, Operation::from_code).ok_or(entry)?,
+            permission: any_or(self.permission_type, Permission::from_code).ok_or(entry)?,
         })
     }
 }

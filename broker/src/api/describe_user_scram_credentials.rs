@@ -24,7 +24,7 @@ impl Serve for DescribeUserScramCredentials {
         request: DescribeUserScramCredentialsRequest,
     ) -> Reply<DescribeUserScramCredentialsResponse> {
         if let Err(code) = call.access().cluster(Operation::Describe) {
-            return Reply::Now(refused(code, request.users.unwrap_or_default()));
+            return Reply::Now(refused(code, request.users.as_deref().unwrap_or_default()));
         }
         let image = call.broker.image();
         let named = request.users.filter(|users| !users.is_empty());
@@ -100,17 +100,17 @@ fn error(error_code: ErrorCode, user: String, told: &str) -> DescribeUserScramCr
     }
 }
 
-fn refused(error_code: ErrorCode, users: Vec<UserName>) -> DescribeUserScramCredentialsResponse {
-    let result = |user: UserName| DescribeUserScramCredentialsResult {
-        user: user.name,
+/// One result for each name, without the name, as in Kafka.
+fn refused(error_code: ErrorCode, users: &[UserName]) -> DescribeUserScramCredentialsResponse {
+    let result = DescribeUserScramCredentialsResult {
         error_code,
         error_message: None,
-        credential_infos: Vec::new(),
+        ..DescribeUserScramCredentialsResult::default()
     };
     DescribeUserScramCredentialsResponse {
         error_code,
         error_message: None,
-        results: users.into_iter().map(result).collect(),
+        results: vec![result; users.len()],
         ..DescribeUserScramCredentialsResponse::default()
     }
 }

@@ -6,6 +6,7 @@
     reason = "a failure here fails the test, with its place"
 )]
 
+mod acl_filters;
 mod acl_matrix;
 mod api_versions;
 mod compaction;
