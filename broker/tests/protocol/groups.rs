@@ -175,6 +175,79 @@ async fn a_member_joins_syncs_commits_and_leaves() {
     assert_eq!(found.topics[0].partitions[0].committed_offset, -1);
 }
 
+/// What the answers to Kafka's own look like stands in tests/ratchet/scripts/groups.txt.
+#[tokio::test]
+async fn groups_are_listed_by_state_and_type() {
+    let broker = TestBroker::start().await;
+    let mut connection = broker.connect().await;
+    connection.create_topic("t", 1, &[]).await;
+    find(&mut connection, 3).await;
+    connection.call(&commit(7, None, "t"), 8).await;
+    for version in 0..=5 {
+        let listed = connection
+            .call(&ListGroupsRequest::default(), version)
+            .await;
+        let group = &listed.groups[0];
+        assert_eq!((group.group_id.as_str(), listed.groups.len()), ("g", 1));
+        let state = if version < 4 { "" } else { "Empty" };
+        let kind = if version < 5 { "" } else { "classic" };
+        let told = (group.group_state.as_str(), group.group_type.as_str());
+        assert_eq!(told, (state, kind), "version {version}");
+    }
+    for (states, types, shown) in [
+        ("empty", "CLASSIC", true),
+        ("", "classic,consumer", true),
+        ("Stable,Empty", "", true),
+        (" Empty ", "classic", true),
+        ("", " classic ", false),
+        ("Stable", "classic", false),
+        ("", "consumer", false),
+        ("", "nonsense", false),
+        ("nonsense", "", false),
+    ] {
+        let words = |text: &str| -> Vec<String> {
+            let words = text.split(',').filter(|word| !word.is_empty());
+            words.map(str::to_owned).collect()
+        };
+        let request = ListGroupsRequest {
+            states_filter: words(states),
+            types_filter: words(types),
+        };
+        let listed = connection.call(&request, 5).await;
+        assert_eq!(listed.error_code, ErrorCode::NONE);
+        assert_eq!(!listed.groups.is_empty(), shown, "{states} {types}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_group_is_dead_and_from_version_6_on_not_found() {
+    let broker = TestBroker::start().await;
+    let mut connection = broker.connect().await;
+    find(&mut connection, 3).await;
+    for version in 0..=6 {
+        let request = DescribeGroupsRequest {
+            groups: vec!["nowhere".to_owned()],
+            include_authorized_operations: version >= 3,
+        };
+        let described = connection.call(&request, version).await;
+        let group = &described.groups[0];
+        assert_eq!(group.group_state, "Dead", "version {version}");
+        let told = (group.error_code, group.error_message.as_deref());
+        let not_found = Some("Group nowhere not found.");
+        let (code, message) = match version {
+            0..6 => (ErrorCode::NONE, None),
+            _ => (ErrorCode::GROUP_ID_NOT_FOUND, not_found),
+        };
+        assert_eq!(told, (code, message), "version {version}");
+        // Everything a group knows, to whom nobody asks for rights (KIP-430); none where it failed.
+        let operations = match version {
+            3..6 => 0b1101_0100_1000,
+            _ => i32::MIN,
+        };
+        assert_eq!(group.authorized_operations, operations, "version {version}");
+    }
+}
+
 #[tokio::test]
 async fn offsets_survive_a_restart_and_go_with_their_topic() {
     let broker = TestBroker::start().await;

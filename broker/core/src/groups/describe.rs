@@ -24,12 +24,17 @@ const GROUP_NOT_FOUND_SINCE: i16 = 6;
 
 impl Shard {
     pub(super) fn list_groups(&self, request: &ListGroupsRequest) -> ListGroupsResponse {
-        let wanted = |filter: &[String], name: &str| {
-            filter.is_empty() || filter.iter().any(|it| it.trim().eq_ignore_ascii_case(name))
+        // Kafka takes blanks off the names of states, and not off those of types.
+        let is_wanted = |filter: &[String], is: &dyn Fn(&str) -> bool| {
+            filter.is_empty() || filter.iter().any(|it| is(it))
         };
         let groups = self.groups.values().filter(|group| {
-            wanted(&request.states_filter, group.state().name())
-                && wanted(&request.types_filter, GROUP_TYPE)
+            let state = group.state().name();
+            is_wanted(&request.states_filter, &|it| {
+                it.trim().eq_ignore_ascii_case(state)
+            }) && is_wanted(&request.types_filter, &|it| {
+                it.eq_ignore_ascii_case(GROUP_TYPE)
+            })
         });
         let listed = groups.map(|group| ListedGroup {
             group_id: group.id.to_string(),
