@@ -23,7 +23,8 @@ logger.server.name = kafka.server.KafkaRaftServer
 logger.server.level = INFO
 ";
 
-/// What makes it a single node for tests, as `isthmus broker --dev` is one.
+/// What makes it a single node for tests, as `isthmus broker --dev` is one. The scripts' records are
+/// older than a week: retention begins after the run.
 const SETTINGS: &str = "\
 process.roles=broker,controller
 node.id=1
@@ -33,8 +34,9 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+log.initial.task.delay.ms=3600000
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
 ";
 
 /// A broker that answers; it ends with this value.
@@ -43,23 +45,31 @@ pub(crate) struct Kafka {
     _program: Program,
 }
 
+/// What a broker has beyond the usual.
+pub(crate) struct Wishes<'a> {
+    pub(crate) properties: &'a str,
+    /// A second listener, called SASL.
+    pub(crate) guarded: Option<SocketAddr>,
+    /// Words for the tool that formats its directory.
+    pub(crate) format: &'a [&'a str],
+}
+
 /// Formats a directory and starts a broker on it, with these properties beyond the usual ones.
 pub(crate) fn start(peers: &Peers, folder: &Path, more: &str) -> Kafka {
+    let wishes = Wishes {
+        properties: more,
+        guarded: None,
+        format: &[],
+    };
+    start_with(peers, folder, &wishes)
+}
+
+pub(crate) fn start_with(peers: &Peers, folder: &Path, wishes: &Wishes<'_>) -> Kafka {
+    std::fs::create_dir_all(folder).unwrap();
     let [broker, controller] = free_addresses();
-    let mut text = SETTINGS.to_owned() + more;
-    let data = folder.join("data");
-    writeln!(text, "log.dirs={}", data.display()).unwrap();
-    writeln!(
-        text,
-        "listeners=PLAINTEXT://{broker},CONTROLLER://{controller}"
-    )
-    .unwrap();
-    writeln!(text, "advertised.listeners=PLAINTEXT://{broker}").unwrap();
-    writeln!(text, "controller.quorum.voters=1@{controller}").unwrap();
-    let properties = folder.join("server.properties").display().to_string();
-    std::fs::write(&properties, text).unwrap();
+    let properties = write_properties(folder, broker, controller, wishes);
     let id = "aXN0aG11cy1yYXRjaGV0MQ";
-    let words = ["format", "-t", id, "-c", &properties];
+    let words = [&["format", "-t", id, "-c", &properties], wishes.format].concat();
     let mut format = peers.java_program("kafka.tools.StorageTool", &words);
     Program::start(&mut format).wait(FORMAT_LIMIT).succeeded();
     let log4j = folder.join("log4j2.properties");
@@ -79,15 +89,35 @@ pub(crate) fn start(peers: &Peers, folder: &Path, more: &str) -> Kafka {
     }
 }
 
+/// The path of the file.
+fn write_properties(
+    folder: &Path,
+    broker: SocketAddr,
+    controller: SocketAddr,
+    wishes: &Wishes<'_>,
+) -> String {
+    let mut text = format!("{SETTINGS}{}", wishes.properties);
+    let guarded = wishes.guarded.map(|guarded| format!(",SASL://{guarded}"));
+    let listeners = format!("PLAINTEXT://{broker}{}", guarded.unwrap_or_default());
+    let data = folder.join("data");
+    writeln!(text, "log.dirs={}", data.display()).unwrap();
+    writeln!(text, "listeners={listeners},CONTROLLER://{controller}").unwrap();
+    writeln!(text, "advertised.listeners={listeners}").unwrap();
+    writeln!(text, "controller.quorum.voters=1@{controller}").unwrap();
+    let path = folder.join("server.properties").display().to_string();
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
 /// The variable is read by the virtual machine, after the arguments, which it therefore overrules.
 fn logged_as(command: &mut Command, log4j: &Path) {
     let flag = format!("-Dlog4j2.configurationFile={} -Xmx512m", log4j.display());
     command.env("_JAVA_OPTIONS", flag);
 }
 
-/// Kafka must be told its controller's port before it has one.
-fn free_addresses() -> [SocketAddr; 2] {
-    // Both are held at once, so that they differ.
-    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+/// Kafka must be told its ports before it has them.
+pub(crate) fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+    // All are held at once, so that they differ.
+    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     held.map(|listener| listener.local_addr().unwrap())
 }

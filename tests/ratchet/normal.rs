@@ -5,6 +5,7 @@
 //! an order of their own unless the step says that the broker's order counts. Error codes become
 //! names. Everything else must be equal.
 
+use super::clients::without_inner_words;
 use super::notation::Options;
 use isthmus_wire::ErrorCode;
 use serde_json::{Map, Value, json};
@@ -32,6 +33,9 @@ const GIVEN: [&str; 5] = [
     "leader",
     "clientInstanceId",
 ];
+
+/// Lists of words that come from a table by hash in Kafka.
+const SETS: [&str; 1] = ["mechanisms"];
 
 /// Times of now.
 const TIMES: [&str; 3] = ["logAppendTimeMs", "subscribedTime", "startTimeMs"];
@@ -80,7 +84,7 @@ impl Normal<'_> {
         let values = array.into_iter().map(|value| self.value(name, value));
         let mut values: Vec<Value> = values.collect();
         let structs = values.iter().all(Value::is_object);
-        if structs && !self.options.ordered && name != "records" {
+        if structs && !self.options.ordered && name != "records" || SETS.contains(&name) {
             values.sort_by_cached_key(|value| (identity(value), value.to_string()));
         }
         Value::Array(values)
@@ -114,7 +118,7 @@ impl Normal<'_> {
                 text = text.replace(saved, &format!("<{name}>"));
             }
         }
-        text
+        without_inner_words(&text)
     }
 }
 

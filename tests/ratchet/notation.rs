@@ -16,10 +16,14 @@
 //!   a script goes on testing what it was written for.
 //! - `$v` is the version, `${name}` what was saved under a name, `${name+1}` one more.
 //! - Lines with a dot are the step's options, see [`Options`].
+//! - Where brokers have a guarded listener: `user NAME MECHANISM PASSWORD` makes a user of SCRAM,
+//!   `login @connection MECHANISM NAME PASSWORD [-> …]` opens a connection and logs in, which is an
+//!   exchange, and `guarded @connection` opens one that has said nothing yet.
 
-use serde_json::{Map, Value, json};
+use super::value::value;
+use serde_json::{Value, json};
 use std::iter::Peekable;
-use std::str::{Chars, Lines};
+use std::str::Lines;
 
 #[derive(Debug)]
 pub(crate) struct Script {
@@ -39,13 +43,27 @@ pub(crate) enum Item {
     Step(Box<Step>),
     /// Takes the answer to a step marked `.later` on this connection.
     Await(String),
+    /// A user that both must know before the next step; not an exchange.
+    User(Login),
+    Login(Login, Vec<String>),
+    /// A new connection to the guarded listener.
+    Guarded(String),
     Loop {
         versions: String,
         items: Vec<Item>,
     },
 }
 
+/// Who logs in, where and how.
 #[derive(Debug)]
+pub(crate) struct Login {
+    pub(crate) connection: String,
+    pub(crate) mechanism: String,
+    pub(crate) user: String,
+    pub(crate) password: String,
+}
+
+#[derive(Debug, Clone)]
 pub(crate) struct Step {
     pub(crate) connection: String,
     pub(crate) key: String,
@@ -69,6 +87,8 @@ pub(crate) struct Options {
     pub(crate) needs_text: Option<String>,
     /// `.ordered`: the order of structs counts.
     pub(crate) ordered: bool,
+    /// `.twin one other`: asked once more with the other's name, and told the same but for it.
+    pub(crate) twin: Option<(String, String)>,
     /// `.later`: sent now, answered at `await`.
     pub(crate) later: bool,
     /// `.cut n`: bytes taken off the end of the frame.
@@ -107,6 +127,9 @@ impl Parser<'_> {
                 "==" => items.push(Item::Title(rest.to_owned())),
                 "topic" => items.push(topic(rest)),
                 "await" => items.push(Item::Await(rest.trim_start_matches('@').to_owned())),
+                "user" => items.push(Item::User(user(rest))),
+                "login" => items.push(login(rest)),
+                "guarded" => items.push(Item::Guarded(rest.trim_start_matches('@').to_owned())),
                 "for" => items.push(Item::Loop {
                     versions: rest.trim_start_matches("v in ").to_owned(),
                     items: self.items(true),
@@ -145,12 +168,11 @@ impl Parser<'_> {
             None => "main",
         };
         assert!(words.len() == 2, "{}: not a step: {line}", self.name);
-        let expected = expected.split_whitespace().filter(|word| *word != "ok");
         Step {
             connection: connection.to_owned(),
             key: words[0].to_owned(),
             versions: words[1].to_owned(),
-            expected: expected.map(str::to_owned).collect(),
+            expected: expectation(expected),
             body: if body.trim().is_empty() {
                 json!({})
             } else {
@@ -175,6 +197,10 @@ impl Options {
             "while" => self.while_text = Some(rest.to_owned()),
             "needs" => self.needs_text = Some(rest.to_owned()),
             "ordered" => self.ordered = true,
+            "twin" => {
+                let (one, other) = rest.split_once(' ').expect(option);
+                self.twin = Some((one.to_owned(), other.to_owned()));
+            }
             "later" => self.later = true,
             "cut" => self.cut = rest.parse().unwrap(),
             "trail" => self.trail = rest.to_owned(),
@@ -182,6 +208,42 @@ impl Options {
             other => panic!("no option is called {other}"),
         }
     }
+}
+
+/// `NAME MECHANISM PASSWORD`.
+fn user(text: &str) -> Login {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let &[user, mechanism, password] = &words[..] else {
+        panic!("not a user: {text}")
+    };
+    Login {
+        connection: format!("the first login of {user}"),
+        mechanism: mechanism.to_owned(),
+        user: user.to_owned(),
+        password: password.to_owned(),
+    }
+}
+
+/// `@connection MECHANISM NAME PASSWORD [-> …]`.
+fn login(text: &str) -> Item {
+    let (head, expected) = text.split_once("->").unwrap_or((text, "ok"));
+    let words: Vec<&str> = head.split_whitespace().collect();
+    let &[connection, mechanism, user, password] = &words[..] else {
+        panic!("not a login: {text}")
+    };
+    let login = Login {
+        connection: connection.trim_start_matches('@').to_owned(),
+        mechanism: mechanism.to_owned(),
+        user: user.to_owned(),
+        password: password.to_owned(),
+    };
+    Item::Login(login, expectation(expected))
+}
+
+/// The words behind an arrow.
+fn expectation(text: &str) -> Vec<String> {
+    let words = text.split_whitespace().filter(|word| *word != "ok");
+    words.map(str::to_owned).collect()
 }
 
 fn topic(text: &str) -> Item {
@@ -199,158 +261,10 @@ fn topic(text: &str) -> Item {
     }
 }
 
-/// JSON in which words need no quotes, and blanks part as commas do.
-pub(crate) fn value(text: &str) -> Value {
-    let mut reader = Reader {
-        chars: text.chars().peekable(),
-        text,
-    };
-    let value = reader.value();
-    reader.skip_blanks();
-    assert!(
-        reader.chars.peek().is_none(),
-        "something behind the value: {text}"
-    );
-    value
-}
-
-struct Reader<'a> {
-    chars: Peekable<Chars<'a>>,
-    text: &'a str,
-}
-
-impl Reader<'_> {
-    fn value(&mut self) -> Value {
-        self.skip_blanks();
-        match self.chars.peek() {
-            Some('{') => self.object(),
-            Some('[') => self.array(),
-            Some('"') => json!(self.quoted()),
-            Some(_) => literal(&self.word()),
-            None => panic!("a value is missing: {}", self.text),
-        }
-    }
-
-    fn object(&mut self) -> Value {
-        self.chars.next();
-        let mut object = Map::new();
-        while !self.ends_with('}') {
-            let name = match self.chars.peek() {
-                Some('"') => self.quoted(),
-                _ => self.word(),
-            };
-            self.skip_blanks();
-            assert_eq!(
-                self.chars.next(),
-                Some(':'),
-                "behind {name} in {}",
-                self.text
-            );
-            let value = self.value();
-            assert!(
-                object.insert(name, value).is_none(),
-                "twice in {}",
-                self.text
-            );
-        }
-        Value::Object(object)
-    }
-
-    fn array(&mut self) -> Value {
-        self.chars.next();
-        let mut array = Vec::new();
-        while !self.ends_with(']') {
-            array.push(self.value());
-        }
-        Value::Array(array)
-    }
-
-    fn ends_with(&mut self, end: char) -> bool {
-        self.skip_blanks();
-        assert!(
-            self.chars.peek().is_some(),
-            "{end} is missing: {}",
-            self.text
-        );
-        self.chars.next_if_eq(&end).is_some()
-    }
-
-    fn quoted(&mut self) -> String {
-        self.chars.next();
-        let mut text = String::new();
-        loop {
-            match self.chars.next().expect("the end of a quoted text") {
-                '"' => return text,
-                '\\' => text.push(match self.chars.next().unwrap() {
-                    'n' => '\n',
-                    '0' => '\0',
-                    other => other,
-                }),
-                other => text.push(other),
-            }
-        }
-    }
-
-    fn word(&mut self) -> String {
-        let mut word = String::new();
-        while let Some(&next) = self.chars.peek() {
-            let variable = next == '{' && word.ends_with('$');
-            if !variable && (next.is_whitespace() || "{}[]:,\"".contains(next)) {
-                break;
-            }
-            word.push(next);
-            self.chars.next();
-            if variable {
-                for inner in self.chars.by_ref() {
-                    word.push(inner);
-                    if inner == '}' {
-                        break;
-                    }
-                }
-            }
-        }
-        assert!(!word.is_empty(), "a word is missing: {}", self.text);
-        word
-    }
-
-    fn skip_blanks(&mut self) {
-        while self
-            .chars
-            .next_if(|c| c.is_whitespace() || *c == ',')
-            .is_some()
-        {}
-    }
-}
-
-fn literal(word: &str) -> Value {
-    match word {
-        "true" => json!(true),
-        "false" => json!(false),
-        "null" => Value::Null,
-        text => match (text.parse::<i64>(), text.parse::<f64>()) {
-            (Ok(number), _) => json!(number),
-            (Err(_), Ok(number)) if text.contains('.') => json!(number),
-            (Err(_), _) => json!(word),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Item, parse, value};
+    use super::{Item, parse};
     use serde_json::json;
-
-    #[test]
-    fn bodies_need_neither_quotes_nor_commas() {
-        let told =
-            "{a: [1 -2 x-$v ${id} ${id+1}], \"b c\": {d: null e: true f: 0.5 g: \"1\"} h: \"\"}";
-        let expected = json!({
-            "a": [1, -2, "x-$v", "${id}", "${id+1}"],
-            "b c": {"d": null, "e": true, "f": 0.5, "g": "1"},
-            "h": "",
-        });
-        assert_eq!(value(told), expected);
-    }
 
     #[test]
     fn steps_have_connection_versions_expectation_body_and_options() {

@@ -2,9 +2,9 @@
 
 use super::codec::{self, Form};
 use super::notation::Options;
-use super::schema::Api;
+use super::schema::{Api, Schemas};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -17,8 +17,12 @@ const FRAME_MAX: usize = 64 << 20;
 
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
-    pub(crate) address: SocketAddr,
+    address: SocketAddr,
+    /// The listener on which clients must log in, if there is one.
+    guarded: Option<SocketAddr>,
     connections: BTreeMap<String, TcpStream>,
+    /// Names of connections that go to the guarded listener.
+    to_guarded: BTreeSet<String>,
     correlation: i32,
     /// By name: what steps saved.
     pub(crate) saved: BTreeMap<String, Value>,
@@ -34,11 +38,17 @@ pub(crate) struct Sent {
 }
 
 impl Peer {
-    pub(crate) fn new(name: &'static str, address: SocketAddr) -> Self {
+    pub(crate) fn new(
+        name: &'static str,
+        address: SocketAddr,
+        guarded: Option<SocketAddr>,
+    ) -> Self {
         Self {
             name,
             address,
+            guarded,
             connections: BTreeMap::new(),
+            to_guarded: BTreeSet::new(),
             correlation: 0,
             saved: BTreeMap::new(),
         }
@@ -47,11 +57,26 @@ impl Peer {
     /// Forgets connections and what was saved, for the next script.
     pub(crate) fn begin(&mut self) {
         self.connections.clear();
+        self.to_guarded.clear();
         self.saved.clear();
     }
 
+    /// From now on this connection goes to the guarded listener, where it starts anew.
+    pub(crate) fn guard(&mut self, connection: &str) {
+        self.hang_up(connection);
+        self.to_guarded.insert(connection.to_owned());
+    }
+
+    pub(crate) fn hang_up(&mut self, connection: &str) {
+        self.connections.remove(connection);
+    }
+
     fn connection(&mut self, name: &str) -> &mut TcpStream {
-        let address = self.address;
+        let address = if self.to_guarded.contains(name) {
+            self.guarded.expect("a guarded listener")
+        } else {
+            self.address
+        };
         let open = || -> io::Result<TcpStream> {
             let stream = TcpStream::connect_timeout(&address, LIMIT)?;
             stream.set_nodelay(true)?;
@@ -88,6 +113,20 @@ impl Peer {
         };
         self.write(connection, frame, options);
         sent
+    }
+
+    /// Sends a request and takes its answer.
+    pub(crate) fn ask(
+        &mut self,
+        schemas: &mut Schemas,
+        connection: &str,
+        key: &str,
+        version: i16,
+        body: &Value,
+    ) -> Value {
+        let api = schemas.api(key);
+        let sent = self.send(connection, api, version, body, &Options::default());
+        self.receive(&sent, Some(api))
     }
 
     /// Sends bytes that are no request of the tables.

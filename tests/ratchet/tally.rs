@@ -28,6 +28,9 @@ pub(crate) struct Seen {
     pub(crate) differs: bool,
 }
 
+/// Behind all keys: exchanges of whole clients.
+pub(crate) const CLIENTS: i16 = i16::MAX;
+
 impl Tally {
     pub(crate) fn add(&mut self, key: i16, name: &str, version: Option<i16>, seen: Seen) {
         let row = self.rows.entry((key, name.to_owned())).or_default();

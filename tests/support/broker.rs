@@ -26,7 +26,10 @@ pub(crate) fn isthmus() -> Command {
 pub(crate) struct Ready {
     pub(crate) id: i32,
     pub(crate) cluster: String,
+    /// The first listener.
     pub(crate) bootstrap: SocketAddr,
+    /// All of them, in the order of the settings.
+    pub(crate) listeners: Vec<SocketAddr>,
     pub(crate) observe: SocketAddr,
     pub(crate) took: String,
 }
@@ -164,10 +167,13 @@ impl Ready {
             "{line}"
         );
         let value = |at: usize| words[at].split_once('=').unwrap().1;
+        let listeners = value(4).split(',').map(|text| text.parse().unwrap());
+        let listeners: Vec<SocketAddr> = listeners.collect();
         Self {
             id: value(2).parse().unwrap(),
             cluster: value(3).to_owned(),
-            bootstrap: value(4).parse().unwrap(),
+            bootstrap: listeners[0],
+            listeners,
             observe: value(5).parse().unwrap(),
             took: value(6).to_owned(),
         }

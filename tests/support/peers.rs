@@ -97,6 +97,13 @@ impl Peers {
         Program::start(&mut command)
     }
 
+    /// The same with input, which ends with it.
+    pub(crate) fn start_kcat_with(&self, bootstrap: &str, args: &[&str], input: &[u8]) -> Program {
+        let mut command = Command::new(&self.kcat);
+        command.args(["-b", bootstrap]).args(args);
+        Program::start_with_input(&mut command, Some(input.to_vec()))
+    }
+
     /// A Java program of these tests, left running.
     pub(crate) fn start_own_java(&self, classes: &str, class: &str, args: &[String]) -> Program {
         let mut command = self.java_with(&[classes]);

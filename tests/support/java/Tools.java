@@ -3,7 +3,8 @@
 //
 // Reads steps from a file: `== title`, then the class and its words, then lines of input with a `<`
 // in front. Prints for each step its title, what the tool printed, and its exit code. The word SETTLE
-// in place of a class waits until what was changed before can be seen.
+// in place of a class waits until what was changed before can be seen. BOOTSTRAP stands for the first
+// argument, and NAME for what a further one says with NAME=value.
 
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
@@ -28,6 +29,7 @@ import org.apache.kafka.common.resource.PatternType;
 import org.apache.kafka.common.resource.ResourcePattern;
 import org.apache.kafka.common.resource.ResourceType;
 import org.apache.kafka.common.utils.Exit;
+import org.slf4j.LoggerFactory;
 
 public final class Tools {
     private Tools() {}
@@ -41,6 +43,8 @@ public final class Tools {
         Exit.setExitProcedure(Tools::end);
         Exit.setHaltProcedure(Tools::end);
         Exit.setShutdownHookAdder((name, hook) -> hooks.add(hook));
+        // What is logged goes to this program's own stderr, not to where a tool prints.
+        LoggerFactory.getLogger(Tools.class);
         PrintStream out = System.out;
         String title = "";
         String command = "";
@@ -51,7 +55,7 @@ public final class Tools {
             if (line.startsWith("== ")) {
                 if (!command.isEmpty()) {
                     out.println("== " + title);
-                    out.print(run(command.replace("BOOTSTRAP", args[0]), input.toString()));
+                    out.print(run(named(command, args), input.toString()));
                     out.flush();
                 }
                 title = line.substring(3);
@@ -64,6 +68,15 @@ public final class Tools {
             }
         }
         Runtime.getRuntime().halt(0);
+    }
+
+    private static String named(String command, String[] args) {
+        String named = command.replace("BOOTSTRAP", args[0]);
+        for (int at = 2; at < args.length; at++) {
+            String[] pair = args[at].split("=", 2);
+            named = named.replace(pair[0], pair[1]);
+        }
+        return named;
     }
 
     /**
@@ -80,12 +93,19 @@ public final class Tools {
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
         try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
             admin.createAcls(List.of(marker)).all().get();
-            while (admin.describeAcls(marker.toFilter()).values().get().isEmpty()) {
-                if (System.nanoTime() > deadline) {
-                    throw new IllegalStateException("a change is not seen within a minute");
-                }
-                TimeUnit.MILLISECONDS.sleep(5);
+            awaitRights(admin, marker, 1, deadline);
+            admin.deleteAcls(List.of(marker.toFilter())).all().get();
+            awaitRights(admin, marker, 0, deadline);
+        }
+    }
+
+    private static void awaitRights(Admin admin, AclBinding marker, int count, long deadline)
+            throws Exception {
+        while (admin.describeAcls(marker.toFilter()).values().get().size() != count) {
+            if (System.nanoTime() > deadline) {
+                throw new IllegalStateException("a change is not seen within a minute");
             }
+            TimeUnit.MILLISECONDS.sleep(5);
         }
     }
 

@@ -1,15 +1,21 @@
 //! Runs scripts on both brokers at once and compares their answers.
 
 use super::codec::unhex;
-use super::differences::{Differences, Place};
-use super::normal::{differences, errors, normal};
-use super::notation::{Item, Options, Script, Step, value};
+mod verdict;
+
+use super::differences::Differences;
+use super::fill::{at_path, filled, put_version, renamed};
+use super::login::{log_in, make_user};
+use super::normal::{errors, normal};
+use super::notation::{Item, Login, Options, Script, Step};
 use super::peer::{Peer, Sent};
 use super::schema::{Schemas, range};
-use super::tally::{Seen, Tally};
+use super::tally::Tally;
+use super::topic::make_topic;
+use super::value::value;
 use isthmus_wire::{ApiKey, VersionRange};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Longest time until a broker has done what it said it would do.
@@ -36,6 +42,8 @@ pub(crate) struct Run<'a> {
     alone: bool,
     /// Steps sent and not answered yet, by connection.
     pending: BTreeMap<String, Pending>,
+    /// The answers compared last, Kafka's first.
+    last: Vec<Value>,
 }
 
 /// A step filled in for each of both.
@@ -71,8 +79,7 @@ impl Expectation {
 
 impl<'a> Run<'a> {
     pub(crate) fn new(
-        theirs: Peer,
-        ours: Peer,
+        [theirs, ours]: [Peer; 2],
         differences: &'a Differences,
         tally: &'a mut Tally,
         failures: &'a mut Vec<String>,
@@ -91,6 +98,7 @@ impl<'a> Run<'a> {
             title: String::new(),
             alone: false,
             pending: BTreeMap::new(),
+            last: Vec::new(),
         }
     }
 
@@ -144,10 +152,23 @@ impl<'a> Run<'a> {
                     configs,
                 } => {
                     let name = put_version(name, version);
-                    self.topic(&name, *partitions, configs);
+                    for peer in [&mut self.theirs, &mut self.ours] {
+                        make_topic(peer, &mut self.schemas, &name, *partitions, configs);
+                    }
                 }
                 Item::Step(step) => self.step(step, version),
                 Item::Await(connection) => self.answer(connection),
+                Item::User(login) => {
+                    for peer in [&mut self.theirs, &mut self.ours] {
+                        make_user(peer, &mut self.schemas, login);
+                    }
+                }
+                Item::Login(login, expected) => self.login(login, expected),
+                Item::Guarded(connection) => {
+                    for peer in [&mut self.theirs, &mut self.ours] {
+                        peer.guard(connection);
+                    }
+                }
                 Item::Loop { versions, items } => {
                     for version in range(versions).iter() {
                         self.items(items, Some(version));
@@ -190,8 +211,43 @@ impl<'a> Run<'a> {
                 self.kafka_alone(step, at, loop_version);
             } else {
                 self.exchange(step, at, loop_version);
+                if let Some((one, other)) = &step.options.twin {
+                    self.twin(step, at, loop_version, one, other);
+                }
             }
         }
+    }
+
+    /// The step just taken, about something else: the answer must not tell which of both exists.
+    fn twin(&mut self, step: &Step, version: i16, loop_version: i16, one: &str, other: &str) {
+        let first = std::mem::take(&mut self.last);
+        let mut step = step.clone();
+        step.body = renamed(&step.body, one, other);
+        self.exchange(&step, version, loop_version);
+        let second = std::mem::take(&mut self.last);
+        for ((first, second), name) in first.iter().zip(&second).zip(["Kafka", "Isthmus"]) {
+            let (first, second) = (first.to_string(), second.to_string());
+            if first != second.replace(other, one) {
+                let place = self.place(&step.key, Some(version));
+                let told = format!("{name} tells {one} from {other}: {first} and {second}");
+                self.failures.push(format!("{place}: {told}"));
+            }
+        }
+    }
+
+    fn login(&mut self, login: &Login, expected: &[String]) {
+        let options = Options::default();
+        let answers = [&mut self.theirs, &mut self.ours].map(|peer| {
+            peer.guard(&login.connection);
+            let answer = log_in(peer, &mut self.schemas, login);
+            normal(answer, &peer.saved, &options)
+        });
+        let step = Expectation {
+            key: "SaslAuthenticate".to_owned(),
+            expected: expected.to_vec(),
+            options,
+        };
+        self.compare(2, &step, &answers);
     }
 
     /// One request to both, and unless it is for later, both answers.
@@ -279,23 +335,6 @@ impl<'a> Run<'a> {
         normal(answer, &peer.saved, options)
     }
 
-    fn place(&self, name: &str, version: Option<i16>) -> String {
-        let version = version.map_or(String::new(), |version| format!(" {version}"));
-        format!("{} / {} / {name}{version}", self.script, self.title)
-    }
-
-    /// Holds Kafka to the script; returns the errors in its answer.
-    fn expect(&mut self, place: &str, expected: &[String], theirs: &Value) -> BTreeSet<String> {
-        let found = errors(theirs);
-        let wanted: BTreeSet<String> = expected.iter().cloned().collect();
-        if found != wanted {
-            self.failures.push(format!(
-                "{place}: the script expects {wanted:?}, Kafka answers {found:?}: {theirs}"
-            ));
-        }
-        found
-    }
-
     /// acks=0: nothing comes, and the next request on the connection is answered.
     fn silent(&mut self, step: &Step, version: i16) {
         let probe = value("{clientSoftwareName: ratchet clientSoftwareVersion: \"1\"}");
@@ -346,96 +385,6 @@ impl<'a> Run<'a> {
         }
         self.compare(version, &step, &answers);
     }
-
-    fn compare(&mut self, version: i16, step: &Expectation, answers: &[Value; 2]) {
-        let key = self.schemas.api(&step.key).key;
-        self.compare_named(key.into(), key.name(), Some(version), step, answers);
-    }
-
-    fn compare_named(
-        &mut self,
-        key: i16,
-        name: &str,
-        version: Option<i16>,
-        step: &Expectation,
-        answers: &[Value; 2],
-    ) {
-        let [theirs, ours] = answers;
-        let (expected, ordered) = (&step.expected, step.options.ordered);
-        let place = self.place(name, version);
-        let found = self.expect(&place, expected, theirs);
-        let (mut differs, mut faults) = (false, Vec::new());
-        for (path, theirs, ours) in differences(theirs, ours, ordered) {
-            let at = Place {
-                script: &self.script,
-                title: &self.title,
-                request: name,
-                path: &path,
-            };
-            differs = true;
-            if !self.differences.allow(&at) {
-                faults.push(format!("  at {path}: Kafka {theirs}, we {ours}"));
-            }
-        }
-        if faults.is_empty() {
-            self.tally.add(
-                key,
-                name,
-                version,
-                Seen {
-                    error: !found.is_empty(),
-                    differs,
-                },
-            );
-        } else {
-            self.failures.push(format!(
-                "{place}: the answers differ\n{}",
-                faults.join("\n")
-            ));
-        }
-    }
-
-    /// Makes a topic on both, waits until clients can see it, and saves its id under its name.
-    fn topic(&mut self, name: &str, partitions: i32, configs: &[(String, String)]) {
-        let configs: String = configs
-            .iter()
-            .map(|(key, value)| format!("{{name: {key} value: \"{value}\"}} "))
-            .collect();
-        let create = value(&format!(
-            "{{topics: [{{name: {name} numPartitions: {partitions} replicationFactor: 1 configs: [{configs}]}}] timeoutMs: 30000}}"
-        ));
-        let look = value(&format!("{{topics: [{{name: {name}}}]}}"));
-        let options = Options::default();
-        for peer in [&mut self.theirs, &mut self.ours] {
-            let api = self.schemas.api("CreateTopics");
-            let sent = peer.send("topics", api, 7, &create, &options);
-            let answer = peer.receive(&sent, Some(api));
-            assert_eq!(
-                answer["topics"][0]["errorCode"], 0,
-                "{}: {answer}",
-                peer.name
-            );
-            let api = self.schemas.api("Metadata");
-            let began = Instant::now();
-            loop {
-                let sent = peer.send("topics", api, 12, &look, &options);
-                let answer = peer.receive(&sent, Some(api));
-                let id = answer["topics"][0]["topicId"].clone();
-                let seen = answer["topics"][0]["partitions"].as_array().unwrap();
-                if seen.len() == usize::try_from(partitions).unwrap()
-                    && seen.iter().all(|partition| partition["errorCode"] == 0)
-                {
-                    peer.saved.insert(format!("{name}.id"), id);
-                    break;
-                }
-                assert!(
-                    began.elapsed() < LIMIT,
-                    "{}: {name} does not appear: {answer}",
-                    peer.name
-                );
-            }
-        }
-    }
 }
 
 fn is_early(told: &Value, step: &Expectation) -> bool {
@@ -450,60 +399,4 @@ fn is_early(told: &Value, step: &Expectation) -> bool {
         || options.until.iter().any(|code| is(code))
         || has(&options.while_text, false)
         || !has(&options.needs_text, true)
-}
-
-/// `topics.0.topicId`, from the answer as it came.
-fn at_path<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
-    path.split('.')
-        .try_fold(value, |value, part| match part.parse::<usize>() {
-            Ok(at) => value.get(at),
-            Err(_) => value.get(part),
-        })
-}
-
-fn put_version(text: &str, version: Option<i16>) -> String {
-    match version {
-        Some(version) => text.replace("$v", &version.to_string()),
-        None => text.to_owned(),
-    }
-}
-
-/// The body with versions and saved values in their places; `None` when one was never saved.
-fn filled(body: &Value, saved: &BTreeMap<String, Value>, version: i16) -> Option<Value> {
-    Some(match body {
-        Value::String(text) => fill_text(&text.replace("$v", &version.to_string()), saved)?,
-        Value::Array(values) => {
-            let values = values.iter().map(|value| filled(value, saved, version));
-            Value::Array(values.collect::<Option<_>>()?)
-        }
-        Value::Object(fields) => {
-            let fields = fields.iter();
-            let fields =
-                fields.map(|(name, value)| Some((name.clone(), filled(value, saved, version)?)));
-            Value::Object(fields.collect::<Option<_>>()?)
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => body.clone(),
-    })
-}
-
-fn fill_text(text: &str, saved: &BTreeMap<String, Value>) -> Option<Value> {
-    let Some((before, rest)) = text.split_once("${") else {
-        return Some(Value::from(text));
-    };
-    let (name, after) = rest.split_once('}').expect("the end of a variable");
-    let (name, add) = match name.split_once('+') {
-        Some((name, add)) => (name, add.parse().unwrap()),
-        None => (name, 0_i64),
-    };
-    let found = saved.get(name)?;
-    if before.is_empty() && after.is_empty() {
-        return Some(match found.as_i64() {
-            Some(number) => Value::from(number + add),
-            None => found.clone(),
-        });
-    }
-    let found = found
-        .as_str()
-        .map_or_else(|| found.to_string(), str::to_owned);
-    fill_text(&format!("{before}{found}{after}"), saved)
 }
