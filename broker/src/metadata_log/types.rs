@@ -44,8 +44,9 @@ impl Voter {
     }
 }
 
-/// A change as it stands in the log: its records in Kafka's frame.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A change as it stands in the log: its records in Kafka's frame. They may hold the keys of users,
+/// so that neither `Debug` nor `Display` shows them.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct EncodedChange {
     pub(crate) controller_epoch: i64,
     pub(crate) expected_last_offset: i64,
@@ -55,6 +56,12 @@ pub(crate) struct EncodedChange {
 impl EncodedChange {
     pub(crate) fn len_bytes(&self) -> usize {
         self.records.iter().map(Bytes::len).sum()
+    }
+}
+
+impl fmt::Debug for EncodedChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -1,5 +1,7 @@
 //! A metadata record in Kafka's frame: three unsigned varints (frame version 1, record type,
 //! record version), then the body. The kinds and numbers are Kafka's where they exist; ours begin at 10000.
+//!
+//! Invariant: what `Debug` shows of a record holds no secret.
 
 use bytes::Bytes;
 use isthmus_wire::codec::{DecodeError, Decoder, EncodeError, Encoder, Message};
@@ -9,6 +11,7 @@ use isthmus_wire::messages::{
     ProducerIdsRecord, RegisterBrokerRecord, RemoveAccessControlEntryRecord, RemoveTopicRecord,
     RemoveUserScramCredentialRecord, TopicRecord, UserScramCredentialRecord,
 };
+use std::fmt;
 
 const FRAME_VERSION: u32 = 1;
 
@@ -30,7 +33,7 @@ pub enum RecordFrameError {
 macro_rules! metadata_records {
     ($($variant:ident($body:ident) = $kind:literal at $version:literal;)*) => {
         /// The record kinds this build writes and applies.
-        #[derive(Debug, Clone, PartialEq)]
+        #[derive(Clone, PartialEq)]
         pub enum MetadataRecord { $($variant($body),)* }
 
         impl MetadataRecord {
@@ -40,6 +43,10 @@ macro_rules! metadata_records {
 
             fn encode_body(&self, encoder: &mut Encoder, version: i16) -> Result<(), EncodeError> {
                 match self { $(Self::$variant(body) => body.encode(encoder, version),)* }
+            }
+
+            fn fmt_whole(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self { $(Self::$variant(body) => fmt::Debug::fmt(body, f),)* }
             }
 
             fn decode_body(kind: u32, version: u32, decoder: &mut Decoder) -> Result<Self, RecordFrameError> {
@@ -74,6 +81,20 @@ metadata_records! {
     RemoveAccessControlEntry(RemoveAccessControlEntryRecord) = 19 at 0;
     RemoveUserScramCredential(RemoveUserScramCredentialRecord) = 22 at 0;
     ControllerStarted(ControllerStartedRecord) = 10_000 at 0;
+}
+
+impl fmt::Debug for MetadataRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Whoever has these keys needs no password.
+        if let Self::UserScramCredential(body) = self {
+            let mut shown = f.debug_struct("UserScramCredentialRecord");
+            shown.field("name", &body.name);
+            shown.field("mechanism", &body.mechanism);
+            shown.field("iterations", &body.iterations);
+            return shown.finish_non_exhaustive();
+        }
+        self.fmt_whole(f)
+    }
 }
 
 impl MetadataRecord {
@@ -123,6 +144,23 @@ mod tests {
             "frame 1, type 2, version 0, name length 6 + 1"
         );
         assert_eq!(MetadataRecord::from_bytes(bytes).unwrap(), record);
+    }
+
+    #[test]
+    fn the_keys_of_a_user_are_not_shown() {
+        let record = MetadataRecord::from(UserScramCredentialRecord {
+            name: "ann".to_owned(),
+            mechanism: 1,
+            salt: Bytes::from_static(b"salt"),
+            stored_key: Bytes::from_static(b"stored"),
+            server_key: Bytes::from_static(b"server"),
+            iterations: 4096,
+        });
+        let shown = format!("{record:?}");
+        assert!(shown.contains("ann") && shown.contains("4096"), "{shown}");
+        for secret in ["salt", "stored", "server"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
     }
 
     #[test]
