@@ -179,7 +179,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let Opened {
         log,
         image,
-        replayed: mut delta,
+        replayed: delta,
     } = QuorumMetadataLog::open(&disk, &settings.data, &meta, options).await?;
     let quorum = log.watch()?;
 
@@ -214,11 +214,6 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         let open = move || {
             partitions.open_all(&image, &delta)?;
             groups.start_shards(&image, &partitions, &runtime);
-            // A stop between a topic's deletion and that of its offsets leaves these behind.
-            delta
-                .topics_removed
-                .retain(|_, name| image.topic(name).is_none());
-            groups.topics_deleted(&delta);
             Ok::<(), PartitionsError>(())
         };
         let opened = tokio::task::spawn_blocking(open).await;

@@ -60,7 +60,7 @@ impl Groups {
     /// none yet. Reads their logs: to be called where blocking is allowed.
     pub(crate) fn start_shards(
         &self,
-        image: &MetadataImage,
+        image: &Arc<MetadataImage>,
         partitions: &Partitions,
         runtime: &tokio::runtime::Handle,
     ) {
@@ -77,7 +77,7 @@ impl Groups {
             match self.load(&partition) {
                 Ok(shard) => {
                     let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
-                    let task = ShardTask::new(shard, partition, self.began);
+                    let task = ShardTask::new(shard, partition, Arc::clone(image), self.began);
                     runtime.spawn(task.run(receiver, self.stop.clone()));
                     self.shards.write().insert(index, commands);
                 }

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use isthmus_broker_core::groups::{
     Action, AppendId, GroupEvent, Now, Reply, Request, Shard, Token,
 };
-use isthmus_wire::ErrorCode;
+use isthmus_broker_core::metadata::MetadataImage;
 use isthmus_wire::batch::{BatchBuilder, BatchParams, BuildError};
+use isthmus_wire::{ErrorCode, Uuid};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub(super) enum Command {
 pub(super) struct ShardTask {
     shard: Shard,
     partition: Arc<Partition>,
+    /// As it was when the shard was loaded.
+    image: Arc<MetadataImage>,
     waiting: BTreeMap<Token, oneshot::Sender<Reply>>,
     next_token: u64,
     began: Instant,
@@ -40,10 +43,16 @@ pub(super) struct ShardTask {
 
 impl ShardTask {
     /// `shard` has replayed its log; it counts as loaded when the task runs.
-    pub(super) fn new(shard: Shard, partition: Arc<Partition>, began: Instant) -> Self {
+    pub(super) fn new(
+        shard: Shard,
+        partition: Arc<Partition>,
+        image: Arc<MetadataImage>,
+        began: Instant,
+    ) -> Self {
         Self {
             shard,
             partition,
+            image,
             waiting: BTreeMap::new(),
             next_token: 0,
             began,
@@ -58,8 +67,20 @@ impl ShardTask {
     ) {
         let actions = self.shard.loaded(self.now());
         self.act(actions).await;
+        self.let_go_of_stray_offsets().await;
         self.serve(&mut commands, &stop).await;
         let actions = self.shard.unload();
+        self.act(actions).await;
+    }
+
+    /// A stop between a topic's deletion and that of its offsets leaves these behind.
+    async fn let_go_of_stray_offsets(&mut self) {
+        let image = std::mem::take(&mut self.image);
+        let is_there = |name: &str, id: Uuid| {
+            let topic = image.topic(name);
+            topic.is_some_and(|topic| id == Uuid::ZERO || id == topic.id)
+        };
+        let actions = self.shard.keep_topics(self.now(), &is_there);
         self.act(actions).await;
     }
 

@@ -21,7 +21,7 @@ use super::outbox::Outbox;
 use super::timers::{Timer, Timers};
 use super::turn::Turn;
 use crate::retention_clock::RetentionClock;
-use isthmus_wire::ErrorCode;
+use isthmus_wire::{ErrorCode, Uuid};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,6 +175,15 @@ impl Shard {
     pub fn topics_deleted(&mut self, now: Now, topics: &BTreeSet<&str>) -> Vec<Action> {
         if self.phase == Phase::Active {
             self.delete_topic_offsets(now, topics);
+        }
+        self.out.take_actions()
+    }
+
+    /// Once after a load: only offsets of topics that are there stay. `is_there` is asked with a
+    /// name and an id, which is zero where the offset does not say it.
+    pub fn keep_topics(&mut self, now: Now, is_there: &dyn Fn(&str, Uuid) -> bool) -> Vec<Action> {
+        if self.phase == Phase::Active {
+            self.delete_stray_offsets(now, is_there);
         }
         self.out.take_actions()
     }

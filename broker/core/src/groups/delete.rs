@@ -3,6 +3,9 @@
 //! A group goes only when it is empty, with all its offsets, in one append: also with those that
 //! are on their way, which would bring it back. If it cannot be written, all groups of the request
 //! get the error.
+//!
+//! A topic is deleted in the metadata first, and its offsets after that: a stop in between leaves
+//! them behind, so that each load looks for offsets of topics that are not there any more.
 
 use super::api::{self, Now, Reply, Token};
 use super::appends::Waiter;
@@ -10,8 +13,8 @@ use super::coordinator::Shard;
 use super::group::GroupState;
 use super::offset_delete::offset_tombstone;
 use super::records::GroupRecord;
-use isthmus_wire::ErrorCode;
 use isthmus_wire::messages::delete_groups_response::DeletableGroupResult;
+use isthmus_wire::{ErrorCode, Uuid};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -98,6 +101,21 @@ impl Shard {
             .iter()
             .map(|(group, topic, it)| offset_tombstone(group, topic, *it));
         let tombstones: Vec<GroupRecord> = tombstones.collect();
+        self.counters.offset_deletions += tombstones.len() as u64;
+        self.append_in_pieces(now, tombstones);
+    }
+
+    /// Offsets of topics that are gone, or were made again under another id, go.
+    pub(super) fn delete_stray_offsets(&mut self, now: Now, is_there: &dyn Fn(&str, Uuid) -> bool) {
+        let mut tombstones = Vec::new();
+        for group in self.offsets.groups() {
+            for (topic, partitions) in self.offsets.topics_of(group) {
+                let stray = partitions
+                    .iter()
+                    .filter(|(_, offset)| !is_there(topic, offset.topic_id));
+                tombstones.extend(stray.map(|(index, _)| offset_tombstone(group, topic, *index)));
+            }
+        }
         self.counters.offset_deletions += tombstones.len() as u64;
         self.append_in_pieces(now, tombstones);
     }

@@ -11,6 +11,7 @@
 //! | `+5s`, `+10ms`, `wall +2h` | time passes; the wall clock jumps |
 //! | `restart`, `unload`, `loading`, `load` | the coordinator moves |
 //! | `topic t is deleted`, `A is gone` | around it |
+//! | `topics t~8 u are all` | after a load: the topics that there are, with their ids |
 //!
 //! Options: `v=` version, `g=` group, `i=` instance id, `id=` member id, `gen=` generation,
 //! `p=range:t+u,rr:t` protocols with subscribed topics, `s=` and `r=` session and rebalance
@@ -125,6 +126,17 @@ impl Story {
                 let actions = bench
                     .shard
                     .topics_deleted(bench.now, &BTreeSet::from([topic]));
+                bench.take(actions)
+            }
+            ["topics", ref there @ .., "are", "all"] => {
+                let there: BTreeMap<String, Uuid> =
+                    there.iter().map(|topic| named_or_by_id(topic)).collect();
+                let is_there = |name: &str, id: Uuid| {
+                    let now = there.get(name);
+                    now.is_some_and(|now| id == Uuid::ZERO || id == *now)
+                };
+                let bench = self.bench();
+                let actions = bench.shard.keep_topics(bench.now, &is_there);
                 bench.take(actions)
             }
             [client, "is", "gone"] => {
