@@ -7,12 +7,14 @@
 #[cfg(feature = "lab")]
 mod bench;
 mod broker;
+mod cluster;
 mod config;
 #[cfg(feature = "replicator")]
 mod daemon;
 #[cfg(feature = "replicator")]
 mod flow;
 mod format;
+mod level;
 mod logging;
 mod options;
 #[cfg(feature = "replicator")]
@@ -58,6 +60,8 @@ enum Command {
     Format(format::FormatOptions),
     /// Look at a configuration: check, explain, sample, schema.
     Config(config::ConfigOptions),
+    /// The metadata level of a cluster: show it, raise it.
+    Level(level::LevelOptions),
     /// Measure the same load on Isthmus and on its peers.
     #[cfg(feature = "lab")]
     Bench(bench::BenchOptions),
@@ -78,6 +82,7 @@ fn main() -> ExitCode {
         Command::Verify(options) => verify::run(&options),
         Command::Format(options) => format::run(&options),
         Command::Config(options) => config::run(&options),
+        Command::Level(options) => level::run(&options),
         #[cfg(feature = "lab")]
         Command::Bench(options) => bench::run(&options),
     }

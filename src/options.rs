@@ -9,15 +9,12 @@ use std::process::ExitCode;
 pub(crate) const CONFIGURATION: u8 = 2;
 
 /// It ran, and the answer is no.
-#[cfg(feature = "replicator")]
 pub(crate) const ANSWER_IS_NO: u8 = 3;
 
 /// Nobody could be reached; nothing changed.
-#[cfg(feature = "replicator")]
 pub(crate) const UNREACHABLE: u8 = 4;
 
 /// Stopped midway, or the outcome is not known.
-#[cfg(feature = "replicator")]
 pub(crate) const UNKNOWN_OUTCOME: u8 = 5;
 
 /// Where settings come from.

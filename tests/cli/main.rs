@@ -9,6 +9,7 @@
 mod config;
 mod config_command;
 mod directory;
+mod level;
 mod life;
 mod replicator;
 #[path = "../support/mod.rs"]

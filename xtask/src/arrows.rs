@@ -23,7 +23,7 @@ base2histogram      |                                                           
 isthmus-broker      | isthmus-wire isthmus-log isthmus-broker-core isthmus-config |
 isthmus-replicator  | isthmus-wire isthmus-client isthmus-replicator-core isthmus-config |
 isthmus-lab         | isthmus-config isthmus-client                               |
-isthmus             | isthmus-config isthmus-broker isthmus-replicator isthmus-lab | isthmus-client isthmus-wire
+isthmus             | isthmus-config isthmus-broker isthmus-client isthmus-replicator isthmus-lab | isthmus-wire
 xtask               |                                                             |
 ";
 

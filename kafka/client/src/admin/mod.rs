@@ -4,11 +4,12 @@
 //! and how several outcomes in one answer are told apart. Must not know: what the caller wants it
 //! for. Requests not served here go through [`Cluster::request`](crate::cluster::Cluster::request).
 //!
-//! A file per family: `cluster` (description), `topics`, `configs`, `offsets` (list, delete records,
+//! A file per family: `cluster` (description), `features`, `topics`, `configs`, `offsets` (list, delete records,
 //! end of a leader epoch), `log_dirs`, `groups`.
 
 mod cluster;
 mod configs;
+mod features;
 mod groups;
 mod log_dirs;
 mod offsets;
@@ -20,6 +21,7 @@ use crate::cluster::Cluster;
 use crate::deadline::Deadline;
 pub use cluster::{ClusterDescription, DescribedBroker};
 pub use configs::{ConfigChange, ConfigEntry, ConfigOperation, ConfigResource, ResourceType};
+pub use features::{FeatureUpdate, Features, UpgradeType};
 pub use groups::{
     CommittedOffset, GroupDescription, GroupListing, GroupMember, OffsetToCommit,
     OffsetsByPartition,

@@ -1,0 +1,82 @@
+//! How a command reaches a cluster: its addresses, what a client must show, and how long it may take.
+
+mod client_properties;
+mod jaas;
+
+use crate::options::{UNREACHABLE, refuse};
+use clap::Args;
+use isthmus_client::admin::Admin;
+use isthmus_client::config::ClientConfig;
+use isthmus_client::{Cluster, RequestError};
+use isthmus_config::units::parse_millis;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+#[derive(Args)]
+pub(crate) struct ClusterOptions {
+    /// Brokers to ask first; more than one with commas between.
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    bootstrap: Vec<String>,
+    /// Kafka's client properties: TLS, SASL, and bootstrap.servers where --bootstrap is not given.
+    #[arg(long, value_name = "FILE")]
+    client_config: Option<PathBuf>,
+    /// Longest time for one question to the cluster, with its retries.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    timeout: Duration,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let millis = parse_millis(text).and_then(|millis| u64::try_from(millis).ok());
+    let millis = millis.filter(|millis| *millis > 0);
+    millis
+        .map(Duration::from_millis)
+        .ok_or_else(|| "write milliseconds, or a duration like 30s".to_owned())
+}
+
+impl ClusterOptions {
+    /// Runs `work` with a client of the cluster; nothing has been sent to anybody before.
+    pub(crate) fn run<F: Future<Output = ExitCode>>(
+        &self,
+        work: impl FnOnce(Admin) -> F,
+    ) -> ExitCode {
+        let cluster = match self.config().map(Cluster::new) {
+            Ok(Ok(cluster)) => cluster,
+            Ok(Err(error)) => return refuse(&error),
+            Err(problems) => return refuse(&problems),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        match runtime {
+            Ok(runtime) => runtime.block_on(work(cluster.admin())),
+            Err(error) => crate::options::fail(&format!("could not start: {error}")),
+        }
+    }
+
+    fn config(&self) -> Result<ClientConfig, String> {
+        let mut config = match &self.client_config {
+            Some(file) => client_properties::read(file).map_err(|problems| problems.to_string())?,
+            None => ClientConfig::new(Vec::<String>::new()),
+        };
+        if !self.bootstrap.is_empty() {
+            config.bootstrap.clone_from(&self.bootstrap);
+        }
+        if config.bootstrap.is_empty() {
+            let missing = "give the cluster's addresses with --bootstrap HOST:PORT, or as \
+                           bootstrap.servers in the file of --client-config";
+            return Err(missing.to_owned());
+        }
+        config.operation_timeout = self.timeout;
+        config.request_timeout = config.request_timeout.min(self.timeout);
+        config.connect_timeout = config.connect_timeout.min(self.timeout);
+        Ok(config)
+    }
+}
+
+/// Says on stderr that the cluster, or a node of it, did not answer; nothing was changed.
+#[expect(clippy::print_stderr, reason = "the answer of a failed command")]
+pub(crate) fn unreachable(what: &str, error: &RequestError) -> ExitCode {
+    eprintln!("could not {what}: {error}; nothing was changed");
+    ExitCode::from(UNREACHABLE)
+}
