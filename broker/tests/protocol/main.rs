@@ -14,6 +14,7 @@ mod configs;
 mod fetch;
 mod groups;
 mod hostile;
+mod kept;
 mod keys_page;
 mod metadata;
 mod offsets;

@@ -1,6 +1,6 @@
 //! Listeners with their own rules: TLS, certificates of clients, logins, bounds.
 
-mod kit;
+pub(crate) mod kit;
 mod limits;
 mod sasl;
 mod tls;
