@@ -11,8 +11,10 @@
 )]
 
 mod churn;
+mod deaths;
 mod frames;
 mod kills;
+mod metadata;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each test binary uses its part of what is shared")]
 mod support;

@@ -11,24 +11,23 @@
 //! records are compared at the end.
 
 mod ledger;
-mod plan;
 mod producers;
 mod reading;
 mod sideline;
 
-use self::plan::{Death, Phase, Tally, plans};
 use self::producers::Producer;
 use self::reading::Depth;
 use self::sideline::Sideline;
+use crate::deaths::{
+    Death, Mix, Phase, Tally, expect_end, has_ended, leave_no_core, stop_gracefully,
+};
 use crate::support::broker::{Broker, DevBroker};
 use crate::support::peers::not_run;
-use crate::support::process::Finished;
 use crate::support::random::{number_from_env, seed};
 use crate::support::say::say;
 use crate::support::wire::Connection;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -36,15 +35,26 @@ use std::time::{Duration, Instant};
 /// Rounds, when nobody says otherwise.
 const KILLS: u64 = 200;
 
+const MIX: Mix = Mix {
+    points: &[
+        ("append", 800),
+        ("roll", 60),
+        ("index", 300),
+        ("checkpoint", 100),
+        ("delete", 400),
+        ("metadata-append", 400),
+        ("metadata-snapshot", 60),
+    ],
+    at_none: 3,
+    acks_max: 700,
+};
+
 /// The load passes every point many times in this time, on any machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// What a broker may warn of after a kill: a tail that was not whole, and files of a topic whose
 /// deletion was committed but not yet carried out.
 const WARNINGS: [&str; 2] = ["log_tail_truncated", "stray_partition"];
-
-const SIGABRT: i32 = 6;
-const SIGKILL: i32 = 9;
 
 /// Everything that lives on from round to round.
 struct World {
@@ -59,18 +69,13 @@ fn acknowledged_records_outlive_every_kill() {
         let reason = "built without the fault points (cargo xtask test gives them)";
         return not_run("200 kills", reason);
     }
-    // An abort at a fault point is no crash to be examined.
-    let none = rustix::process::Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    rustix::process::setrlimit(rustix::process::Resource::Core, none).unwrap();
+    leave_no_core();
     let kills = usize::try_from(number_from_env("ISTHMUS_TEST_KILLS", KILLS)).unwrap();
     let seed = seed();
     let dir = tempfile::tempdir().unwrap();
     let began = Instant::now();
     let mut world = World::prepare(dir.path());
-    for plan in plans(kills, seed) {
+    for plan in MIX.plans(kills, seed) {
         world.round(dir.path(), &plan);
     }
     let took = began.elapsed();
@@ -98,7 +103,7 @@ impl World {
         let mut connection = Connection::open(broker.address()).unwrap();
         let producers = producers::prepare(&mut connection).unwrap();
         let sideline = Sideline::prepare(&mut connection).unwrap();
-        graceful(broker);
+        stop_gracefully(broker);
         Self {
             producers,
             sideline,
@@ -110,7 +115,7 @@ impl World {
     fn round(&mut self, data: &Path, death: &Death) {
         let broker = match broker(data).fault(death.plan()).try_start() {
             Ok(broker) => broker,
-            Err(ended) => return self.buried(death, Phase::Starting, &ended),
+            Err(ended) => return self.tally.bury(death, Phase::Starting, &ended, &WARNINGS),
         };
         let address = broker.address();
         let phase = match self.read_back(address, Depth::Headers) {
@@ -124,7 +129,7 @@ impl World {
             }
         };
         let ended = broker.wait(LIMIT);
-        self.buried(death, phase, &ended);
+        self.tally.bury(death, phase, &ended, &WARNINGS);
     }
 
     fn read_back(&mut self, address: SocketAddr, depth: Depth) -> io::Result<()> {
@@ -153,33 +158,14 @@ impl World {
         });
     }
 
-    /// The broker died as planned, and had nothing grave to say.
-    fn buried(&mut self, death: &Death, phase: Phase, ended: &Finished) {
-        let signal = match death {
-            Death::AtPoint { .. } => SIGABRT,
-            Death::Killed { .. } => SIGKILL,
-        };
-        assert_eq!(ended.status.signal(), Some(signal), "{death:?}: {ended:?}");
-        self.tally.count(death, phase);
-        for line in ended.stderr.lines() {
-            assert!(!is_grave(line), "{death:?}: {line}");
-            if line.contains(" WARN ") {
-                let event = line.split("event=\"").nth(1).unwrap_or(line);
-                let event = event.split('"').next().unwrap_or(event);
-                assert!(WARNINGS.contains(&event), "{death:?}: {line}");
-                self.tally.count_warning(event);
-            }
-        }
-    }
-
     /// After the last kill: everything once more to the last value, then a clean stop and start.
     fn settle(&mut self, data: &Path) {
         let first = broker(data).start();
         self.read_back(first.address(), Depth::Values).unwrap();
-        graceful(first);
+        stop_gracefully(first);
         let second = broker(data).start();
         self.read_back(second.address(), Depth::Headers).unwrap();
-        graceful(second);
+        stop_gracefully(second);
     }
 
     fn report(&self, seed: u64, rounds: Duration, all: Duration) -> String {
@@ -203,32 +189,4 @@ impl World {
             self.sideline.report(),
         )
     }
-}
-
-fn is_grave(line: &str) -> bool {
-    line.contains("ERROR") || line.contains("panicked")
-}
-
-/// Stops a broker that must have had nothing grave to say.
-fn graceful(broker: Broker) {
-    let stopped = broker.stop().succeeded();
-    let grave = stopped.stderr.lines().find(|line| is_grave(line));
-    assert_eq!(grave, None);
-}
-
-/// The load ends only because the broker does.
-fn expect_end(error: &io::Error) {
-    assert!(has_ended(error), "under load: {error}");
-}
-
-/// How the death of the other side shows.
-fn has_ended(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe
-            | io::ErrorKind::UnexpectedEof
-    )
 }
