@@ -18,6 +18,7 @@ mod kept;
 mod keys_page;
 mod metadata;
 mod offsets;
+mod offsets_topic;
 mod produce;
 mod quotas;
 mod restart;

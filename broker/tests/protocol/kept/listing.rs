@@ -237,7 +237,8 @@ async fn acls(connection: &mut Connection) -> Vec<String> {
     lines
 }
 
-async fn groups(connection: &mut Connection) -> Vec<String> {
+/// Every group, its members, and what it has committed.
+pub(crate) async fn groups(connection: &mut Connection) -> Vec<String> {
     let listed = connection.call(&ListGroupsRequest::default(), 4).await;
     let mut names: Vec<String> = listed.groups.into_iter().map(|it| it.group_id).collect();
     names.sort();

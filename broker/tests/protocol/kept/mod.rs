@@ -10,7 +10,7 @@
 //!
 //! makes it anew for the level this build writes. Tests work on copies.
 
-mod listing;
+pub(crate) mod listing;
 mod make;
 mod scram;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use isthmus_client::admin::{
-    CommittedOffset, ConfigChange, ConfigEntry, ConfigResource, NewPartitions, NewTopic,
-    OffsetToCommit,
+    CommittedOffset, ConfigChange, ConfigEntry, ConfigResource, FeatureUpdate, NewPartitions,
+    NewTopic, OffsetToCommit, UpgradeType,
 };
 use isthmus_client::config::ClientConfig;
 use isthmus_client::{Admin, Cluster, Deadline};
@@ -234,4 +234,38 @@ pub(crate) async fn groups_keep_offsets(kafka: &Kafka) {
     admin.delete_group("readers").await.unwrap().unwrap();
     let gone = admin.delete_group("readers").await.unwrap().unwrap_err();
     assert_eq!(gone.code, ErrorCode::GROUP_ID_NOT_FOUND);
+}
+
+pub(crate) async fn feature_levels_are_read_and_guarded(kafka: &Kafka) {
+    const FEATURE: &str = "metadata.version";
+    let admin = kafka.cluster().admin();
+    let features = admin.broker_features(1).await.unwrap();
+    let level = features.finalized[FEATURE];
+    let (min, max) = features.supported[FEATURE];
+    assert!(min <= level && level <= max, "{features:?}");
+    assert!(features.epoch.is_some(), "{features:?}");
+    let to = |level, upgrade_type| FeatureUpdate {
+        feature: FEATURE.to_owned(),
+        level,
+        upgrade_type,
+    };
+    let same = [to(level, UpgradeType::Upgrade)];
+    for validate_only in [true, false] {
+        admin.update_features(&same, validate_only).await.unwrap();
+    }
+    for update in [
+        to(max + 1, UpgradeType::Upgrade),
+        to(level - 1, UpgradeType::Upgrade),
+        to(level + 1, UpgradeType::SafeDowngrade),
+    ] {
+        let refused = admin.update_features(&[update], true).await.unwrap_err();
+        assert_eq!(
+            refused.code(),
+            Some(ErrorCode::INVALID_UPDATE_VERSION),
+            "{refused}"
+        );
+        assert!(refused.to_string().contains(FEATURE), "{refused}");
+    }
+    let after = admin.broker_features(1).await.unwrap();
+    assert_eq!(after.finalized, features.finalized);
 }

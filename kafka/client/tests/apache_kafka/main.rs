@@ -61,6 +61,7 @@ async fn apache_kafka_and_the_client_understand_each_other() {
     story!(admin::topics_come_grow_and_go);
     story!(admin::configurations_are_read_and_changed);
     story!(admin::groups_keep_offsets);
+    story!(admin::feature_levels_are_read_and_guarded);
     story!(records::batches_of_every_codec_come_back_as_they_went);
     story!(records::offsets_are_found_and_records_deleted);
     story!(records::sequences_are_kept_by_the_broker);
