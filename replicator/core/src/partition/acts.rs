@@ -41,18 +41,14 @@ impl Partition {
         }
     }
 
-    /// Goes on behind what stopped it. Foreign records and a lost end are taken as they are; the
-    /// topic's own hold and another topic are not for this act.
+    /// Goes on behind what stopped it. Foreign records and a source's lost end are taken as they
+    /// are; the topic's own hold and another topic are not for this act.
     pub(super) fn release(&mut self, now_ms: i64, to: SourceOffset, out: &mut Vec<Action>) {
         match &self.phase {
             Phase::Quarantined { .. } => self.pass(now_ms, to, GapCause::Released, out),
             Phase::Gap(_) => self.pass(now_ms, to, GapCause::Retention, out),
             Phase::Held(Held::ForeignWriter { .. }) => self.phase = self.next_phase(),
             Phase::Held(Held::SourceLostEnd { .. }) => self.go_on_from(to),
-            Phase::Held(Held::TargetLostEnd { .. }) => {
-                self.accepts_end = true;
-                self.go_on_from(to);
-            }
             Phase::Held(Held::Topic | Held::Recreated { .. })
             | Phase::Starting
             | Phase::Seeking { .. }

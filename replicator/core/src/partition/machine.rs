@@ -58,9 +58,8 @@ pub struct Partition {
     pub(super) limits_asked_at: Option<SourceOffset>,
     /// Records that may have been written without our knowing; `None`: of an earlier life.
     pub(super) in_doubt: Option<i64>,
-    /// An operator takes the target's end for what it is.
-    pub(super) accepts_end: bool,
-    /// The target acknowledged below its end: the next look says where to go on.
+    /// The target acknowledged below its end: the next look says where to go on. Until then the
+    /// place does not say the same on both sides, and is not saved.
     pub(super) goes_back: bool,
     pub(super) needs_producer: bool,
     pub(super) saving: bool,
@@ -92,7 +91,6 @@ impl Partition {
             damaged_tries: 0,
             limits_asked_at: None,
             in_doubt: None,
-            accepts_end: false,
             goes_back: false,
             needs_producer: true,
             saving: false,
@@ -283,7 +281,9 @@ impl Partition {
     }
 
     pub(super) fn is_save_due(&self) -> bool {
-        self.place.is_some() && (self.must_save || self.saved_next != self.position())
+        self.place.is_some()
+            && !self.goes_back
+            && (self.must_save || self.saved_next != self.position())
     }
 
     /// Whatever is on its way to be saved does not suffice.

@@ -132,13 +132,6 @@ pub enum Held {
         position: SourceOffset,
         end: SourceOffset,
     },
-    #[error(
-        "the target ends at {end}, {expected} was acknowledged, and where that came from is not known"
-    )]
-    TargetLostEnd {
-        expected: TargetOffset,
-        end: TargetOffset,
-    },
     #[error("somebody else writes into it: {records} foreign records at {at}")]
     ForeignWriter { at: TargetOffset, records: i64 },
 }
@@ -183,7 +176,7 @@ pub struct Found {
     pub target_topic_id: Uuid,
     pub target_end: TargetOffset,
     /// By the offset map: the source offset of the target's end. Needed where that is less than it
-    /// should be.
+    /// should be; `None` if the map is empty.
     pub source_of_target_end: Option<SourceOffset>,
 }
 

@@ -14,6 +14,8 @@ use crate::state::{Progress, Totals};
 pub(super) struct Place {
     pub(super) source_topic_id: Uuid,
     pub(super) target_topic_id: Uuid,
+    /// Where the first copy began: the way back if the offset map knows none.
+    pub(super) source_began: SourceOffset,
     pub(super) source_next: SourceOffset,
     pub(super) target_next: TargetOffset,
     pub(super) totals: Totals,
@@ -41,6 +43,7 @@ impl Place {
         Self {
             source_topic_id: progress.source_topic_id,
             target_topic_id: progress.target_topic_id,
+            source_began: progress.source_began,
             source_next: progress.source_next,
             target_next: progress.target_next,
             totals: progress.totals,
@@ -52,6 +55,7 @@ impl Place {
         Self {
             source_topic_id: found.source_topic_id,
             target_topic_id: found.target_topic_id,
+            source_began: at,
             source_next: at,
             target_next: found.target_end,
             ..Self::default()
@@ -95,14 +99,11 @@ impl Place {
         }
     }
 
-    /// The target lost acknowledged records: they are copied again, from where the map says.
-    pub(super) fn go_back(&mut self, found: &Found) -> Result<(), Held> {
-        let source = found.source_of_target_end.ok_or(Held::TargetLostEnd {
-            expected: self.target_next,
-            end: found.target_end,
-        })?;
+    /// The target lost acknowledged records: they are copied again, from where the map says, or
+    /// from the beginning if it lost all that the map knew.
+    pub(super) fn go_back(&mut self, found: &Found) {
+        let source = found.source_of_target_end.unwrap_or(self.source_began);
         self.source_next = self.source_next.min(source);
-        Ok(())
     }
 
     /// The target acknowledged at `base` what should have come behind more: that much is gone.
@@ -150,6 +151,7 @@ impl Place {
             owner_generation: rules.owner_generation,
             source_topic_id: self.source_topic_id,
             target_topic_id: self.target_topic_id,
+            source_began: self.source_began,
             source_next: self.source_next,
             target_next: self.target_next,
             producer_id: producer.id,

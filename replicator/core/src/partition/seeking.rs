@@ -123,14 +123,10 @@ impl Partition {
             return Ok(());
         };
         let before = place.target_next;
-        if std::mem::take(&mut self.accepts_end) {
-            place.target_next = found.target_end;
-            self.goes_back = false;
-        }
-        if self.goes_back {
-            place.go_back(found)?;
-        }
         let is_back = std::mem::take(&mut self.goes_back);
+        if is_back {
+            place.go_back(found);
+        }
         match place.compare(found.target_end) {
             TargetEnd::AsExpected => {}
             TargetEnd::Beyond { records } => self.settle_beyond(found, records)?,
@@ -139,7 +135,7 @@ impl Partition {
                 place.target_next = found.target_end;
             }
             TargetEnd::Short { records } => {
-                place.go_back(found)?;
+                place.go_back(found);
                 place.lost_by_target += records;
                 place.target_next = found.target_end;
                 out.push(Action::CutMap {

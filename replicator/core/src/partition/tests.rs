@@ -122,6 +122,7 @@ fn progress(text: &str) -> Progress {
         owner_generation: 6,
         source_topic_id: Uuid([1; 16]),
         target_topic_id: Uuid([2; 16]),
+        source_began: SourceOffset(0),
         source_next: source(from),
         target_next: TargetOffset(to.parse().unwrap()),
         producer_id: -1,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! INT8 version = 1 | INT64 owner generation | UUID source topic | UUID target topic
-//! INT64 source next | INT64 target next
+//! INT64 source began | INT64 source next | INT64 target next
 //! INT64 producer id | INT16 producer epoch | INT32 next sequence     (-1: none)
 //! INT64 saved at, ms | INT64 records | INT64 bytes | INT64 duplicates | INT64 missing
 //! ```
@@ -25,6 +25,8 @@ pub struct Progress {
     /// The zero id where the source has none.
     pub source_topic_id: Uuid,
     pub target_topic_id: Uuid,
+    /// Where the first copy began: from there it is copied again if the target loses all of it.
+    pub source_began: SourceOffset,
     /// The first source offset that is not copied.
     pub source_next: SourceOffset,
     /// The target's end behind our last record.
@@ -59,6 +61,7 @@ impl Progress {
             e.put_i64(self.owner_generation);
             e.put_uuid(self.source_topic_id);
             e.put_uuid(self.target_topic_id);
+            e.put_i64(self.source_began.0);
             e.put_i64(self.source_next.0);
             e.put_i64(self.target_next.0);
             e.put_i64(self.producer_id);
@@ -79,6 +82,7 @@ impl Progress {
                 owner_generation: d.get_i64()?,
                 source_topic_id: d.get_uuid()?,
                 target_topic_id: d.get_uuid()?,
+                source_began: SourceOffset(d.get_i64()?),
                 source_next: SourceOffset(d.get_i64()?),
                 target_next: TargetOffset(d.get_i64()?),
                 producer_id: d.get_i64()?,

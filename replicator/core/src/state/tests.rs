@@ -36,6 +36,7 @@ fn progress() -> Progress {
         owner_generation: 7,
         source_topic_id: Uuid([0x11; 16]),
         target_topic_id: Uuid([0x22; 16]),
+        source_began: SourceOffset(10),
         source_next: SourceOffset(1_000),
         target_next: TargetOffset(900),
         producer_id: 4_000,

@@ -282,8 +282,12 @@ impl World {
     }
 
     fn is_done(&self) -> bool {
-        let is_saved = self.disk.progress.map(|it| it.source_next) == Some(SourceOffset(RECORDS));
-        self.trouble == 0 && is_saved && *self.partition.state() == State::Copying
+        let end = Some(SourceOffset(RECORDS));
+        let is_saved = self.disk.progress.map(|it| it.source_next) == end;
+        // What was saved may be of before the target lost its end in the last look.
+        let is_there = self.partition.position() == end;
+        // It may be shown as away: the last fetch waits for records that do not come.
+        self.trouble == 0 && is_saved && is_there && self.partition.phase == Phase::Copying
     }
 
     fn check(&self) {
