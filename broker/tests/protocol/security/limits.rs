@@ -118,12 +118,14 @@ tls = { cert_file = "DIR/cert.pem", key_file = "DIR/key.pem" }
         before.call(&MetadataRequest::default(), 9).await;
     }
     let metrics = broker.metrics().await;
-    let shown_out = "isthmus_broker_listener_lobby_shown_out{listener=\"SSL\"} ";
-    let shown_out = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix(shown_out));
-    let shown_out: usize = shown_out.unwrap().parse().unwrap();
-    assert!((200..CROWD).contains(&shown_out), "{shown_out}");
+    let count = |name: &str| -> usize {
+        let name = format!("isthmus_broker_listener_{name}{{listener=\"SSL\"}} ");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        value.unwrap().parse().unwrap()
+    };
+    // How many are shown out depends on how many gave up before: a handshake has a deadline.
+    assert!(count("lobby") <= 1_000, "{}", count("lobby"));
+    assert!(count("lobby_shown_out") < CROWD);
 }
 
 /// A crowd that opens connections and says nothing, where a login is due.
