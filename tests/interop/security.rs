@@ -3,6 +3,7 @@
 
 use super::driver::{self, Said, Step};
 use super::support::broker::{Broker, isthmus};
+use super::support::certificates::write_certificates;
 use super::support::peers::{Peers, not_run, peers};
 use super::support::process::{Program, run};
 use super::{check, lines};
@@ -10,9 +11,6 @@ use isthmus_client::config::ClientConfig;
 use isthmus_client::sasl::{SaslConfig, SaslMechanism};
 use isthmus_client::tls::{Pem, PemKey, TlsConfig, TlsIdentity};
 use isthmus_client::{Cluster, Secret};
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
-};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -72,29 +70,6 @@ fn guarded(test: &str, rules: &str) -> Option<Guarded> {
     command.arg("broker").arg("-c").arg(&file);
     let broker = Broker::of(Program::start(&mut command)).expect("a broker that starts");
     Some(Guarded { peers, broker, dir })
-}
-
-/// `ca.pem`, and `broker` and `client` with their keys.
-fn write_certificates(dir: &Path) {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, "ca");
-    let key = KeyPair::generate().unwrap();
-    let ca = params.self_signed(&key).unwrap().pem();
-    std::fs::write(dir.join("ca.pem"), ca).unwrap();
-    let issuer = Issuer::new(params, key);
-    for name in ["broker", "client"] {
-        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().unwrap();
-        let chain = params.signed_by(&key, &issuer).unwrap().pem();
-        std::fs::write(dir.join(format!("{name}.pem")), &chain).unwrap();
-        std::fs::write(dir.join(format!("{name}.key")), key.serialize_pem()).unwrap();
-        // Java reads key and chain from one file.
-        let both = format!("{}{chain}", key.serialize_pem());
-        std::fs::write(dir.join(format!("{name}-both.pem")), both).unwrap();
-    }
 }
 
 impl Guarded {

@@ -16,6 +16,7 @@ mod groups;
 #[path = "../ratchet/kafka.rs"]
 mod kafka;
 mod kills;
+mod logins;
 mod replicator;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each test binary uses its part of what is shared")]
