@@ -1,7 +1,7 @@
 //! The replicator as a process between two brokers: what is copied, and what a kill leaves.
 //!
-//! `ISTHMUS_TEST_MIRROR_KILLS` changes how often it is killed, `ISTHMUS_TEST_SEED` what exactly is
-//! written. The kills need the fault points, `cargo test --features fault-points`; `cargo xtask test`
+//! `ISTHMUS_TEST_MIRROR_KILLS` changes how often it is killed, `ISTHMUS_TEST_MIRROR_PAIRS` how large the
+//! matrix is, `ISTHMUS_TEST_SEED` what exactly is written. The kills need the fault points, `cargo test --features fault-points`; `cargo xtask test`
 //! gives them. A copy out of Apache Kafka needs its jars, as `cargo xtask test` provides them.
 
 #![expect(
@@ -17,6 +17,7 @@ mod groups;
 mod kafka;
 mod kills;
 mod logins;
+mod matrix;
 mod replicator;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each test binary uses its part of what is shared")]

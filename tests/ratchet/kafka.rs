@@ -39,6 +39,9 @@ controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
 ";
 
+/// The id of the cluster when nobody wants another.
+pub(crate) const CLUSTER: &str = "aXN0aG11cy1yYXRjaGV0MQ";
+
 /// A broker that answers; it ends with this value.
 pub(crate) struct Kafka {
     pub(crate) address: SocketAddr,
@@ -52,6 +55,8 @@ pub(crate) struct Wishes<'a> {
     pub(crate) guarded: Option<SocketAddr>,
     /// Words for the tool that formats its directory.
     pub(crate) format: &'a [&'a str],
+    /// Its cluster's id; two that run side by side must differ.
+    pub(crate) cluster: &'a str,
 }
 
 /// Formats a directory and starts a broker on it, with these properties beyond the usual ones.
@@ -60,6 +65,7 @@ pub(crate) fn start(peers: &Peers, folder: &Path, more: &str) -> Kafka {
         properties: more,
         guarded: None,
         format: &[],
+        cluster: CLUSTER,
     };
     start_with(peers, folder, &wishes)
 }
@@ -68,8 +74,11 @@ pub(crate) fn start_with(peers: &Peers, folder: &Path, wishes: &Wishes<'_>) -> K
     std::fs::create_dir_all(folder).unwrap();
     let [broker, controller] = free_addresses();
     let properties = write_properties(folder, broker, controller, wishes);
-    let id = "aXN0aG11cy1yYXRjaGV0MQ";
-    let words = [&["format", "-t", id, "-c", &properties], wishes.format].concat();
+    let words = [
+        &["format", "-t", wishes.cluster, "-c", &properties],
+        wishes.format,
+    ]
+    .concat();
     let mut format = peers.java_program("kafka.tools.StorageTool", &words);
     Program::start(&mut format).wait(FORMAT_LIMIT).succeeded();
     let log4j = folder.join("log4j2.properties");

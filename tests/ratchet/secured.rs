@@ -54,6 +54,7 @@ pub(crate) fn start_kafka(peers: &Peers, folder: &Path) -> (Kafka, SocketAddr) {
         properties: PROPERTIES,
         guarded: Some(guarded),
         format: &["--feature", "eligible.leader.replicas.version=0"],
+        cluster: kafka::CLUSTER,
     };
     (kafka::start_with(peers, folder, &wishes), guarded)
 }

@@ -270,6 +270,18 @@ impl Connection {
         partition: i32,
         timestamp: i64,
     ) -> io::Result<i64> {
+        let offset = self.try_offset(topic, partition, timestamp)?;
+        Ok(offset.unwrap_or_else(|code| panic!("{topic}-{partition}: {code}")))
+    }
+
+    /// The same of a partition that may just have been made: a broker of Apache Kafka says in its
+    /// metadata that it leads a moment before it does.
+    pub(crate) fn try_offset(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        timestamp: i64,
+    ) -> io::Result<Result<i64, ErrorCode>> {
         let request = ListOffsetsRequest {
             replica_id: -1,
             topics: vec![ListOffsetsTopic {
@@ -284,8 +296,10 @@ impl Connection {
         };
         let response = self.call(&request, 7)?;
         let partition = &response.topics[0].partitions[0];
-        assert_eq!(partition.error_code, ErrorCode::NONE, "{topic}");
-        Ok(partition.offset)
+        Ok(match partition.error_code {
+            ErrorCode::NONE => Ok(partition.offset),
+            code => Err(code),
+        })
     }
 }
 
