@@ -1,8 +1,10 @@
 //! kill -9 under load, at each named point: nothing is lost, what is there twice is known.
 //!
 //! Records come one after the other with a number in their value; each start of the replicator
-//! has a plan that kills it at a point's nth passing. Afterwards each number must be in the copy, in
-//! order of its first appearance; a number that is there twice is a duplicate, and counted.
+//! has a plan that kills it at a point's nth passing. Passings are many, so that progress was saved
+//! in between, or few, so that it was not. Afterwards each number must be in the copy, in order of
+//! its first appearance; a number that is there twice is a duplicate, and as many as the replicator
+//! itself has counted.
 
 use crate::replicator::Daemon;
 use crate::support::broker::DevBroker;
@@ -13,18 +15,28 @@ use crate::support::say::say;
 use crate::support::wire::{Connection, LATEST, batches};
 use isthmus_wire::ErrorCode;
 use isthmus_wire::batch::{BatchParams, Compression};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-/// In the order in which a record passes them.
-const POINTS: [&str; 4] = ["fetched", "produced-unacked", "acked-unsaved", "saved"];
+/// In the order in which a record passes them, and at which passing a kill comes at the latest: all
+/// but the last are passed with each request, the last with each save, once a second.
+const POINTS: [(&str, usize); 4] = [
+    ("fetched", 150),
+    ("produced-unacked", 150),
+    ("acked-unsaved", 150),
+    ("saved", 5),
+];
 
 /// Kills when nobody says otherwise: two at each point.
 const KILLS: u64 = 8;
 
 const PARTITIONS: i32 = 2;
 const RECORDS_PER_ROUND: u64 = 50;
+
+/// The numbers on the board are renewed each second.
+const COUNTED: Duration = Duration::from_secs(60);
 
 const SIGKILL: i32 = 9;
 
@@ -43,49 +55,51 @@ fn a_kill_loses_nothing() {
     assert_eq!(created, ErrorCode::NONE);
     let mut random = Random::new(seed());
     let kills = number_from_env("ISTHMUS_TEST_MIRROR_KILLS", KILLS);
+    let daemon = |fault| daemon(folder.path(), source.address(), target.address(), fault);
     let mut written = 0;
+    let mut killed = BTreeMap::new();
     for kill in 0..kills {
-        write(&mut from, &mut written);
-        let point = POINTS[usize::try_from(kill).unwrap() % POINTS.len()];
-        let plan = format!("{point}:{}", 1 + random.below(3));
-        let daemon = daemon(
-            folder.path(),
-            source.address(),
-            target.address(),
-            Some(plan.clone()),
-        );
-        let running = daemon.start();
-        // Load until it is dead, so that the point is passed as often as it takes.
-        let is_dead = AtomicBool::new(false);
-        let ended = std::thread::scope(|scope| {
-            let (is_dead, from, written) = (&is_dead, &mut from, &mut written);
-            let load = scope.spawn(move || {
-                while !is_dead.load(Ordering::Relaxed) {
-                    write(from, written);
-                }
-            });
-            let ended = running.wait();
-            is_dead.store(true, Ordering::Relaxed);
-            load.join().unwrap();
-            ended
-        });
-        assert_eq!(
-            ended.status.signal(),
-            Some(SIGKILL),
-            "{plan}: {}",
-            ended.stderr
-        );
+        let (point, latest) = POINTS[usize::try_from(kill).unwrap() % POINTS.len()];
+        // Every other time early, before anything is saved.
+        let latest = if kill / 4 % 2 == 0 { 3 } else { latest };
+        let plan = format!("{point}:{}", 1 + random.below(latest));
+        kill_under_load(&daemon(Some(plan)), &mut from, &mut written);
+        *killed.entry(point).or_insert(0) += 1;
     }
-    let running = daemon(folder.path(), source.address(), target.address(), None).start();
+    let running = daemon(None).start();
     let mut duplicates = 0;
     for partition in 0..PARTITIONS {
         duplicates += check(&mut to, partition, written);
     }
+    running.wait_for(COUNTED, "a-to-b", "counting what is there twice", |flow| {
+        flow["summary"]["totals"]["duplicates"] == duplicates
+    });
     running.stop().succeeded();
     say(&format!(
-        "mirror: {kills} kills, {} records, 0 lost, {duplicates} there twice",
+        "mirror: {kills} kills, {killed:?}, {} records, 0 lost, {duplicates} there twice, and as \
+         many counted",
         written * u64::from(PARTITIONS.unsigned_abs())
     ));
+}
+
+/// Load until it is dead, so that the point is passed as often as it takes.
+fn kill_under_load(daemon: &Daemon, from: &mut Connection, written: &mut u64) {
+    write(from, written);
+    let running = daemon.start();
+    let is_dead = AtomicBool::new(false);
+    let ended = std::thread::scope(|scope| {
+        let is_dead = &is_dead;
+        let load = scope.spawn(move || {
+            while !is_dead.load(Ordering::Relaxed) {
+                write(from, written);
+            }
+        });
+        let ended = running.wait();
+        is_dead.store(true, Ordering::Relaxed);
+        load.join().unwrap();
+        ended
+    });
+    assert_eq!(ended.status.signal(), Some(SIGKILL), "{}", ended.stderr);
 }
 
 fn daemon(
@@ -94,7 +108,12 @@ fn daemon(
     to: std::net::SocketAddr,
     fault: Option<String>,
 ) -> Daemon {
-    Daemon::between(folder, from, to, "topics = [\"numbers\"]").fault(fault)
+    let text = format!(
+        "[daemon]\nname = 'killed'\ncontrol = '127.0.0.1:0'\n[clusters.a]\nbootstrap = '{from}'\n\
+         [clusters.b]\nbootstrap = '{to}'\n[[flows]]\nsource = 'a'\ntarget = 'b'\n\
+         topics = 'numbers'\n"
+    );
+    Daemon::of(folder, &text).fault(fault)
 }
 
 /// The next numbers, into each partition.
