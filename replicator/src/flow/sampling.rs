@@ -29,6 +29,8 @@ pub(super) struct Sampling {
 
 pub(super) struct Sampled {
     elapsed: Duration,
+    /// When the ends were asked for.
+    asked_ms: i64,
     rows: Vec<(At, i64, i64)>,
 }
 
@@ -55,6 +57,7 @@ impl Flow {
             // The start first: an end that is younger only makes the lag larger.
             let starts = admin.list_offsets(&all(OffsetSpec::Earliest), level).await;
             let elapsed = began.elapsed();
+            let asked_ms = wall_ms();
             let ends = admin.list_offsets(&all(OffsetSpec::Latest), level).await;
             let rows = starts.into_iter().zip(ends).enumerate();
             let row = |(at, (start, end)): (At, (Result<_, _>, Result<_, _>))| {
@@ -66,6 +69,7 @@ impl Flow {
             };
             Done::Sampled(Sampled {
                 elapsed,
+                asked_ms,
                 rows: rows.filter_map(row).collect(),
             })
         };
@@ -78,8 +82,9 @@ impl Flow {
             return;
         }
         self.note_round_trip(sampled.elapsed);
-        // Of the answer, not of the question: a sample claims no more than it knows.
-        let now_ms = wall_ms();
+        // Of the question, not of the answer: a record that came while the answer was on its way
+        // came after the question, and must not look younger than it is.
+        let now_ms = sampled.asked_ms;
         for (at, start, end) in sampled.rows {
             let mirrored = &mut self.partitions[at];
             mirrored

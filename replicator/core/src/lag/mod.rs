@@ -71,10 +71,11 @@ impl Lag {
         }
     }
 
-    /// The source answered: these are the start and the end of its log.
-    pub fn seen(&mut self, now_ms: i64, log_start: SourceOffset, log_end: SourceOffset) {
-        self.samples.observe(now_ms, log_end);
-        self.starts.observe(now_ms, log_start);
+    /// The source answered: these are the start and the end of its log, asked for at `asked_ms`. What
+    /// came after the question may be missing in the answer, so its time is that of the sample.
+    pub fn seen(&mut self, asked_ms: i64, log_start: SourceOffset, log_end: SourceOffset) {
+        self.samples.observe(asked_ms, log_end);
+        self.starts.observe(asked_ms, log_start);
         self.seen_in_this_life = true;
     }
 
