@@ -14,6 +14,7 @@ use std::time::Duration;
 use isthmus_client::config::ConfigError;
 use isthmus_client::{ClientConfig, Cluster};
 use isthmus_replicator_core::names::{ClusterName, FlowName};
+use isthmus_replicator_core::pauses::{PauseOrder, Pauses};
 use isthmus_replicator_core::state::{StateImage, state_topic};
 use isthmus_replicator_core::topics::{CONFIG_EXCLUDE_DEFAULT, ConfigExclude};
 use tokio::sync::{mpsc, watch};
@@ -27,7 +28,7 @@ use crate::context::FlowContext;
 use crate::control::{
     self, COMMANDS_MAX, ControlCommand, ControlHandle, ControlRefused, ControlRequest,
 };
-use crate::flow::{Flow, FlowCommand, PauseOrder};
+use crate::flow::{Flow, FlowCommand};
 use crate::identities::Identities;
 use crate::settings::{FlowSettings, Settings};
 use crate::state_topic::{self, Opened, Saver};
@@ -320,7 +321,7 @@ impl Home {
             faults.join("; ")
         })?;
         let name = plan.settings.name.as_str().to_owned();
-        let (partitions, topics) = own(image, &name);
+        let (partitions, topics, pauses) = own(image, &name);
         let context = FlowContext {
             carriers: self.graph.carriers(),
             settings: plan.settings,
@@ -335,7 +336,7 @@ impl Home {
             state_topic: state_topic(&self.shared.daemon),
         };
         let board = Arc::clone(&self.shared.board);
-        let flow = Flow::new(context, board, partitions, topics);
+        let flow = Flow::new(context, board, partitions, topics, pauses);
         let flow = flow.map_err(|error| format!("read the replicator's state: {error}"))?;
         Ok((flow, plan.commands))
     }
@@ -347,6 +348,7 @@ type OwnState = (
         isthmus_replicator_core::state::SavedPartition,
     )>,
     BTreeMap<String, isthmus_replicator_core::state::SavedTopic>,
+    Pauses,
 );
 
 /// What is saved of one flow, taken out of the image.
@@ -360,7 +362,8 @@ fn own(image: &mut StateImage, flow: &str) -> OwnState {
     let partitions = partitions.collect();
     let topics = image.topics.iter().filter(|((of, _), _)| of == flow);
     let topics = topics.map(|((_, topic), saved)| (topic.clone(), saved.clone()));
-    (partitions, topics.collect())
+    let pauses = image.pauses.remove(flow).unwrap_or_default();
+    (partitions, topics.collect(), pauses)
 }
 
 /// Hands commands to the flow that they are for.
@@ -450,7 +453,14 @@ mod tests {
         for flow in ["a", "ab"] {
             image.partitions.insert(key(flow), Default::default());
         }
-        let (partitions, topics) = own(&mut image, "a");
+        let all = PauseOrder {
+            pause: true,
+            topic: None,
+            partition: None,
+        };
+        image.pauses.insert("ab".to_owned(), Pauses::of([all]));
+        let (partitions, topics, pauses) = own(&mut image, "a");
+        assert!(!pauses.is_flow_paused());
         assert_eq!(partitions.len(), 1);
         assert!(topics.is_empty());
         let left: BTreeSet<&String> = image.partitions.keys().map(|key| &key.flow).collect();

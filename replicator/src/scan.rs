@@ -25,7 +25,7 @@ use isthmus_replicator_core::selection::Selected;
 use isthmus_replicator_core::state::{SavedCluster, SavedTopic, StateKey};
 use isthmus_replicator_core::topics::{
     self, ConfigOrigin, SourceSight, SourceTopic, Step, TargetCluster, TargetPartition,
-    TargetTopic, TopicPlan, TopicRules, TopicVerdict,
+    TargetTopic, TopicPlan, TopicRules, TopicVerdict, config_value, has_cleanup_policy, retention,
 };
 use isthmus_wire::batch::{Compression, TimestampType};
 use isthmus_wire::{ApiKey, ErrorCode, Uuid};
@@ -674,13 +674,8 @@ fn entries(configs: &Configs, topic: &str) -> Vec<topics::ConfigEntry> {
     entries.map(own).collect()
 }
 
-fn value<'a>(entries: &'a [topics::ConfigEntry], key: &str) -> Option<&'a str> {
-    let entry = entries.iter().find(|entry| entry.name == key)?;
-    entry.value.as_deref()
-}
-
 fn number(entries: &[topics::ConfigEntry], key: &str) -> Option<i64> {
-    value(entries, key)?.trim().parse().ok()
+    config_value(entries, key)?.trim().parse().ok()
 }
 
 /// Kafka's `max.message.bytes` where the target does not tell.
@@ -688,7 +683,7 @@ const MESSAGE_BYTES_DEFAULT: i64 = 1_048_588;
 
 fn limits(entries: &[topics::ConfigEntry], takes_zstd: bool) -> TargetLimits {
     let max = number(entries, "max.message.bytes").unwrap_or(MESSAGE_BYTES_DEFAULT);
-    let codec = match value(entries, "compression.type") {
+    let codec = match config_value(entries, "compression.type") {
         Some("gzip") => Some(Compression::Gzip),
         Some("snappy") => Some(Compression::Snappy),
         Some("lz4") => Some(Compression::Lz4),
@@ -699,31 +694,15 @@ fn limits(entries: &[topics::ConfigEntry], takes_zstd: bool) -> TargetLimits {
     TargetLimits {
         max_message_bytes: usize::try_from(max).unwrap_or(0),
         compression: codec.map_or(TargetCompression::Producer, TargetCompression::Codec),
-        timestamp_type: match value(entries, "message.timestamp.type") {
+        timestamp_type: match config_value(entries, "message.timestamp.type") {
             Some("LogAppendTime") => TimestampType::LogAppendTime,
             _ => TimestampType::CreateTime,
         },
         // Brokers without the key have no such limit towards the future.
         timestamp_after_max_ms: number(entries, "message.timestamp.after.max.ms")
             .unwrap_or(i64::MAX),
-        compacted: has_policy(entries, "compact"),
+        compacted: has_cleanup_policy(entries, "compact"),
         takes_zstd,
-    }
-}
-
-fn has_policy(entries: &[topics::ConfigEntry], policy: &str) -> bool {
-    let policies = value(entries, "cleanup.policy").unwrap_or("delete");
-    policies.split(',').any(|it| it.trim() == policy)
-}
-
-fn retention(entries: &[topics::ConfigEntry]) -> Retention {
-    if !has_policy(entries, "delete") {
-        return Retention::default();
-    }
-    let limit = |key| number(entries, key).filter(|limit| *limit >= 0);
-    Retention {
-        time_ms: limit("retention.ms"),
-        bytes: limit("retention.bytes"),
     }
 }
 

@@ -160,6 +160,13 @@ fn a_flow_is_watched_paused_and_compared() {
     let paused = running.act("pause", "a-to-b/orders/1").succeeded();
     assert_eq!(paused.stdout, "a-to-b/orders/1 paused partitions=1\n");
     running.wait_for("paused", |flow| state(flow, 1) == "paused");
+    // What was ordered outlives the process.
+    running.program.signal(Signal::TERM);
+    running.program.wait(LIMIT).succeeded();
+    let running = sides.start();
+    running.wait_for("paused as before", |flow| {
+        (state(flow, 0), state(flow, 1)) == ("copying", "paused")
+    });
     for partition in 0..2 {
         fill(&mut from, "orders", partition, &mut random, &mut number, 50);
     }

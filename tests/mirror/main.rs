@@ -14,6 +14,7 @@ mod asking;
 mod both_ways;
 mod content;
 mod copies;
+mod dark;
 mod groups;
 #[path = "../ratchet/kafka.rs"]
 mod kafka;

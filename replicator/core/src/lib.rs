@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`names`]; before anything runs [`naming`], [`graph`], [`selection`],
 //! [`config_check`]; per topic [`topics`]; per partition [`lane`], [`partition`], [`offset_map`],
-//! [`lag`]; per group [`groups`]; for the process [`budget`]; what is kept [`state`]; what
+//! [`lag`], [`pauses`]; per group [`groups`]; for the process [`budget`]; what is kept [`state`]; what
 //! MirrorMaker 2 reads and writes [`mm2`].
 //!
 //! # The order of calls
@@ -45,6 +45,7 @@ pub mod names;
 pub mod naming;
 pub mod offset_map;
 pub mod partition;
+pub mod pauses;
 pub mod selection;
 pub mod state;
 pub mod topics;

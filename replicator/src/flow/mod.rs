@@ -16,6 +16,7 @@ mod acts;
 mod fetching;
 mod groups;
 mod mirrored;
+mod pausing;
 mod prepare;
 mod producing;
 mod sampling;
@@ -34,6 +35,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use isthmus_replicator_core::budget::Pace;
 use isthmus_replicator_core::lane::LaneCounts;
 use isthmus_replicator_core::partition::{Event, Side};
+use isthmus_replicator_core::pauses::{PauseOrder, Pauses};
 use isthmus_replicator_core::state::{SavedPartition, SavedTopic, StateError};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -61,14 +63,6 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Outcomes taken up in one turn before new requests are made.
 const TURN_MAX: usize = 1_024;
 
-/// What an operator asks of a flow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PauseOrder {
-    pub(crate) pause: bool,
-    pub(crate) topic: Option<String>,
-    pub(crate) partition: Option<i32>,
-}
-
 /// An order, and where its outcome is told.
 pub(crate) type FlowCommand = (
     PauseOrder,
@@ -85,6 +79,7 @@ enum Done {
     Produced(producing::Produced),
     Saved(saving::SaveDone),
     SamplesSaved,
+    PausesSaved(bool),
     ProducerId(producing::ProducerIdDone),
     Refreshed(Side),
     Inspected(prepare::Inspected),
@@ -117,7 +112,8 @@ pub(crate) struct Flow {
     scans: u64,
     /// A look is wanted soon, and a full one.
     scan_wanted: Option<bool>,
-    paused: Vec<PauseOrder>,
+    pauses: Pauses,
+    pausing: pausing::Pausing,
     counts: LaneCounts,
     throttled: Duration,
     next_batch: u64,
@@ -132,7 +128,7 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    /// With what was saved of its partitions and topics.
+    /// With what was saved of its partitions, its topics and its pauses.
     pub(crate) fn new(
         ctx: FlowContext,
         board: Arc<Board>,
@@ -140,6 +136,7 @@ impl Flow {
             Item = (isthmus_replicator_core::state::PartitionKey, SavedPartition),
         >,
         topics: BTreeMap<String, SavedTopic>,
+        pauses: Pauses,
     ) -> Result<Self, StateError> {
         let steady_ms = ctx.clock.steady_ms();
         let rate = ctx.settings.pace.rate(0);
@@ -165,7 +162,8 @@ impl Flow {
             scanning: false,
             scans: 0,
             scan_wanted: Some(true),
-            paused: vec![],
+            pauses,
+            pausing: pausing::Pausing::default(),
             counts: LaneCounts::default(),
             throttled: Duration::ZERO,
             next_batch: 0,
@@ -229,6 +227,7 @@ impl Flow {
             Done::Produced(produced) => self.produced(produced),
             Done::Saved(saved) => self.saved(saved),
             Done::SamplesSaved => self.sampling.is_saving = false,
+            Done::PausesSaved(is_saved) => self.pauses_saved(is_saved),
             Done::ProducerId(outcome) => self.producer_id(outcome),
             Done::Refreshed(side) => self.refreshing[index_of(side)] = false,
             Done::Inspected(inspected) => self.inspected(inspected),
@@ -296,49 +295,9 @@ impl Flow {
         self.pace.set_rate(self.ctx.clock.steady_ms(), rate);
         self.start_sample();
         self.save_samples();
+        self.save_pauses();
         self.start_groups();
         self.show();
-    }
-
-    fn obey(&mut self, (order, told): FlowCommand) {
-        let concerned: Vec<At> = (0..self.partitions.len())
-            .filter(|at| order.concerns(&self.partitions[*at]))
-            .collect();
-        for at in &concerned {
-            let event = if order.pause {
-                Event::Pause
-            } else {
-                Event::Resume
-            };
-            self.events.push_back((*at, event));
-        }
-        // Whoever asked may have gone.
-        told.send(self.outcome(&order, concerned.len())).ok();
-        // Partitions that come later obey too.
-        self.paused.retain(|it| !order.covers(it));
-        if order.pause {
-            self.paused.push(order);
-        }
-    }
-
-    fn outcome(
-        &self,
-        order: &PauseOrder,
-        partitions: usize,
-    ) -> Result<ControlDone, ControlRefused> {
-        let flow = self.ctx.settings.name.to_string();
-        let Some(topic) = order.topic.clone().filter(|_| partitions == 0) else {
-            return Ok(ControlDone { partitions });
-        };
-        let is_known = self.partitions.iter().any(|it| *it.topic == *topic);
-        match order.partition.filter(|_| is_known) {
-            Some(partition) => Err(ControlRefused::UnknownPartition {
-                flow,
-                topic,
-                partition,
-            }),
-            None => Err(ControlRefused::UnknownTopic { flow, topic }),
-        }
     }
 
     /// Nothing new is fetched; what was sent is waited for; what is acknowledged is saved.
@@ -361,27 +320,13 @@ impl Flow {
         for at in 0..self.partitions.len() {
             self.feed(at, Event::Revoked);
         }
-        while self.partitions.iter().any(|it| it.is_saving) {
+        while self.pausing.is_saving || self.partitions.iter().any(|it| it.is_saving) {
             match tokio::time::timeout_at(by, self.work.next()).await {
                 Ok(Some(done)) => self.take(done),
                 Ok(None) | Err(_) => break,
             }
         }
         self.show();
-    }
-}
-
-impl PauseOrder {
-    fn concerns(&self, mirrored: &Mirrored) -> bool {
-        let is_topic = |topic: &String| **topic == *mirrored.topic;
-        self.topic.as_ref().is_none_or(is_topic)
-            && self.partition.is_none_or(|it| it == mirrored.partition)
-    }
-
-    /// All that the other concerns, this one does.
-    fn covers(&self, other: &Self) -> bool {
-        (self.topic.is_none() || self.topic == other.topic)
-            && (self.partition.is_none() || self.partition == other.partition)
     }
 }
 

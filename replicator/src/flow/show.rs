@@ -27,7 +27,7 @@ impl Flow {
             name: settings.name.to_string(),
             source: settings.source.to_string(),
             target: settings.target.to_string(),
-            paused: self.paused.iter().any(|order| order.topic.is_none()),
+            paused: self.pauses.is_flow_paused(),
             rpo_target_ms: millis(settings.rpo_target),
             since_ms: self.since_ms,
             scanned_age_ms: self.scanned_ms.map(|at_ms| (now_ms - at_ms).max(0)),

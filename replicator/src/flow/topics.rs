@@ -28,11 +28,14 @@ impl Flow {
         key: PartitionKey,
         saved: SavedPartition,
     ) -> Result<(), StateError> {
-        let target = self.saved_topics.get(&key.topic);
-        let target = target.map_or(key.topic.as_str(), |it| it.target_topic.as_str());
+        let topic = self.saved_topics.get(&key.topic);
+        let target = topic.map_or(key.topic.as_str(), |it| it.target_topic.as_str());
         let target: Arc<str> = target.into();
+        // Until the source tells it anew: it may be dark.
+        let retention = topic.map(|it| it.retention).unwrap_or_default();
         let start = self.ctx.settings.start;
-        self.add(key, target, Some(saved), start)?;
+        let at = self.add(key, target, Some(saved), start)?;
+        self.partitions[at].retention = retention;
         Ok(())
     }
 
@@ -51,7 +54,9 @@ impl Flow {
         let at = self.partitions.len();
         let name = (Arc::clone(&mirrored.topic), mirrored.partition);
         self.index.insert(name, at);
-        let is_paused = self.paused.iter().any(|order| order.concerns(&mirrored));
+        let is_paused = self
+            .pauses
+            .is_paused(&mirrored.topic, mirrored.partition);
         self.partitions.push(mirrored);
         if is_paused {
             self.events.push_back((at, Event::Pause));

@@ -10,6 +10,7 @@ use super::{
     StateError, StateKey, offset_map_of,
 };
 use crate::offset_map::OffsetMap;
+use crate::pauses::Pauses;
 
 /// A partition of a source topic in a flow.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +50,8 @@ pub struct StateImage {
     /// By flow and source topic.
     pub topics: BTreeMap<(String, String), SavedTopic>,
     pub clusters: BTreeMap<String, SavedCluster>,
+    /// By flow.
+    pub pauses: BTreeMap<String, Pauses>,
 }
 
 impl StateImage {
@@ -100,6 +103,10 @@ impl StateImage {
             StateKey::Cluster { name } => {
                 let new = value.map(SavedCluster::decode).transpose()?;
                 put(&mut self.clusters, name, new);
+            }
+            StateKey::Pauses { flow } => {
+                let new = value.map(Pauses::decode).transpose()?;
+                put(&mut self.pauses, flow, new);
             }
         }
         Ok(())

@@ -9,6 +9,7 @@
 //! | 5 | group offset | STRING group, STRING topic, INT32 partition |
 //! | 6 | topic | STRING topic |
 //! | 7 | cluster | nothing; the cluster's name stands in place of the flow's |
+//! | 8 | pauses | nothing |
 //!
 //! Topics are in source naming.
 
@@ -22,7 +23,7 @@ use super::{PartitionKey, StateError, StateWriteError};
 pub const KEY_LAYOUT: i8 = 1;
 
 /// The last kind that is known.
-const KIND_MAX: i8 = 7;
+const KIND_MAX: i8 = 8;
 
 const WHAT: &str = "key";
 
@@ -48,6 +49,9 @@ pub enum StateKey {
     },
     Cluster {
         name: String,
+    },
+    Pauses {
+        flow: String,
     },
 }
 
@@ -83,7 +87,8 @@ impl StateKey {
             Self::EndSamples(_) => 4,
             Self::GroupOffset { .. } => 5,
             Self::Topic { .. } => 6,
-            Self::Cluster { .. } => KIND_MAX,
+            Self::Cluster { .. } => 7,
+            Self::Pauses { .. } => KIND_MAX,
         }
     }
 
@@ -118,7 +123,9 @@ impl StateKey {
                 e.put_string(flow, false)?;
                 e.put_string(topic, false)?;
             }
-            Self::Cluster { name } => e.put_string(name, false)?,
+            Self::Cluster { name: only } | Self::Pauses { flow: only } => {
+                e.put_string(only, false)?;
+            }
         }
         Ok(())
     }
@@ -147,7 +154,8 @@ impl StateKey {
                 flow,
                 topic: d.get_string(false)?,
             },
-            KIND_MAX => Self::Cluster { name: flow },
+            7 => Self::Cluster { name: flow },
+            KIND_MAX => Self::Pauses { flow },
             _ => return Ok(None),
         }))
     }

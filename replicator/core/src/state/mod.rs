@@ -15,6 +15,7 @@ mod group_offset;
 mod image;
 mod key;
 mod offset_map;
+mod pauses;
 mod progress;
 mod topic;
 

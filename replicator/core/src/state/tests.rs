@@ -8,9 +8,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::groups::WrittenOffset;
-use crate::lag::EndSample;
+use crate::lag::{EndSample, Retention};
 use crate::names::{SourceOffset, TargetOffset};
 use crate::offset_map::{OffsetMap, Run};
+use crate::pauses::{PauseOrder, Pauses};
 
 const GOLDEN: &str = include_str!("../../testdata/state/v1.txt");
 
@@ -107,6 +108,10 @@ fn topic() -> SavedTopic {
         target_id: Uuid([0x22; 16]),
         first_seen_ms: 1_700_000_000_000,
         target_topic: "east.t1".to_owned(),
+        retention: Retention {
+            time_ms: Some(3_600_000),
+            bytes: None,
+        },
         configs: BTreeMap::from([("retention.ms".to_owned(), "3600000".to_owned())]),
     }
 }
@@ -116,6 +121,19 @@ fn cluster() -> SavedCluster {
         cluster_id: "abc".to_owned(),
         first_seen_ms: 1_700_000_000_000,
     }
+}
+
+fn pauses() -> Pauses {
+    let order = |pause, topic: Option<&str>, partition| PauseOrder {
+        pause,
+        topic: topic.map(str::to_owned),
+        partition,
+    };
+    Pauses::of([
+        order(true, None, None),
+        order(false, Some("t1"), None),
+        order(true, Some("t1"), Some(3)),
+    ])
 }
 
 /// One record of each kind, encoded.
@@ -172,6 +190,13 @@ fn records() -> Vec<(&'static str, Bytes, Bytes)> {
             }),
             cluster().encode().unwrap(),
         ),
+        (
+            "pauses",
+            key(StateKey::Pauses {
+                flow: "e-w".to_owned(),
+            }),
+            pauses().encode().unwrap(),
+        ),
     ]
 }
 
@@ -212,6 +237,7 @@ fn frozen_records_are_read() {
         image.clusters,
         BTreeMap::from([("east".to_owned(), cluster())])
     );
+    assert_eq!(image.pauses, BTreeMap::from([("e-w".to_owned(), pauses())]));
     let map = offset_map_of(saved.offset_map.values()).unwrap();
     assert_eq!((map.runs().len(), map.repeats().len()), (2, 1));
     // Removed again, one by one.
@@ -219,7 +245,7 @@ fn frozen_records_are_read() {
         image.apply(&key, None).unwrap();
     }
     assert_eq!(image.partitions[&partition()], SavedPartition::default());
-    assert!(image.topics.is_empty() && image.clusters.is_empty());
+    assert!(image.topics.is_empty() && image.clusters.is_empty() && image.pauses.is_empty());
 }
 
 #[test]
@@ -233,7 +259,7 @@ fn a_later_release_is_named_with_the_remedy() {
         let mut image = StateImage::default();
         for (key, value) in [
             (with(0, 2, &key), value.clone()),
-            (with(1, 8, &key), value.clone()),
+            (with(1, 9, &key), value.clone()),
             (key.clone(), with(0, 2, &value)),
         ] {
             let error = image.apply(&key, Some(&value)).unwrap_err();

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use regex::Regex;
 
 use super::{SourceTopic, TargetCluster, TargetTopic, TopicReport, TopicRules};
+use crate::lag::Retention;
 use crate::selection::{PatternError, compile};
 
 /// MirrorMaker's `config.properties.exclude`, as called on 4.2.
@@ -67,6 +68,32 @@ impl ConfigExclude {
 
     fn excludes(&self, key: &str) -> bool {
         self.0.iter().any(|pattern| pattern.is_match(key))
+    }
+}
+
+/// The value of a key, wherever it comes from.
+pub fn config_value<'a>(entries: &'a [ConfigEntry], key: &str) -> Option<&'a str> {
+    let entry = entries.iter().find(|entry| entry.name == key)?;
+    entry.value.as_deref()
+}
+
+pub fn has_cleanup_policy(entries: &[ConfigEntry], policy: &str) -> bool {
+    let policies = config_value(entries, "cleanup.policy").unwrap_or("delete");
+    policies.split(',').any(|it| it.trim() == policy)
+}
+
+/// How long the source keeps records; no limit where nothing was described.
+pub fn retention(entries: &[ConfigEntry]) -> Retention {
+    if !has_cleanup_policy(entries, "delete") {
+        return Retention::default();
+    }
+    let limit = |key| {
+        let limit = config_value(entries, key)?.trim().parse().ok()?;
+        (limit >= 0).then_some(limit)
+    };
+    Retention {
+        time_ms: limit("retention.ms"),
+        bytes: limit("retention.bytes"),
     }
 }
 

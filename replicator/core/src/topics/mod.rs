@@ -27,7 +27,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use isthmus_wire::Uuid;
 
-pub use configs::{CONFIG_EXCLUDE_DEFAULT, ConfigEntry, ConfigExclude, ConfigOrigin};
+pub use configs::{
+    CONFIG_EXCLUDE_DEFAULT, ConfigEntry, ConfigExclude, ConfigOrigin, config_value,
+    has_cleanup_policy, retention,
+};
 pub use report::{TopicHeld, TopicReport};
 
 use crate::names::{SourceOffset, collide};
@@ -291,6 +294,7 @@ fn keep(
         target_id: target.id,
         first_seen_ms: saved.map_or(now_ms, |saved| saved.first_seen_ms),
         target_topic: rules.target_topic.clone(),
+        retention: retention(&source.configs),
         configs: diff.ours,
     };
     TopicPlan {

@@ -1,6 +1,7 @@
 //! Plans as drawn in `testdata/topics/plans.txt`.
 
 use super::*;
+use crate::lag::Retention;
 
 const PLANS: &str = include_str!("../../testdata/topics/plans.txt");
 
@@ -82,12 +83,20 @@ fn target(words: &[&str]) -> TargetTopic {
 }
 
 fn saved(words: &[&str]) -> SavedTopic {
-    let configs = words[3..].iter().map(|word| word.split_once('=').unwrap());
+    let (kept, configs): (Vec<&str>, Vec<&str>) = words[3..]
+        .iter()
+        .partition(|word| word.starts_with("kept:"));
+    let kept = kept.first().map(|word| word["kept:".len()..].parse());
+    let configs = configs.iter().map(|word| word.split_once('=').unwrap());
     SavedTopic {
         source_id: id(words[0]),
         target_id: id(words[1]),
         first_seen_ms: 7,
         target_topic: words[2].to_owned(),
+        retention: Retention {
+            time_ms: kept.map(Result::unwrap),
+            bytes: None,
+        },
         configs: configs
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect(),
@@ -178,11 +187,10 @@ fn drawn(plan: &TopicPlan) -> Vec<String> {
         }
     }));
     lines.extend(plan.reports.iter().map(|report| format!("report {report}")));
-    lines.extend(
-        plan.save
-            .as_ref()
-            .map(|saved| format!("save{}", pairs(&saved.configs))),
-    );
+    lines.extend(plan.save.as_ref().map(|saved| {
+        let kept = saved.retention.time_ms.map(|it| format!(" kept:{it}"));
+        format!("save{}{}", kept.unwrap_or_default(), pairs(&saved.configs))
+    }));
     lines
 }
 
