@@ -131,7 +131,9 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         tasks.spawn(home.run(flows));
     }
     tasks.spawn(pass_on(requests, commands, stop.clone()));
-    let (show, status) = watch::channel(Arc::new(ReplicatorStatus::default()));
+    // From the first question on every flow is there, with what is known of it: nothing.
+    let first = shared.board.read(&shared.daemon, &shared.budget);
+    let (show, status) = watch::channel(Arc::new(first));
     tasks.spawn(publish(Arc::clone(&shared), show));
     Ok(Running {
         status,

@@ -89,6 +89,8 @@ pub(crate) enum TopicOutcome {
     Held(String),
     /// A step failed; the next look tries again.
     Failed(String),
+    /// What was done is not to be seen at the target yet; the next look goes on.
+    Settling,
 }
 
 #[derive(Debug, Default)]
@@ -575,7 +577,7 @@ impl Looker {
                     retention: retention(&entries(source_configs, &it.topic)),
                 }
             }
-            _ => TopicOutcome::Failed("it is not ready yet at the target".to_owned()),
+            _ => TopicOutcome::Settling,
         }
     }
 }

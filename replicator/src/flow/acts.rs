@@ -71,8 +71,7 @@ impl Flow {
             first_after = gap.first_after.0,
             cause = ?gap.cause,
         );
-        mirrored.gaps.push(gap);
-        mirrored.gaps_count += 1;
+        mirrored.note_gap(gap);
     }
 
     /// One request per side at a time; whoever else wants it gets the same answer.

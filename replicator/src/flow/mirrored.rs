@@ -1,7 +1,7 @@
 //! One mirrored partition with all that the machine of the core leaves to the shell: the bytes of
 //! its batches, its offset map, its lag.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use isthmus_replicator_core::lag::{EndSamples, Lag, LagReading, Retention};
@@ -14,6 +14,9 @@ use isthmus_replicator_core::state::{
 };
 
 use crate::budget::Hold;
+
+/// Gaps of a partition that the status shows; each stands in the state topic.
+const LEDGER_SHOWN_MAX: usize = 8;
 
 /// The place of a partition in its flow; never given to another.
 pub(super) type At = usize;
@@ -49,6 +52,8 @@ pub(super) struct Mirrored {
     /// Found, and not in the ledger yet.
     pub(super) gaps: Vec<Gap>,
     pub(super) gaps_count: u64,
+    /// The newest of them, for whoever looks.
+    pub(super) ledger: VecDeque<Gap>,
     /// How old the newest record was when it was acknowledged.
     pub(super) record_age_ms: Option<i64>,
     pub(super) deadline_ms: Option<i64>,
@@ -87,6 +92,7 @@ impl Mirrored {
             batches: BTreeMap::new(),
             gaps: vec![],
             gaps_count: saved.gaps.len() as u64,
+            ledger: newest(&saved.gaps),
             record_age_ms: None,
             deadline_ms: None,
             producer: None,
@@ -94,6 +100,16 @@ impl Mirrored {
             is_saving: false,
             seen: None,
         })
+    }
+
+    /// A gap that was just found.
+    pub(super) fn note_gap(&mut self, gap: Gap) {
+        self.gaps.push(gap);
+        self.gaps_count += 1;
+        self.ledger.push_back(gap);
+        if self.ledger.len() > LEDGER_SHOWN_MAX {
+            self.ledger.pop_front();
+        }
     }
 
     /// The oldest source offset that is not acknowledged, by the machine or by what was saved.
@@ -141,4 +157,10 @@ impl Mirrored {
             self.seen = Some((position, totals));
         }
     }
+}
+
+/// In the order of their offsets, which is that in which they were found.
+fn newest(saved: &BTreeMap<i64, Gap>) -> VecDeque<Gap> {
+    let newest_first = saved.values().rev().take(LEDGER_SHOWN_MAX);
+    newest_first.rev().copied().collect()
 }

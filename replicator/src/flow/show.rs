@@ -5,7 +5,9 @@ use isthmus_replicator_core::partition::Side;
 use super::mirrored::Mirrored;
 use super::{Flow, index_of};
 use crate::clock::{millis, wall_ms};
-use crate::status::{self, FlowStatus, LagStatus, PartitionStatus, PartitionTotals, TopicStatus};
+use crate::status::{
+    self, FlowStatus, GapStatus, LagStatus, PartitionStatus, PartitionTotals, TopicStatus,
+};
 
 impl Flow {
     pub(super) fn show(&self) {
@@ -77,5 +79,6 @@ fn partition(now_ms: i64, mirrored: &Mirrored) -> PartitionStatus {
             lost_by_target: machine.lost_by_target(),
         },
         record_age_ms: mirrored.record_age_ms,
+        gaps: mirrored.ledger.iter().map(GapStatus::from).collect(),
     }
 }

@@ -13,12 +13,19 @@ use super::{Done, FULL_SCAN_EACH, Flow, index_of};
 use crate::clock::wall_ms;
 use crate::scan::{Scan, ScanAsk, ScanFailed, ScannedTopic, TopicOutcome, scan};
 
+/// A look comes every two seconds; a topic that so many have not seen ready is worth a line.
+const SETTLING_LOOKS_MAX: u32 = 15;
+
 /// A topic as it was last looked at.
 #[derive(Clone, Debug)]
 pub(super) struct FlowTopic {
     pub(super) target_topic: String,
     pub(super) held: Option<String>,
     pub(super) reports: Vec<String>,
+    /// Looks in a row that did not see ready at the target what had been done.
+    settling: u32,
+    /// Where its first partitions begin without progress.
+    start: Start,
 }
 
 impl Flow {
@@ -54,9 +61,7 @@ impl Flow {
         let at = self.partitions.len();
         let name = (Arc::clone(&mirrored.topic), mirrored.partition);
         self.index.insert(name, at);
-        let is_paused = self
-            .pauses
-            .is_paused(&mirrored.topic, mirrored.partition);
+        let is_paused = self.pauses.is_paused(&mirrored.topic, mirrored.partition);
         self.partitions.push(mirrored);
         if is_paused {
             self.events.push_back((at, Event::Pause));
@@ -136,6 +141,10 @@ impl Flow {
         if let Some(saved) = scanned.saved {
             self.saved_topics.insert(name.clone(), saved);
         }
+        let mut settling = 0;
+        let is_first_look = self.scanned_ms.is_none() || self.is_first_scan;
+        let known = self.topics.get(&name).map(|it| it.start);
+        let start = first_start(known, is_first_look, self.ctx.settings.start);
         let held = match scanned.outcome {
             TopicOutcome::Copy {
                 partitions,
@@ -144,7 +153,8 @@ impl Flow {
                 retention,
             } => {
                 self.settled.insert(name.clone(), look);
-                self.copy(&name, &scanned.target_topic, partitions, limits, retention);
+                let to = scanned.target_topic.as_str();
+                self.copy(&name, to, start, partitions, (limits, retention));
                 None
             }
             TopicOutcome::Held(reason) => {
@@ -157,11 +167,19 @@ impl Flow {
                 self.settled.remove(&name);
                 Some(reason)
             }
+            TopicOutcome::Settling => {
+                self.settled.remove(&name);
+                settling = 1 + self.topics.get(&name).map_or(0, |it| it.settling);
+                let is_long = settling > SETTLING_LOOKS_MAX;
+                is_long.then(|| "it is not ready yet at the target".to_owned())
+            }
         };
         let topic = FlowTopic {
             target_topic: scanned.target_topic,
             held,
             reports: scanned.reports,
+            settling,
+            start,
         };
         self.log_topic(&name, &topic);
         self.topics.insert(name, topic);
@@ -176,7 +194,9 @@ impl Flow {
             Some(reason) if was_held != Some(reason) => {
                 tracing::warn!(event = "topic_held", %flow, topic = name, reason);
             }
-            None if was_held.is_some() || before.is_none() => {
+            None if topic.settling == 0
+                && before.is_none_or(|it| it.held.is_some() || it.settling > 0) =>
+            {
                 let target = topic.target_topic.as_str();
                 tracing::info!(event = "topic_mirrored", %flow, topic = name, target);
             }
@@ -188,27 +208,18 @@ impl Flow {
         }
     }
 
-    /// Where partitions without progress begin. What was born while the flow ran begins at its
-    /// beginning, whatever the file says: its first records came before we saw it.
-    fn start_of(&self, topic: &str) -> Start {
-        let is_first_look = self.scanned_ms.is_none() || self.is_first_scan;
-        let has_grown = self.index.contains_key(&(Arc::from(topic), 0));
-        if has_grown || (!is_first_look && !self.topics.contains_key(topic)) {
-            return Start::Earliest;
-        }
-        self.ctx.settings.start
-    }
-
     fn copy(
         &mut self,
         topic: &str,
         target_topic: &str,
+        start: Start,
         partitions: i32,
-        limits: TargetLimits,
-        retention: Retention,
+        (limits, retention): (TargetLimits, Retention),
     ) {
         let target: Arc<str> = target_topic.into();
-        let start = self.start_of(topic);
+        // A partition that came later begins at its beginning.
+        let has_grown = self.index.contains_key(&(Arc::from(topic), 0));
+        let start = if has_grown { Start::Earliest } else { start };
         for partition in 0..partitions {
             let key = (Arc::from(topic), partition);
             let at = match self.index.get(&key) {
@@ -245,5 +256,37 @@ impl Flow {
             let first = self.partitions[at].first_event();
             self.events.extend(first.map(|event| (at, event)));
         }
+    }
+}
+
+/// Where a topic without progress begins, as it was said when it was first seen. One that was born
+/// while the flow ran begins at its beginning, whatever the file says: its first records came before
+/// we saw it, and it may take several looks until it can be copied.
+fn first_start(known: Option<Start>, is_first_look: bool, asked: Start) -> Start {
+    match known {
+        Some(start) => start,
+        None if is_first_look => asked,
+        None => Start::Earliest,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_is_born_later_begins_at_its_beginning_however_long_it_takes() {
+        let first_look = first_start(None, true, Start::Latest);
+        assert_eq!(first_look, Start::Latest);
+        assert_eq!(
+            first_start(Some(first_look), false, Start::Latest),
+            Start::Latest
+        );
+        let born_later = first_start(None, false, Start::Latest);
+        assert_eq!(born_later, Start::Earliest);
+        assert_eq!(
+            first_start(Some(born_later), false, Start::Latest),
+            Start::Earliest
+        );
     }
 }

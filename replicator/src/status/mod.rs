@@ -16,6 +16,7 @@ use std::borrow::Cow;
 use isthmus_replicator_core::lag::LagReading;
 use isthmus_replicator_core::lane::LaneCounts;
 use isthmus_replicator_core::partition::{Failure, Quarantine, Side, State};
+use isthmus_replicator_core::state::{Gap, GapCause};
 use serde::{Deserialize, Serialize};
 
 pub use document::{SCHEMA, StatusDocument};
@@ -107,6 +108,25 @@ pub struct PartitionStatus {
     pub totals: PartitionTotals,
     /// Of the newest record copied, when it was acknowledged: MirrorMaker's record-age-ms.
     pub record_age_ms: Option<i64>,
+    /// The newest entries of its gap ledger, the oldest of them first; `totals.gaps` counts all.
+    #[serde(default)]
+    pub gaps: Vec<GapStatus>,
+}
+
+/// Source offsets that were never copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GapStatus {
+    pub first_missing: i64,
+    pub last_missing: i64,
+    pub cause: GapWord,
+    pub found_at_ms: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GapWord {
+    Retention,
+    Released,
 }
 
 /// What is shown of a partition's state, one word each.
@@ -154,7 +174,7 @@ pub struct PartitionTotals {
     pub duplicates: i64,
     /// Source offsets that were gone before they were copied, or released by an operator.
     pub missing: i64,
-    /// Gaps found since the start.
+    /// Entries of the gap ledger.
     pub gaps: u64,
     /// Records of others between ours.
     pub foreign: i64,
@@ -265,6 +285,29 @@ impl From<LagReading> for LagStatus {
             rpo_is_floor: reading.rpo_is_floor,
             source_seen_age_ms: reading.source_seen_age_ms,
             headroom_ms: reading.headroom_ms,
+        }
+    }
+}
+
+impl From<&Gap> for GapStatus {
+    fn from(gap: &Gap) -> Self {
+        Self {
+            first_missing: gap.first_missing.0,
+            last_missing: gap.first_after.0 - 1,
+            cause: match gap.cause {
+                GapCause::Retention => GapWord::Retention,
+                GapCause::Released => GapWord::Released,
+            },
+            found_at_ms: gap.found_at_ms,
+        }
+    }
+}
+
+impl GapWord {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Retention => "retention",
+            Self::Released => "released",
         }
     }
 }

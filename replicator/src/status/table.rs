@@ -4,7 +4,7 @@ use comfy_table::{Table, presets};
 use isthmus_config::units::show_millis;
 
 use super::document::FlowDocument;
-use super::{FlowSummary, StatusDocument};
+use super::{FlowStatus, FlowSummary, StatusDocument};
 
 /// Lines of things to look at that are shown; the rest is counted.
 const LINES_MAX: usize = 20;
@@ -20,6 +20,11 @@ pub fn table(document: &StatusDocument, with_partitions: bool) -> String {
     if with_partitions {
         let tables = document.flows.iter().map(partitions);
         text.extend(tables.map(|table| format!("\n{table}\n")));
+        let gaps = document
+            .flows
+            .iter()
+            .filter_map(|it| gaps(it, document.at_ms));
+        text.extend(gaps.map(|table| format!("\n{table}\n")));
     }
     let lines = lines(document);
     let more = lines.len().saturating_sub(LINES_MAX);
@@ -54,10 +59,10 @@ fn flows(flows: &[FlowDocument]) -> Table {
             status.source.clone(),
             status.target.clone(),
             states(summary, status.paused),
-            if summary.lag_known {
-                lag
-            } else {
-                format!("unknown, was {lag}")
+            match (summary.lag_known, was_seen(status)) {
+                (true, _) => lag,
+                (false, true) => format!("unknown, was {lag}"),
+                (false, false) => "unknown".to_owned(),
             },
             rpo(summary.rpo_ms, summary.rpo_is_floor),
             show_millis(status.rpo_target_ms),
@@ -66,6 +71,11 @@ fn flows(flows: &[FlowDocument]) -> Table {
         ]);
     }
     table
+}
+
+/// By this process or an earlier one.
+fn was_seen(flow: &FlowStatus) -> bool {
+    flow.partitions.iter().any(|it| it.lag.is_some())
 }
 
 fn states(summary: &FlowSummary, paused: bool) -> String {
@@ -109,6 +119,28 @@ fn partitions(flow: &FlowDocument) -> Table {
         ]);
     }
     table
+}
+
+/// The gap ledger, where there is something in it.
+fn gaps(flow: &FlowDocument, now_ms: i64) -> Option<Table> {
+    let mut table = plain(&["TOPIC", "PARTITION", "NEVER COPIED", "CAUSE", "FOUND"]);
+    for it in &flow.status.partitions {
+        let older = it.totals.gaps.saturating_sub(it.gaps.len() as u64);
+        for gap in &it.gaps {
+            table.add_row(vec![
+                it.topic.clone(),
+                it.partition.to_string(),
+                format!("{} to {}", gap.first_missing, gap.last_missing),
+                gap.cause.name().to_owned(),
+                format!("{} ago", rough_millis((now_ms - gap.found_at_ms).max(0))),
+            ]);
+        }
+        if older > 0 {
+            let place = vec![it.topic.clone(), it.partition.to_string()];
+            table.add_row([place, vec![format!("and {older} before these")]].concat());
+        }
+    }
+    (table.row_count() > 0).then_some(table)
 }
 
 /// What a person should look at.

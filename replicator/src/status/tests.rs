@@ -196,6 +196,69 @@ fn people_see_the_flow_and_what_to_look_at() {
 }
 
 #[test]
+fn what_was_never_seen_was_not_nothing() {
+    let row = |flow: FlowStatus| {
+        let text = table(&StatusDocument::new(&status(flow)), false);
+        let row = text.lines().nth(2).unwrap();
+        row.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let fresh = partition(0, PartitionState::Starting, None);
+    let never = row(flow(vec![fresh.clone()]));
+    assert!(never.contains("1 starting unknown over "), "{never}");
+    let unseen = LagStatus {
+        known: false,
+        ..lag(7, None, 10)
+    };
+    let dark = partition(1, PartitionState::Away, Some(unseen));
+    let seen = row(flow(vec![fresh, dark]));
+    assert!(seen.contains("1 away unknown, was 7 records "), "{seen}");
+}
+
+#[test]
+fn the_ledger_of_gaps_is_shown_with_the_partitions() {
+    let gap = |first: i64, cause| {
+        GapStatus::from(&Gap {
+            owner_generation: 1,
+            first_missing: SourceOffset(first),
+            first_after: SourceOffset(first + 10),
+            found_at_ms: NOW - 65_000,
+            cause,
+        })
+    };
+    let lacking = PartitionStatus {
+        gaps: vec![gap(5, GapCause::Retention), gap(90, GapCause::Released)],
+        totals: PartitionTotals {
+            gaps: 3,
+            ..PartitionTotals::default()
+        },
+        ..partition(1, PartitionState::Copying, Some(lag(0, Some(0), 300)))
+    };
+    let document = StatusDocument::new(&status(flow(vec![lacking])));
+    let text = table(&document, true);
+    let rows: Vec<String> = text
+        .lines()
+        .skip_while(|line| !line.contains("NEVER COPIED"))
+        .skip(1)
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            "orders 1 5 to 14 retention 1m 5s ago",
+            "orders 1 90 to 99 released 1m 5s ago",
+            "orders 1 and 1 before these",
+        ]
+    );
+    assert!(!table(&document, false).contains("NEVER COPIED"));
+    let json = serde_json::to_value(&document).unwrap();
+    let first = &json["flows"][0]["partitions"][0]["gaps"][0];
+    assert_eq!(
+        (&first["cause"], &first["last_missing"]),
+        (&"retention".into(), &14.into())
+    );
+}
+
+#[test]
 fn many_things_to_look_at_are_counted() {
     let held = |number| PartitionStatus {
         reason: Some("its topic is held".to_owned()),
