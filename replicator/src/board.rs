@@ -16,8 +16,8 @@ pub(crate) struct Board {
 #[derive(Debug, Default)]
 struct Notes {
     clusters: BTreeMap<String, ClusterStatus>,
-    /// By their place in the file.
-    flows: Vec<FlowStatus>,
+    /// By their place in the file, and when each was put up.
+    flows: Vec<(i64, FlowStatus)>,
     /// Targets whose saved state is not read yet, and why.
     not_joined: BTreeMap<String, Option<String>>,
 }
@@ -33,7 +33,8 @@ impl Board {
             }
             notes.not_joined.insert(flow.target.clone(), None);
         }
-        notes.flows = flows;
+        let now_ms = wall_ms();
+        notes.flows = flows.into_iter().map(|flow| (now_ms, flow)).collect();
         Self {
             notes: Mutex::new(notes),
         }
@@ -41,8 +42,9 @@ impl Board {
 
     pub(crate) fn show(&self, flow: FlowStatus) {
         let mut notes = self.notes.lock();
-        if let Some(known) = notes.flows.iter_mut().find(|it| it.name == flow.name) {
-            *known = flow;
+        let known = notes.flows.iter_mut().find(|it| it.1.name == flow.name);
+        if let Some(known) = known {
+            *known = (wall_ms(), flow);
         }
     }
 
@@ -76,8 +78,8 @@ impl Board {
     /// Why a flow as a whole cannot go on.
     pub(crate) fn flow_error(&self, flow: &str, error: &str) {
         let mut notes = self.notes.lock();
-        let flow = notes.flows.iter_mut().find(|it| it.name == flow);
-        if let Some(flow) = flow {
+        let flow = notes.flows.iter_mut().find(|it| it.1.name == flow);
+        if let Some((_, flow)) = flow {
             flow.error = Some(error.to_owned());
         }
     }
@@ -85,12 +87,16 @@ impl Board {
     pub(crate) fn read(&self, daemon: &str, budget: &Budget) -> ReplicatorStatus {
         let memory = budget.read();
         let notes = self.notes.lock();
+        let now_ms = wall_ms();
+        // A flow that puts up nothing for a while must not look better for it.
+        let flows = notes.flows.iter();
+        let flows = flows.map(|(at_ms, flow)| flow.clone().aged(now_ms - at_ms));
         ReplicatorStatus {
             daemon: daemon.to_owned(),
-            at_ms: wall_ms(),
+            at_ms: now_ms,
             joined: notes.not_joined.is_empty(),
             clusters: notes.clusters.values().cloned().collect(),
-            flows: notes.flows.clone(),
+            flows: flows.collect(),
             memory: MemoryStatus {
                 budget_bytes: memory.total,
                 used_bytes: memory.used,

@@ -13,7 +13,7 @@ mod table;
 
 use std::borrow::Cow;
 
-use isthmus_replicator_core::lag::LagReading;
+use isthmus_replicator_core::lag::{LagReading, SEEN_STALE_MS};
 use isthmus_replicator_core::lane::LaneCounts;
 use isthmus_replicator_core::partition::{Failure, Quarantine, Side, State};
 use isthmus_replicator_core::state::{Gap, GapCause};
@@ -220,6 +220,25 @@ pub enum GroupState {
     #[default]
     UpToDate,
     Held,
+}
+
+impl FlowStatus {
+    /// What is true of it so much later if nothing was heard since: all ages grow, and what was seen
+    /// may be seen no longer.
+    pub fn aged(mut self, by_ms: i64) -> Self {
+        let by_ms = by_ms.max(0);
+        self.scanned_age_ms = self.scanned_age_ms.map(|age_ms| age_ms + by_ms);
+        for lag in self.partitions.iter_mut().filter_map(|it| it.lag.as_mut()) {
+            lag.rpo_ms += by_ms;
+            lag.source_seen_age_ms += by_ms;
+            lag.headroom_ms = lag.headroom_ms.map(|left_ms| (left_ms - by_ms).max(0));
+            lag.known &= lag.source_seen_age_ms <= SEEN_STALE_MS;
+        }
+        for group in &mut self.groups {
+            group.age_ms += by_ms;
+        }
+        self
+    }
 }
 
 impl PartitionState {

@@ -114,6 +114,24 @@ fn what_is_not_known_never_reads_as_nothing() {
 }
 
 #[test]
+fn a_flow_that_says_nothing_does_not_look_better_for_it() {
+    let seen = LagStatus {
+        headroom_ms: Some(2_000),
+        ..lag(7, None, 300)
+    };
+    let flow = flow(vec![partition(0, PartitionState::Copying, Some(seen))]);
+    let soon = flow.clone().aged(900).summary(NOW);
+    assert!(soon.lag_known);
+    assert_eq!((soon.rpo_ms, soon.source_seen_age_ms), (1_200, 1_300));
+    assert_eq!(soon.headroom_ms, Some(1_100));
+    let later = flow.clone().aged(4_700).summary(NOW);
+    assert!(!later.lag_known);
+    assert_eq!((later.rpo_ms, later.headroom_ms), (5_000, Some(0)));
+    // A clock set back takes nothing off.
+    assert_eq!(flow.clone().aged(-5), flow);
+}
+
+#[test]
 fn the_document_reads_back_and_has_seconds() {
     let mut flow = flow(vec![partition(
         3,
