@@ -1,12 +1,17 @@
 //! The lab: starts programs, drives them, and judges them from outside.
 //!
-//! Owns: brokers as processes ([`targets`]), what a process has used ([`usage`]), and the
-//! comparisons ([`bench`]). Must not know: how a broker or a replicator works inside; none is ever
-//! linked here, so that Isthmus and its peers are measured in the same way.
+//! Owns: brokers as processes ([`targets`]), what a process has used ([`usage`]), the comparisons
+//! ([`bench`]), and what a drill is judged by: clients with a fixed schedule ([`load`]), what they
+//! write down ([`ledger`]), the verdict on it ([`checker`]) and the pages made of it ([`report`]).
+//! Must not know: how a broker or a replicator works inside; none is ever linked here, so that
+//! Isthmus and its peers are measured in the same way.
 //!
-//! Reading order: [`process`], [`usage`], [`ports`], [`targets`], [`bench`].
+//! Reading order: [`process`], [`usage`], [`ports`], [`targets`], [`bench`]; then [`clock`],
+//! [`ledger`], [`load`], [`checker`], [`report`].
 
 pub mod bench;
+pub mod clock;
+pub mod ledger;
 pub mod ports;
 pub mod process;
 pub mod targets;
