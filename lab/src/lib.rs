@@ -10,6 +10,7 @@
 //! [`ledger`], [`load`], [`checker`], [`report`].
 
 pub mod bench;
+pub mod checker;
 pub mod clock;
 pub mod ledger;
 pub mod ports;

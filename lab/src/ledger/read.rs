@@ -7,9 +7,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
+use super::SCHEMA;
 use super::header::Header;
 use super::row::{NoRow, Row};
-use super::SCHEMA;
 
 /// A longer line was not written by us; it bounds what is read into memory at once.
 const LINE_BYTES_MAX: u64 = 1 << 20;
@@ -237,7 +237,11 @@ mod tests {
             let (rows, tail) = rows(text.as_bytes()).unwrap();
             let lines = text.matches('\n').count() - 1;
             assert_eq!(rows, all[..lines], "cut at {cut}");
-            let expected = if text.ends_with('\n') { Tail::Open } else { Tail::Torn };
+            let expected = if text.ends_with('\n') {
+                Tail::Open
+            } else {
+                Tail::Torn
+            };
             assert_eq!(tail, expected, "cut at {cut}");
         }
         for cut in 0..header_end {

@@ -25,7 +25,10 @@ pub struct LedgerWriter<W = File> {
 impl LedgerWriter {
     /// Refuses a file that exists: a ledger is never written over.
     pub fn create(path: &Path, header: &Header) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).create_new(true).open(path)?;
+        let file = OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .open(path)?;
         Self::begin(file, header)
     }
 }
