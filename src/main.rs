@@ -14,6 +14,8 @@ mod daemon;
 #[cfg(feature = "replicator")]
 mod flow;
 mod format;
+#[cfg(feature = "lab")]
+mod lab;
 mod level;
 mod logging;
 mod options;
@@ -65,6 +67,9 @@ enum Command {
     /// Measure the same load on Isthmus and on its peers.
     #[cfg(feature = "lab")]
     Bench(bench::BenchOptions),
+    /// Load, ledgers and verdicts: what a deployment loses and how long it is away.
+    #[cfg(feature = "lab")]
+    Lab(lab::LabOptions),
 }
 
 fn main() -> ExitCode {
@@ -85,5 +90,7 @@ fn main() -> ExitCode {
         Command::Level(options) => level::run(&options),
         #[cfg(feature = "lab")]
         Command::Bench(options) => bench::run(&options),
+        #[cfg(feature = "lab")]
+        Command::Lab(options) => lab::run(&options),
     }
 }

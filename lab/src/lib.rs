@@ -13,6 +13,7 @@ pub mod bench;
 pub mod checker;
 pub mod clock;
 pub mod ledger;
+pub mod load;
 pub mod ports;
 pub mod process;
 pub mod targets;

@@ -1,0 +1,24 @@
+//! `isthmus lab`: load with a fixed schedule, and what is concluded from the ledgers it writes.
+
+mod load;
+
+use clap::{Args, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub(crate) struct LabOptions {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Run one client, which writes down what it meant to do and what became of it.
+    Load(load::LoadOptions),
+}
+
+pub(crate) fn run(options: &LabOptions) -> ExitCode {
+    match &options.what {
+        What::Load(options) => load::run(options),
+    }
+}
