@@ -16,5 +16,6 @@ pub mod ledger;
 pub mod load;
 pub mod ports;
 pub mod process;
+pub mod report;
 pub mod targets;
 pub mod usage;

@@ -25,9 +25,9 @@ struct Needy {
     features: &'static str,
 }
 
-/// In the order they run. The program that the lab's test starts is the one that `interop` built;
+/// In the order they run. The program that the lab's tests start is the one that `interop` built;
 /// `chaos` and `mirror` replace it by one with fault points, and so come last.
-const NEEDY: [Needy; 6] = [
+const NEEDY: [Needy; 7] = [
     Needy {
         package: "isthmus-client",
         test: "apache_kafka",
@@ -46,6 +46,11 @@ const NEEDY: [Needy; 6] = [
     Needy {
         package: "isthmus-lab",
         test: "bench",
+        features: "",
+    },
+    Needy {
+        package: "isthmus-lab",
+        test: "load",
         features: "",
     },
     Needy {
