@@ -97,7 +97,7 @@ impl Cell {
         let path = folder.join(DRILL_FILE);
         let mut ledger = read_file(&path)?;
         let drill = ledger.header.cell.clone();
-        let drill = drill.ok_or(CellError::NoDrill(path.clone()))?;
+        let drill = drill.ok_or(CellError::NoDrill(path))?;
         let (mut faults, mut phases) = (Vec::new(), Vec::new());
         while let Some(row) = ledger.next_row()? {
             match row {

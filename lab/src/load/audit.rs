@@ -30,6 +30,9 @@ const SETTINGS: [(&str, &str); 4] = [
 
 const POLL: Duration = Duration::from_millis(50);
 
+/// A topic that is not there by then is taken for a mistake in its name.
+const TOPIC_WAIT_MAX: Duration = Duration::from_secs(20);
+
 /// An audit as its caller wants it.
 #[derive(Clone, Debug)]
 pub struct AuditOptions {
@@ -47,7 +50,7 @@ pub fn audit(options: &AuditOptions, stop: &AtomicBool) -> Result<Summary, LoadE
     let mut config = who.config(&SETTINGS);
     config.set("group.id", format!("isthmus-lab-{}", who.name));
     let consumer = BaseConsumer::from_config_and_context(&config, Listener::default());
-    let consumer: BaseConsumer<Listener> = consumer.map_err(LoadError::Client)?;
+    let consumer: BaseConsumer<Listener> = consumer.map_err(LoadError::client)?;
     let topics = topics(&consumer, options)?;
     let mut ledger = who.begin(About {
         kind: ClientKind::Audit,
@@ -87,7 +90,7 @@ fn topics(
     let metadata = consumer.fetch_metadata(None, METADATA_MAX);
     let metadata = metadata.map_err(|cause| LoadError::Topics {
         bootstrap: options.who.bootstrap.clone(),
-        cause,
+        cause: Box::new(cause),
     })?;
     let names = metadata.topics().iter().map(|it| it.name().to_owned());
     let mut names: Vec<String> = names.filter(|name| !is_internal(name)).collect();
@@ -117,9 +120,9 @@ impl Reading<'_> {
         let mut list = TopicPartitionList::new();
         for (partition, (start, _)) in &open {
             list.add_partition_offset(self.topic, *partition, Offset::Offset(*start))
-                .map_err(LoadError::Client)?;
+                .map_err(LoadError::client)?;
         }
-        self.consumer.assign(&list).map_err(LoadError::Client)?;
+        self.consumer.assign(&list).map_err(LoadError::client)?;
         let mut read = 0;
         while !open.is_empty() {
             self.check_time()?;
@@ -148,7 +151,7 @@ impl Reading<'_> {
                 None => {}
             }
         }
-        self.consumer.unassign().map_err(LoadError::Client)?;
+        self.consumer.unassign().map_err(LoadError::client)?;
         for row in self.consumer.context().complaints.take() {
             let wrote = self.ledger.row(&row);
             wrote.map_err(|cause| self.unwritten(cause))?;
@@ -159,15 +162,8 @@ impl Reading<'_> {
     /// First and last offsets of the partitions that hold something.
     fn ends(&mut self) -> Result<BTreeMap<i32, (i64, i64)>, LoadError> {
         let mut ends = BTreeMap::new();
-        for partition in partitions(self.consumer, &self.options.who, self.topic)? {
-            let found = self
-                .consumer
-                .fetch_watermarks(self.topic, partition, METADATA_MAX);
-            let (start, end) = found.map_err(|cause| LoadError::End {
-                topic: self.topic.to_owned(),
-                partition,
-                cause,
-            })?;
+        for partition in self.partitions()? {
+            let (start, end) = self.end(partition)?;
             if start < end {
                 ends.insert(partition, (start, end));
             } else {
@@ -175,6 +171,46 @@ impl Reading<'_> {
             }
         }
         Ok(ends)
+    }
+
+    /// A broker that has just started may answer before it knows its topics, and have no leaders
+    /// yet.
+    fn partitions(&self) -> Result<Vec<i32>, LoadError> {
+        let patience = Instant::now() + TOPIC_WAIT_MAX;
+        loop {
+            match partitions(self.consumer, &self.options.who, self.topic) {
+                Err(LoadError::NoTopic { .. } | LoadError::Topics { .. })
+                    if Instant::now() < patience =>
+                {
+                    self.check_time()?;
+                    std::thread::sleep(POLL);
+                }
+                found => return found,
+            }
+        }
+    }
+
+    fn end(&self, partition: i32) -> Result<(i64, i64), LoadError> {
+        loop {
+            let asked = self
+                .consumer
+                .fetch_watermarks(self.topic, partition, METADATA_MAX);
+            match asked {
+                Ok(ends) => return Ok(ends),
+                Err(cause) if Instant::now() > self.deadline => {
+                    return Err(LoadError::End {
+                        topic: self.topic.to_owned(),
+                        partition,
+                        cause: Box::new(cause),
+                    });
+                }
+                Err(cause) => {
+                    self.check_time()?;
+                    self.consumer.context().complaints.add(&cause.to_string());
+                    std::thread::sleep(POLL);
+                }
+            }
+        }
     }
 
     fn close(
@@ -222,7 +258,7 @@ impl Reading<'_> {
         LoadError::Read {
             topic: self.topic.to_owned(),
             bootstrap: self.options.who.bootstrap.clone(),
-            cause,
+            cause: Box::new(cause),
         }
     }
 }

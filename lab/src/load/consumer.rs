@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
@@ -59,6 +59,11 @@ impl ClientContext for Listener {
             self.complaints.add(reason);
         }
     }
+
+    /// What matters comes as a complaint as well, and stands in the ledger.
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(event = "librdkafka", facility, message);
+    }
 }
 
 impl ConsumerContext for Listener {}
@@ -105,19 +110,19 @@ fn make(options: &ConsumerOptions) -> Result<BaseConsumer<Listener>, LoadError> 
             .set("enable.auto.commit", "false"),
     };
     let consumer = BaseConsumer::from_config_and_context(&config, Listener::default());
-    let consumer: BaseConsumer<Listener> = consumer.map_err(LoadError::Client)?;
+    let consumer: BaseConsumer<Listener> = consumer.map_err(LoadError::client)?;
     if options.group.is_some() {
         let topics: Vec<&str> = options.topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics).map_err(LoadError::Client)?;
+        consumer.subscribe(&topics).map_err(LoadError::client)?;
     } else {
         let mut list = TopicPartitionList::new();
         for topic in &options.topics {
             for partition in partitions(&consumer, &options.who, topic)? {
                 list.add_partition_offset(topic, partition, Offset::Beginning)
-                    .map_err(LoadError::Client)?;
+                    .map_err(LoadError::client)?;
             }
         }
-        consumer.assign(&list).map_err(LoadError::Client)?;
+        consumer.assign(&list).map_err(LoadError::client)?;
     }
     Ok(consumer)
 }
@@ -132,7 +137,7 @@ pub(super) fn partitions(
     let metadata = consumer.fetch_metadata(Some(topic), METADATA_MAX);
     let metadata = metadata.map_err(|cause| LoadError::Topics {
         bootstrap: bootstrap(),
-        cause,
+        cause: Box::new(cause),
     })?;
     let found = metadata.topics().iter().find(|it| it.name() == topic);
     let partitions = found.map(|it| it.partitions()).unwrap_or_default();

@@ -32,7 +32,7 @@ use crate::ledger::LedgerError;
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("make a client of librdkafka: {0}")]
-    Client(#[source] KafkaError),
+    Client(Box<KafkaError>),
     #[error("write the ledger {}: {cause}", path.display())]
     Ledger { path: PathBuf, cause: io::Error },
     #[error("go on from the ledger of the last start: {0}")]
@@ -48,7 +48,7 @@ pub enum LoadError {
     #[error("list the topics of {bootstrap}: {cause}")]
     Topics {
         bootstrap: String,
-        cause: KafkaError,
+        cause: Box<KafkaError>,
     },
     #[error("find the topic {topic} on {bootstrap}; it must exist before it is read")]
     NoTopic { topic: String, bootstrap: String },
@@ -56,18 +56,25 @@ pub enum LoadError {
     End {
         topic: String,
         partition: i32,
-        cause: KafkaError,
+        cause: Box<KafkaError>,
     },
     #[error("read {topic} from {bootstrap}: {cause}")]
     Read {
         topic: String,
         bootstrap: String,
-        cause: KafkaError,
+        cause: Box<KafkaError>,
     },
     #[error("read {topic} to its end within {seconds} s; raise --timeout")]
     TooLong { topic: String, seconds: u64 },
     #[error("read {0} to its end: it was interrupted")]
     Interrupted(String),
+}
+
+impl LoadError {
+    /// The library's error is large, and this one is passed on often.
+    fn client(cause: KafkaError) -> Self {
+        Self::Client(Box::new(cause))
+    }
 }
 
 /// What a client did, for the line it ends with.

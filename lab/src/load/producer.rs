@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use rdkafka::ClientContext;
-use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
@@ -90,7 +90,7 @@ pub fn produce(
     let incarnation = last.map_or(1, |last| last.incarnation + 1);
     let config = options.who.config(&SETTINGS);
     let producer = BaseProducer::from_config_and_context(&config, Answers::default());
-    let producer: BaseProducer<Answers> = producer.map_err(LoadError::Client)?;
+    let producer: BaseProducer<Answers> = producer.map_err(LoadError::client)?;
     let ledger = options.who.begin(About {
         kind: ClientKind::Producer,
         incarnation,
@@ -210,6 +210,11 @@ impl Answers {
 impl ClientContext for Answers {
     fn error(&self, _: KafkaError, reason: &str) {
         self.complaints.add(reason);
+    }
+
+    /// What matters comes as a complaint as well, and stands in the ledger.
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(event = "librdkafka", facility, message);
     }
 }
 

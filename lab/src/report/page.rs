@@ -76,10 +76,14 @@ pub(super) fn render(report: &Report) -> Result<String, askama::Error> {
         cells.map(move |(c, cell)| (format!("cell-{m}-{c}"), model, cell))
     });
     let cells: Vec<_> = cells.collect();
+    // The same cell of all targets stands together, each after its placebo.
+    let mut compared: Vec<_> = cells.iter().collect();
+    compared
+        .sort_by_key(|(_, model, cell)| (&model.name, !cell.placebo, &cell.name, target(model)));
     Page {
         report,
         columns: COLUMNS,
-        rows: cells.iter().map(|(a, m, c)| row(a, m, c)).collect(),
+        rows: compared.iter().map(|(a, m, c)| row(a, m, c)).collect(),
         sections: cells.iter().map(|(a, m, c)| section(a, m, c)).collect(),
         doubts: report.doubts(),
         runs: cells.iter().map(|(_, _, cell)| cell.runs.len()).sum(),
@@ -138,7 +142,10 @@ fn view(run: &RunReport) -> RunView<'_> {
         failed: has_failed.then(|| lane(&timeline.failed)),
         latency_p50: logarithmic(&timeline.latency_p50_ms, top).path,
         latency_max: logarithmic(&timeline.latency_max_ms, top).path,
-        latency_top: format!("{top:.0} ms"),
+        latency_top: match top {
+            top if top < 1_000.0 => format!("{top:.0} ms"),
+            top => format!("{:.0} s", top / 1_000.0),
+        },
         findings: findings(&run.verdict),
         outages: outages(&run.verdict),
     }
