@@ -19,6 +19,7 @@ mod lab;
 mod level;
 mod logging;
 mod options;
+mod plan;
 #[cfg(feature = "replicator")]
 mod replicator;
 #[cfg(feature = "replicator")]
@@ -64,6 +65,8 @@ enum Command {
     Config(config::ConfigOptions),
     /// The metadata level of a cluster: show it, raise it.
     Level(level::LevelOptions),
+    /// Write what the machines of a deployment model need.
+    Plan(plan::PlanOptions),
     /// Measure the same load on Isthmus and on its peers.
     #[cfg(feature = "lab")]
     Bench(bench::BenchOptions),
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         Command::Format(options) => format::run(&options),
         Command::Config(options) => config::run(&options),
         Command::Level(options) => level::run(&options),
+        Command::Plan(options) => plan::run(&options),
         #[cfg(feature = "lab")]
         Command::Bench(options) => bench::run(&options),
         #[cfg(feature = "lab")]

@@ -14,10 +14,20 @@ use crate::origin::Origin;
 use crate::problem::{ConfigProblem, ConfigProblems};
 use crate::schema::{Form, KeyTable, Schema, env_name};
 use crate::value::Raw;
-use crate::{ConfigFile, DefaultValue, Key, Kind, nearest};
+use crate::{Breach, ConfigFile, DefaultValue, Key, Kind, nearest};
 
 /// Loads a configuration, or tells everything that is wrong with it.
 pub fn load(layers: &Layers, schema: &'static Schema) -> Result<Loaded, ConfigProblems> {
+    load_checked(layers, schema, |_| Vec::new())
+}
+
+/// The same, with a check over the whole that may find many things wrong at once. It is asked even
+/// when values were refused, so it must take what is there ([`Loaded::given`]) and leave the rest.
+pub fn load_checked(
+    layers: &Layers,
+    schema: &'static Schema,
+    check: impl FnOnce(&Loaded) -> Vec<Breach>,
+) -> Result<Loaded, ConfigProblems> {
     let mut loader = Loader::new(schema, layers.file.as_ref());
     loader.take_defaults();
     loader.seal();
@@ -31,7 +41,7 @@ pub fn load(layers: &Layers, schema: &'static Schema) -> Result<Loaded, ConfigPr
     loader.seal();
     loader.take_settings(&layers.flags, Origin::Flag);
     loader.seal();
-    loader.finish()
+    loader.finish(check)
 }
 
 struct Loader {
@@ -319,7 +329,10 @@ impl Loader {
         });
     }
 
-    fn finish(mut self) -> Result<Loaded, ConfigProblems> {
+    fn finish(
+        mut self,
+        check: impl FnOnce(&Loaded) -> Vec<Breach>,
+    ) -> Result<Loaded, ConfigProblems> {
         let settings = self.effective();
         if !self.broken {
             self.refuse_missing(&settings);
@@ -336,6 +349,13 @@ impl Loader {
         };
         if !self.broken {
             self.test_rules(&loaded);
+            let found = check(&loaded).into_iter();
+            // What was refused already is not there for the check, and told once is enough.
+            let found = found.filter(|breach| !self.is_refused(&breach.key));
+            let found: Vec<_> = found
+                .map(|breach| loaded.problem(&breach.key, breach.what, breach.remedy))
+                .collect();
+            self.problems.extend(found);
         }
         if self.problems.is_empty() {
             return Ok(loaded);

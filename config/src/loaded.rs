@@ -62,6 +62,11 @@ impl Loaded {
         typed
     }
 
+    /// What was given or is the default, also while other values are wrong.
+    pub fn given(&self, address: &str) -> Option<&Value> {
+        self.settings.get(address)?.value.as_ref()
+    }
+
     /// The account of one key.
     pub fn effective(&self, address: &str) -> &Effective {
         match self.settings.get(address) {

@@ -77,6 +77,25 @@ impl Kind {
         }
     }
 
+    /// What a value of this kind is, in words for a manual.
+    pub fn in_words(&self) -> String {
+        match *self {
+            Self::Bool => "true or false".to_owned(),
+            Self::Int { .. }
+            | Self::Long { .. }
+            | Self::Double { .. }
+            | Self::Bytes { .. }
+            | Self::Duration { .. } => self.range(),
+            Self::Text => "text".to_owned(),
+            Self::Path => "a path".to_owned(),
+            Self::Address => "HOST:PORT".to_owned(),
+            Self::Choice(choices) => choices.join(", "),
+            Self::List => "texts".to_owned(),
+            Self::Choices(choices) => format!("some of {}", choices.join(", ")),
+            Self::Secret => "file:PATH or env:NAME".to_owned(),
+        }
+    }
+
     /// The allowed range in words, for the remedy and the manual; empty for kinds without one.
     pub fn range(&self) -> String {
         match *self {

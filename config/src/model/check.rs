@@ -1,0 +1,457 @@
+//! What must hold in a model as a whole; everything that does not, at once.
+//!
+//! Values that the loader refused are not there, and what depends on them is left out, so a single
+//! mistake is told once.
+
+use std::collections::BTreeSet;
+
+use crate::{Breach, Loaded, Value, nearest};
+
+/// Kafka's limit for the names of topics.
+const TOPIC_NAME_MAX: usize = 249;
+
+pub(super) fn check(loaded: &Loaded) -> Vec<Breach> {
+    let mut check = Check {
+        loaded,
+        breaches: Vec::new(),
+    };
+    check.names();
+    check.links();
+    check.nodes();
+    check.topics();
+    check.flows();
+    check.clients();
+    check.load();
+    check.predictions();
+    check.breaches
+}
+
+struct Check<'a> {
+    loaded: &'a Loaded,
+    breaches: Vec<Breach>,
+}
+
+impl<'a> Check<'a> {
+    fn rows(&self, table: &str) -> std::ops::Range<usize> {
+        0..self.loaded.row_count(table)
+    }
+
+    fn value(&self, table: &str, row: usize, key: &str) -> Option<&'a Value> {
+        self.loaded.given(&address(table, row, key))
+    }
+
+    fn text(&self, table: &str, row: usize, key: &str) -> Option<&'a str> {
+        match self.value(table, row, key)? {
+            Value::Text(text) => Some(text),
+            Value::Bool(_)
+            | Value::Integer(_)
+            | Value::Double(_)
+            | Value::List(_)
+            | Value::Secret(_) => None,
+        }
+    }
+
+    fn number(&self, table: &str, row: usize, key: &str) -> Option<i64> {
+        match self.value(table, row, key)? {
+            Value::Integer(number) => Some(*number),
+            Value::Bool(_)
+            | Value::Text(_)
+            | Value::Double(_)
+            | Value::List(_)
+            | Value::Secret(_) => None,
+        }
+    }
+
+    fn list(&self, table: &str, row: usize, key: &str) -> &'a [String] {
+        match self.value(table, row, key) {
+            Some(Value::List(items)) => items,
+            Some(
+                Value::Bool(_)
+                | Value::Integer(_)
+                | Value::Text(_)
+                | Value::Double(_)
+                | Value::Secret(_),
+            )
+            | None => &[],
+        }
+    }
+
+    fn all(&self, table: &str, key: &str) -> Vec<&'a str> {
+        self.rows(table)
+            .filter_map(|row| self.text(table, row, key))
+            .collect()
+    }
+
+    fn refuse(&mut self, key: String, what: impl Into<String>, remedy: impl Into<String>) {
+        self.breaches.push(Breach {
+            key,
+            what: what.into(),
+            remedy: remedy.into(),
+        });
+    }
+
+    /// A name that must be of something in another table.
+    fn refer(&mut self, place: String, name: &str, table: &str) {
+        let known = self.all(table, "name");
+        if known.contains(&name) {
+            return;
+        }
+        let remedy = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("the nearest known name is {near}"),
+            None => format!("add it to [[{table}]]"),
+        };
+        self.refuse(place, format!("{name:?} is in no [[{table}]]"), remedy);
+    }
+
+    fn refer_key(&mut self, table: &str, row: usize, key: &str, to: &str) {
+        if let Some(name) = self.text(table, row, key) {
+            self.refer(address(table, row, key), name, to);
+        }
+    }
+
+    fn names(&mut self) {
+        for table in ["sites", "clusters", "topics", "clients"] {
+            let mut seen = BTreeSet::new();
+            for row in self.rows(table) {
+                let Some(name) = self.text(table, row, "name") else {
+                    continue;
+                };
+                let place = address(table, row, "name");
+                if !is_name(name) {
+                    let remedy = "use letters, digits, '.', '_' and '-'";
+                    self.refuse(place.clone(), "is not a name", remedy);
+                } else if table == "clusters" && name.contains('.') {
+                    let what = "has a dot, which parts a cluster from a topic in mirrored names";
+                    self.refuse(place.clone(), what, "use '-' instead");
+                }
+                if !seen.insert(name) {
+                    self.refuse(place, "is there twice", "give each its own name");
+                }
+            }
+        }
+        for table in ["sites", "clusters", "nodes"] {
+            if self.rows(table).is_empty() {
+                let remedy = format!("add [[{table}]]");
+                self.refuse(table.to_owned(), "is empty", remedy);
+            }
+        }
+    }
+
+    fn links(&mut self) {
+        let mut seen = BTreeSet::new();
+        for row in self.rows("links") {
+            let ends = self.list("links", row, "between");
+            let place = address("links", row, "between");
+            let [a, b] = ends else {
+                self.refuse(place, "does not name two sites", "name two");
+                continue;
+            };
+            for end in [a, b] {
+                self.refer(place.clone(), end, "sites");
+            }
+            if a == b {
+                self.refuse(place, "names one site twice", "name two");
+            } else if !seen.insert((a.min(b), a.max(b))) {
+                self.refuse(place, "is there twice", "keep one of them");
+            }
+        }
+        self.missing_links(&seen);
+    }
+
+    /// Flows and clients that reach over to another site need a link to do so.
+    fn missing_links(&mut self, links: &BTreeSet<(&String, &String)>) {
+        let home = |it: &Self, cluster: &str| {
+            let nodes = it.rows("nodes");
+            let at: BTreeSet<_> = nodes
+                .filter(|&node| it.text("nodes", node, "cluster") == Some(cluster))
+                .filter_map(|node| it.text("nodes", node, "site"))
+                .collect();
+            at
+        };
+        let sites = self.all("sites", "name");
+        let reaches = [
+            ("flows", "source"),
+            ("flows", "target"),
+            ("clients", "cluster"),
+            ("clients", "switch_to"),
+        ];
+        for (table, key) in reaches {
+            for row in self.rows(table) {
+                let site = self.text(table, row, "site");
+                let cluster = self.text(table, row, key);
+                let (Some(site), Some(cluster)) = (site, cluster) else {
+                    continue;
+                };
+                for other in home(self, cluster) {
+                    let linked = links.iter().any(|(a, b)| {
+                        (a.as_str(), b.as_str()) == (site.min(other), site.max(other))
+                    });
+                    let known = [site, other].iter().all(|it| sites.contains(it));
+                    if site != other && !linked && known {
+                        let what = format!("has no link from {site} to {other}");
+                        let remedy = "add [[links]] between the two";
+                        self.refuse(address(table, row, key), what, remedy);
+                    }
+                }
+            }
+        }
+    }
+
+    fn nodes(&mut self) {
+        let mut ids = BTreeSet::new();
+        let mut places = BTreeSet::new();
+        for row in self.rows("nodes") {
+            self.refer_key("nodes", row, "cluster", "clusters");
+            self.refer_key("nodes", row, "site", "sites");
+            let cluster = self.text("nodes", row, "cluster");
+            if let Some(id) = self.number("nodes", row, "id")
+                && !ids.insert((cluster, id))
+            {
+                let what = "is there twice in its cluster";
+                self.refuse(address("nodes", row, "id"), what, "give each its own");
+            }
+            self.rack(row);
+            let host = self.text("nodes", row, "host");
+            let port = self.number("nodes", row, "port");
+            let controller = self.number("nodes", row, "controller_port");
+            let controller = controller.or(port.map(|port| port + 1));
+            for (key, number) in [("port", port), ("controller_port", controller)] {
+                let taken = number.is_some_and(|number| !places.insert((host, number)));
+                if taken {
+                    let what = format!("{} is taken on its host", number.unwrap_or(0));
+                    self.refuse(address("nodes", row, key), what, "choose another");
+                }
+            }
+        }
+        for row in self.rows("clusters") {
+            for role in ["broker", "controller"] {
+                let name = self.text("clusters", row, "name");
+                if name.is_some_and(|name| self.count(name, role) == 0) {
+                    let what = format!("has no {role}");
+                    let remedy = "add [[nodes]] of it";
+                    self.refuse(address("clusters", row, "name"), what, remedy);
+                }
+            }
+            self.settings("clusters", row);
+        }
+    }
+
+    fn rack(&mut self, row: usize) {
+        let site = self.text("nodes", row, "site");
+        let home = self
+            .rows("sites")
+            .find(|&it| self.text("sites", it, "name") == site);
+        let Some(home) = home else {
+            return;
+        };
+        let racks = self.list("sites", home, "racks");
+        let place = address("nodes", row, "rack");
+        match self.text("nodes", row, "rack") {
+            Some(rack) if !racks.iter().any(|it| it == rack) => {
+                let what = format!("{rack:?} is no rack of its site");
+                self.refuse(place, what, "add it to the site's racks");
+            }
+            None if racks.len() > 1 => {
+                self.refuse(place, "is missing", "name one of its site's racks");
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    fn count(&self, cluster: &str, role: &str) -> i64 {
+        let nodes = self.rows("nodes");
+        let nodes = nodes.filter(|&row| self.text("nodes", row, "cluster") == Some(cluster));
+        let is_of = |row: &usize| {
+            self.list("nodes", *row, "roles")
+                .iter()
+                .any(|it| it == role)
+        };
+        i64::try_from(nodes.filter(is_of).count()).unwrap_or(i64::MAX)
+    }
+
+    fn topics(&mut self) {
+        for row in self.rows("topics") {
+            let replicas = self.number("topics", row, "replication_factor");
+            for cluster in self.list("topics", row, "clusters") {
+                self.refer(address("topics", row, "clusters"), cluster, "clusters");
+                let brokers = self.count(cluster, "broker");
+                if let Some(replicas) = replicas
+                    && brokers > 0
+                    && replicas > brokers
+                {
+                    let what = format!("is more than the {brokers} brokers of {cluster}");
+                    let remedy = "ask for fewer replicas, or add nodes";
+                    self.refuse(address("topics", row, "replication_factor"), what, remedy);
+                }
+            }
+            for key in ["min_insync_replicas", "observers"] {
+                let Some((number, replicas)) = self.number("topics", row, key).zip(replicas) else {
+                    continue;
+                };
+                if number > replicas {
+                    let what = format!("is more than the {replicas} replicas");
+                    self.refuse(address("topics", row, key), what, "ask for fewer");
+                }
+            }
+        }
+    }
+
+    fn flows(&mut self) {
+        for row in self.rows("flows") {
+            self.refer_key("flows", row, "source", "clusters");
+            self.refer_key("flows", row, "target", "clusters");
+            self.refer_key("flows", row, "site", "sites");
+            let source = self.text("flows", row, "source");
+            let target = self.text("flows", row, "target");
+            if source.is_some() && source == target {
+                let what = "is the source too";
+                let place = address("flows", row, "target");
+                self.refuse(place, what, "mirror to another cluster");
+            }
+            let identity = |row| self.text("flows", row, "naming") == Some("identity");
+            let mut back = self.rows("flows").take_while(|&it| it < row);
+            let back = back.any(|it| {
+                let (from, to) = (
+                    self.text("flows", it, "source"),
+                    self.text("flows", it, "target"),
+                );
+                (from, to) == (target, source) && identity(it) && identity(row)
+            });
+            if back {
+                // S3-15: without prefixes a two-way mirror repeats data in a cycle.
+                let what = "in both directions would mirror records in a circle";
+                let remedy = "use source-prefix in one of them";
+                self.refuse(address("flows", row, "naming"), what, remedy);
+            }
+            self.mirrored_names(row);
+        }
+    }
+
+    /// Table E: a prefix must not make a name too long.
+    fn mirrored_names(&mut self, flow: usize) {
+        let Some(source) = self.text("flows", flow, "source") else {
+            return;
+        };
+        for row in self.rows("topics") {
+            let clusters = self.list("topics", row, "clusters");
+            let name = self.text("topics", row, "name").unwrap_or_default();
+            let length = source.len() + 1 + name.len();
+            if clusters.iter().any(|it| it == source) && length > TOPIC_NAME_MAX {
+                let what = format!("has {length} letters with the prefix of {source}");
+                let remedy = format!("{TOPIC_NAME_MAX} is the most; shorten it");
+                self.refuse(address("topics", row, "name"), what, remedy);
+            }
+        }
+    }
+
+    fn clients(&mut self) {
+        for row in self.rows("clients") {
+            self.refer_key("clients", row, "site", "sites");
+            self.refer_key("clients", row, "cluster", "clusters");
+            self.refer_key("clients", row, "switch_to", "clusters");
+            self.settings("clients", row);
+            match self.text("clients", row, "kind") {
+                Some("producer") => self.producer(row),
+                Some("consumer") => {
+                    for key in ["rate", "record_bytes", "keys"] {
+                        if self.value("clients", row, key).is_some() {
+                            let place = address("clients", row, key);
+                            self.refuse(place, "is a producer's", "remove it");
+                        }
+                    }
+                }
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    fn producer(&mut self, row: usize) {
+        if self.value("clients", row, "rate").is_none() {
+            let remedy = "say how many records per second it sends";
+            self.refuse(address("clients", row, "rate"), "is missing", remedy);
+        }
+        if self.value("clients", row, "group").is_some() {
+            let place = address("clients", row, "group");
+            self.refuse(place, "is a consumer's", "remove it");
+        }
+        let place = address("clients", row, "topics");
+        let [topic] = self.list("clients", row, "topics") else {
+            self.refuse(place, "is not one topic", "name the one it writes");
+            return;
+        };
+        for key in ["cluster", "switch_to"] {
+            let Some(cluster) = self.text("clients", row, key) else {
+                continue;
+            };
+            let exists = self.rows("topics").any(|it| {
+                let on = self.list("topics", it, "clusters");
+                self.text("topics", it, "name") == Some(topic) && on.iter().any(|it| it == cluster)
+            });
+            if !exists {
+                let what = format!("{topic:?} is not made on {cluster}");
+                self.refuse(place.clone(), what, "add it to [[topics]]");
+            }
+        }
+    }
+
+    fn settings(&mut self, table: &str, row: usize) {
+        for setting in self.list(table, row, "settings") {
+            if !setting.contains('=') {
+                let what = format!("{setting:?} is not key=value");
+                self.refuse(address(table, row, "settings"), what, "add its value");
+            }
+        }
+    }
+
+    fn load(&mut self) {
+        let number = |key: &str| match self.loaded.given(key) {
+            Some(Value::Integer(number)) => *number,
+            Some(
+                Value::Bool(_)
+                | Value::Text(_)
+                | Value::Double(_)
+                | Value::List(_)
+                | Value::Secret(_),
+            )
+            | None => 0,
+        };
+        let switched = number("load.fault_after") + number("load.switch_after");
+        if number("load.run") > 0 && switched >= number("load.run") {
+            let what = "ends before the clients are switched";
+            let remedy = "make it longer than fault_after and switch_after together";
+            self.refuse("load.run".to_owned(), what, remedy);
+        }
+    }
+
+    fn predictions(&mut self) {
+        for row in self.rows("predictions") {
+            let number = |key| match self.value("predictions", row, key) {
+                Some(Value::Double(number)) => Some(*number),
+                Some(
+                    Value::Bool(_)
+                    | Value::Text(_)
+                    | Value::Integer(_)
+                    | Value::List(_)
+                    | Value::Secret(_),
+                )
+                | None => None,
+            };
+            if let Some((min, max)) = number("min").zip(number("max"))
+                && min > max
+            {
+                let place = address("predictions", row, "max");
+                self.refuse(place, "is below min", "exchange the two");
+            }
+        }
+    }
+}
+
+fn address(table: &str, row: usize, key: &str) -> String {
+    format!("{table}[{row}].{key}")
+}
+
+/// What Kafka takes for a topic, and this lab for any name.
+fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !name.is_empty() && name.len() <= TOPIC_NAME_MAX && name.chars().all(fits)
+}

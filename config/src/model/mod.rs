@@ -1,0 +1,267 @@
+//! Deployment models: sites, links, nodes, topics, flows and clients, in one file.
+//!
+//! Owns: the form of a model file, the check of it as a whole, the models that come with the
+//! program, and the files that real machines need ([`render`]). Must not know: how anything is
+//! started, and what was measured.
+//!
+//! Invariants: a [`Model`] that was loaded is whole: every name in it is of something in it, every
+//! cluster has a broker and a controller, and no topic asks for more replicas than there are
+//! brokers.
+//!
+//! Reading order: [`schema`], [`check`], [`render`].
+
+mod check;
+pub mod render;
+mod schema;
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::{ConfigFile, ConfigProblems, Layers, Loaded, load_checked};
+pub use schema::SCHEMA;
+
+/// A deployment, as its file describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    pub model: About,
+    pub sites: Vec<Site>,
+    pub links: Vec<Link>,
+    pub clusters: Vec<Cluster>,
+    pub nodes: Vec<Node>,
+    pub topics: Vec<Topic>,
+    pub flows: Vec<Flow>,
+    pub clients: Vec<Client>,
+    pub load: Load,
+    pub claims: Vec<Claim>,
+    pub predictions: Vec<Prediction>,
+    pub prices: Vec<Price>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct About {
+    pub name: String,
+    pub title: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Site {
+    pub name: String,
+    #[serde(default)]
+    pub racks: Vec<String>,
+}
+
+/// A link between two sites, the same in both directions.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Link {
+    pub between: Vec<String>,
+    #[serde(rename = "rtt")]
+    pub rtt_ms: u64,
+    #[serde(rename = "jitter")]
+    pub jitter_ms: u64,
+    #[serde(rename = "rate")]
+    pub bytes_per_second: Option<u64>,
+    pub loss: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Cluster {
+    pub name: String,
+    /// `key=value`, Kafka's own keys, the same on every node.
+    #[serde(default)]
+    pub settings: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Node {
+    pub id: u32,
+    pub cluster: String,
+    pub site: String,
+    pub rack: Option<String>,
+    pub roles: Vec<Role>,
+    pub host: String,
+    pub port: u16,
+    /// Where controllers talk; one more than `port` if it is not given.
+    pub controller_port: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    Broker,
+    Controller,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Topic {
+    pub name: String,
+    pub clusters: Vec<String>,
+    pub partitions: u32,
+    pub replication_factor: u32,
+    pub min_insync_replicas: u32,
+    pub observers: u32,
+    pub unclean: bool,
+    #[serde(rename = "retention")]
+    pub retention_ms: Option<i64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Flow {
+    pub name: Option<String>,
+    pub source: String,
+    pub target: String,
+    /// Where its replicator runs.
+    pub site: String,
+    pub topics: Vec<String>,
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    pub naming: Naming,
+    #[serde(default)]
+    pub groups: Vec<String>,
+    pub replication_factor: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Naming {
+    SourcePrefix,
+    OwnerPrefix,
+    Identity,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Client {
+    pub name: String,
+    pub kind: ClientKind,
+    pub site: String,
+    pub cluster: String,
+    /// Where it goes when its cluster is lost.
+    pub switch_to: Option<String>,
+    pub topics: Vec<String>,
+    pub group: Option<String>,
+    pub rate: Option<u32>,
+    pub record_bytes: Option<u32>,
+    pub keys: Option<u32>,
+    #[serde(default)]
+    pub settings: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientKind {
+    Producer,
+    Consumer,
+}
+
+/// How long a drill of the model runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Load {
+    #[serde(rename = "run")]
+    pub run_ms: u64,
+    #[serde(rename = "fault_after")]
+    pub fault_after_ms: u64,
+    #[serde(rename = "switch_after")]
+    pub switch_after_ms: u64,
+}
+
+/// What somebody says of the model, to be measured against.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Claim {
+    pub cell: String,
+    pub text: String,
+    pub source: String,
+}
+
+/// What is expected of a number in a cell.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Prediction {
+    pub cell: String,
+    pub quantity: Quantity,
+    pub min: f64,
+    pub max: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quantity {
+    LostRecords,
+    LostSeconds,
+    ProduceOutageSeconds,
+    FetchOutageSeconds,
+    Duplicates,
+}
+
+/// A price, which is worth nothing without its day.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Price {
+    pub what: String,
+    pub amount: f64,
+    pub unit: String,
+    pub day: String,
+    pub source: String,
+}
+
+/// The models that come with the program, by name.
+pub const SHIPPED: [(&str, &str); 3] = [
+    ("single-site", include_str!("../../models/single-site.toml")),
+    (
+        "active-passive",
+        include_str!("../../models/active-passive.toml"),
+    ),
+    (
+        "active-active",
+        include_str!("../../models/active-active.toml"),
+    ),
+];
+
+impl Model {
+    /// A shipped model by its name, or a file by its path.
+    pub fn find(name: &str) -> Result<Self, ConfigProblems> {
+        match SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
+            Some((_, text)) => Self::load(ConfigFile::from_text(format!("{name}.toml"), *text)),
+            None => Self::load(ConfigFile::read(Path::new(name))?),
+        }
+    }
+
+    /// Loads a model, or tells everything that is wrong with it.
+    pub fn load(file: ConfigFile) -> Result<Self, ConfigProblems> {
+        let layers = Layers {
+            file: Some(file),
+            ..Layers::default()
+        };
+        let loaded = load_checked(&layers, &SCHEMA, check::check)?;
+        Self::of(&loaded)
+    }
+
+    fn of(loaded: &Loaded) -> Result<Self, ConfigProblems> {
+        Ok(Self {
+            model: loaded.table("model")?,
+            sites: loaded.rows("sites")?,
+            links: loaded.rows("links")?,
+            clusters: loaded.rows("clusters")?,
+            nodes: loaded.rows("nodes")?,
+            topics: loaded.rows("topics")?,
+            flows: loaded.rows("flows")?,
+            clients: loaded.rows("clients")?,
+            load: loaded.table("load")?,
+            claims: loaded.rows("claims")?,
+            predictions: loaded.rows("predictions")?,
+            prices: loaded.rows("prices")?,
+        })
+    }
+}
+
+impl Flow {
+    pub fn name(&self) -> String {
+        match &self.name {
+            Some(name) => name.clone(),
+            None => format!("{}-to-{}", self.source, self.target),
+        }
+    }
+}
+
+impl Node {
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+}

@@ -1,0 +1,173 @@
+//! Model files: what is shipped, what is refused, and what is made of them.
+#![expect(clippy::unwrap_used, reason = "a story stops at the first surprise")]
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use isthmus_config::ConfigFile;
+use isthmus_config::model::render::{Options, Target, render};
+use isthmus_config::model::{Model, SCHEMA, SHIPPED};
+
+/// `# what`, then lines that are changed in the commented example: `- before`, `+ after`; `=>` lines
+/// are the problems, all of them.
+const STORIES: &str = include_str!("../testdata/model.txt");
+
+fn example() -> &'static str {
+    SHIPPED
+        .iter()
+        .find(|it| it.0 == "active-passive")
+        .unwrap()
+        .1
+}
+
+#[test]
+fn shipped_models_are_whole() {
+    assert_eq!(SCHEMA.faults(), Vec::<String>::new());
+    for (name, _) in SHIPPED {
+        let model = Model::find(name).unwrap();
+        assert_eq!(model.model.name, name);
+    }
+    assert_eq!(Model::find("active-active").unwrap().flows.len(), 2);
+}
+
+#[test]
+fn the_commented_example_has_every_table_and_key() {
+    for table in SCHEMA.tables {
+        let head = format!("[{}]", table.name);
+        let place = example().find(&head).unwrap_or_else(|| panic!("no {head}"));
+        let rest = &example()[place..];
+        for key in table.keys {
+            let line = format!("\n{} = ", key.name);
+            assert!(rest.contains(&line), "{head} has no {}", key.name);
+        }
+    }
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once() {
+    let mut count = 0;
+    let mut wrong = Vec::new();
+    for story in STORIES.split("\n# ").skip(1) {
+        let (title, lines) = story.split_once('\n').unwrap();
+        let mut text = example().to_owned();
+        let mut before = None;
+        let mut expected = Vec::new();
+        for line in lines.lines().filter(|line| !line.is_empty()) {
+            match line.split_at(2) {
+                ("- ", old) => before = Some(old),
+                ("+ ", new) => {
+                    let old = before.take().unwrap().replace("\\n", "\n");
+                    assert!(text.contains(&old), "{title}: {old:?} is not in the example");
+                    text = text.replacen(&old, &new.replace("\\n", "\n"), 1);
+                }
+                ("=>", problem) => expected.push(problem.trim().to_owned()),
+                (other, _) => panic!("{title}: {other:?} begins no line of a story"),
+            }
+        }
+        let loaded = Model::load(ConfigFile::from_text("m", text));
+        let told = match loaded {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.0.iter().map(ToString::to_string).collect(),
+        };
+        if told != expected {
+            let told: Vec<String> = told.iter().map(|it| format!("=> {it}")).collect();
+            wrong.push(format!("# {title}\n{}", told.join("\n")));
+        }
+        count += 1;
+    }
+    assert!(wrong.is_empty(), "told instead:\n{}", wrong.join("\n"));
+    assert!(count >= 12, "{count} stories");
+}
+
+#[test]
+fn a_model_that_is_not_there_is_told_with_its_name() {
+    let problems = Model::find("active-pasive").unwrap_err().to_string();
+    assert!(
+        problems.starts_with("active-pasive: cannot be read: "),
+        "{problems}"
+    );
+}
+
+#[test]
+fn what_is_rendered() {
+    check(Target::Isthmus, "isthmus.txt");
+    check(Target::ApacheKafka, "apache-kafka.txt");
+}
+
+/// All files of the example in one text. A wanted change is taken over with ISTHMUS_BLESS=1.
+fn check(target: Target, golden: &str) {
+    let model = Model::find("active-passive").unwrap();
+    let options = Options {
+        target,
+        data: PathBuf::from("/var/lib/isthmus"),
+    };
+    let mut text = String::new();
+    for file in render(&model, &options) {
+        write!(text, "==> {} <==\n{}\n", file.path, file.text).unwrap();
+    }
+    same(&format!("testdata/render/{golden}"), &text);
+}
+
+#[test]
+fn the_json_schema_is_the_one_of_the_tables() {
+    let schema = SCHEMA.json_schema("A deployment model of Isthmus");
+    let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+    same("models/model.schema.json", &text);
+}
+
+#[test]
+fn the_page_of_docs_is_the_one_of_the_tables() {
+    let mut text = String::new();
+    for table in SCHEMA.tables {
+        let head = match table.form {
+            isthmus_config::Form::Repeated => format!("[[{}]]", table.name),
+            isthmus_config::Form::Named => format!("[{}.NAME]", table.name),
+            isthmus_config::Form::Plain | isthmus_config::Form::Flat => format!("[{}]", table.name),
+        };
+        writeln!(text, "### `{head}`\n\n{}\n", table.doc).unwrap();
+        writeln!(
+            text,
+            "| Key | Value | Default | Meaning |\n|---|---|---|---|"
+        )
+        .unwrap();
+        for key in table.keys {
+            let default = match key.default {
+                isthmus_config::DefaultValue::Required => "must be given".to_owned(),
+                isthmus_config::DefaultValue::Unset => String::new(),
+                isthmus_config::DefaultValue::Is(value) => format!("`{value}`"),
+            };
+            let kind = key.kind.in_words();
+            let worst = if key.worst.is_empty() { "" } else { " " };
+            let (name, doc) = (key.name, key.doc);
+            writeln!(
+                text,
+                "| `{name}` | {kind} | {default} | {doc}{worst}{} |",
+                key.worst
+            )
+            .unwrap();
+        }
+        writeln!(text).unwrap();
+    }
+    let page = std::fs::read_to_string(root().join("../docs/models.md")).unwrap();
+    let (before, rest) = page.split_once("<!-- tables -->\n").unwrap();
+    let (_, after) = rest.split_once("<!-- end -->\n").unwrap();
+    let expected = format!("{before}<!-- tables -->\n\n{text}<!-- end -->\n{after}");
+    same("../docs/models.md", &expected);
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn same(path: &str, text: &str) {
+    let file = root().join(path);
+    if std::env::var_os("ISTHMUS_BLESS").is_some() {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap();
+    }
+    let there = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        there == text,
+        "{path} is not what the tables say; ISTHMUS_BLESS=1 takes it over"
+    );
+}
