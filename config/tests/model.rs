@@ -57,7 +57,10 @@ fn all_that_is_wrong_is_told_at_once() {
                 ("- ", old) => before = Some(old),
                 ("+ ", new) => {
                     let old = before.take().unwrap().replace("\\n", "\n");
-                    assert!(text.contains(&old), "{title}: {old:?} is not in the example");
+                    assert!(
+                        text.contains(&old),
+                        "{title}: {old:?} is not in the example"
+                    );
                     text = text.replacen(&old, &new.replace("\\n", "\n"), 1);
                 }
                 ("=>", problem) => expected.push(problem.trim().to_owned()),
