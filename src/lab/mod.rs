@@ -15,7 +15,7 @@ pub(crate) struct LabOptions {
 #[derive(Subcommand)]
 enum What {
     /// Run one client, which writes down what it meant to do and what became of it.
-    Load(load::LoadOptions),
+    Load(Box<load::LoadOptions>),
     /// Judge the ledgers of a drill again.
     Recompute(recompute::RecomputeOptions),
 }

@@ -12,6 +12,7 @@
 //! Reading order: [`client`], [`payload`], [`resume`], [`producer`], [`consumer`], [`audit`],
 //! [`java`].
 
+mod answers;
 pub mod audit;
 pub mod client;
 mod complaints;

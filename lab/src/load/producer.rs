@@ -13,19 +13,16 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
-use rdkafka::ClientContext;
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{DeliveryResult, Message};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::answers::{Answer, Answers, Offered, short};
 use super::client::{About, Who};
-use super::complaints::Complaints;
 use super::payload::Payload;
 use super::resume::{LastStart, last_start};
 use super::{LoadError, Summary};
@@ -163,92 +160,6 @@ pub(super) fn schedule(
     Ok(going_on)
 }
 
-/// A record that was offered to the library.
-#[derive(Clone, Copy, Debug)]
-struct Offered {
-    sequence: u64,
-    intended_us: Micros,
-    sent_us: Micros,
-}
-
-/// What became of it.
-#[derive(Clone, Copy, Debug)]
-struct Answer {
-    offered: Offered,
-    outcome: Outcome,
-    place: Option<(i32, i64)>,
-    done_us: Micros,
-}
-
-/// Takes the library's answers. There are never more of them than the library's queue holds and
-/// the generator refuses between two looks of the collector.
-#[derive(Debug, Default)]
-struct Answers {
-    waiting: Mutex<Vec<Answer>>,
-    complaints: Complaints,
-}
-
-impl Answers {
-    /// A panic elsewhere leaves nothing half done here.
-    fn lock(&self) -> MutexGuard<'_, Vec<Answer>> {
-        self.waiting
-            .lock()
-            .unwrap_or_else(|broken| broken.into_inner())
-    }
-
-    fn add(&self, offered: Offered, outcome: Outcome, place: Option<(i32, i64)>) {
-        let answer = Answer {
-            offered,
-            outcome,
-            place,
-            done_us: now(),
-        };
-        self.lock().push(answer);
-    }
-}
-
-impl ClientContext for Answers {
-    fn error(&self, _: KafkaError, reason: &str) {
-        self.complaints.add(reason);
-    }
-
-    /// What matters comes as a complaint as well, and stands in the ledger.
-    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(event = "librdkafka", facility, message);
-    }
-}
-
-impl ProducerContext for Answers {
-    type DeliveryOpaque = Box<Offered>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, offered: Box<Offered>) {
-        match result {
-            Ok(message) => {
-                let place = (message.partition(), message.offset());
-                self.add(*offered, Outcome::Acked, Some(place));
-            }
-            Err((error, _)) => self.add(*offered, outcome_of(error), None),
-        }
-    }
-}
-
-/// What the library's error says about the record. Its own codes are negative: after most of them
-/// the record may have reached a broker.
-fn outcome_of(error: &KafkaError) -> Outcome {
-    match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::MessageTimedOut) => Outcome::Expired,
-        Some(code) if (code as i32) > 0 => Outcome::Refused(short(code)),
-        Some(code @ (RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::UnknownTopic)) => {
-            Outcome::Refused(short(code))
-        }
-        Some(_) | None => Outcome::Unknown,
-    }
-}
-
-fn short(code: RDKafkaErrorCode) -> i16 {
-    i16::try_from(code as i32).unwrap_or(-1)
-}
-
 /// What both threads share.
 struct Run<'a> {
     options: &'a ProducerOptions,
@@ -358,7 +269,7 @@ impl Run<'_> {
         summary: &mut Summary,
     ) -> std::io::Result<()> {
         let answers = self.producer.context();
-        let waiting = std::mem::take(&mut *answers.lock());
+        let waiting = answers.take();
         for answer in waiting {
             let Answer {
                 offered,
