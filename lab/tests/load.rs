@@ -427,13 +427,15 @@ async fn a_producer_is_killed_and_goes_on() {
         return;
     };
     let room = Room::new("producer-killed");
-    let cell = CellFolder::new(&binary, room.folder("ledgers"));
+    let mut cell = CellFolder::new(&binary, room.folder("ledgers"));
     let mut broker = Broker::start("a", isthmus(&binary, room.folder("broker"))).await;
     let rate = RATE.to_string();
     let load = ["--topic", "orders", "--rate", &rate];
     let producer = LoadClient::start(&cell, "produce", "writer", &broker, &load);
     cell.wait_for_rows("writer-1.ledger", "i,", 400);
     producer.kill();
+    cell.faults
+        .push((now(), None, "kill -9 of the producer".to_owned()));
     let other_rate = ["--topic", "orders", "--rate", "7", "--seconds", "5"];
     let mut refused = LoadClient::start(&cell, "produce", "writer", &broker, &other_rate);
     assert_eq!(refused.child.wait().unwrap().code(), Some(2));

@@ -9,6 +9,8 @@
 mod config;
 mod config_command;
 mod directory;
+#[cfg(feature = "lab")]
+mod lab;
 mod level;
 mod life;
 mod replicator;
