@@ -18,7 +18,17 @@ struct Need {
 }
 
 /// What both the demo and the tests need, and what only the tests do, which comes last.
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 7] = [
+    Need {
+        program: "make",
+        package: "make",
+        what: "make, which builds librdkafka for the lab's clients",
+    },
+    Need {
+        program: "c++",
+        package: "g++",
+        what: "a C++ compiler, for the same",
+    },
     Need {
         program: "java",
         package: "openjdk-17-jre-headless",
@@ -56,7 +66,7 @@ pub(crate) enum Purpose {
 impl Purpose {
     fn needs(self) -> &'static [Need] {
         match self {
-            Self::Demo => &NEEDS[..3],
+            Self::Demo => &NEEDS[..5],
             Self::Tests => &NEEDS,
         }
     }
@@ -249,8 +259,9 @@ mod tests {
     #[test]
     fn only_the_tests_need_python_and_promtool() {
         let needs = |purpose: Purpose| purpose.needs().iter().map(|need| need.program);
-        assert!(needs(Purpose::Demo).eq(["java", "mvn", "kcat"]));
-        assert!(needs(Purpose::Tests).eq(["java", "mvn", "kcat", "python3", "promtool"]));
+        assert!(needs(Purpose::Demo).eq(["make", "c++", "java", "mvn", "kcat"]));
+        let tests = ["make", "c++", "java", "mvn", "kcat", "python3", "promtool"];
+        assert!(needs(Purpose::Tests).eq(tests));
     }
 
     #[test]
