@@ -6,8 +6,9 @@
 use crate::options::{fail, refuse};
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
-use isthmus_lab::bench::figures::RecordSize;
-use isthmus_lab::bench::{BrokerBench, Kcat, Load, Options, Report};
+use isthmus_lab::bench::figures::{Codec, RecordSize};
+use isthmus_lab::bench::mirror::LATENCY_RECORDS_FULL;
+use isthmus_lab::bench::{BrokerBench, Kcat, Load, MirrorBench, MirrorOptions, Options, Report};
 use isthmus_lab::targets::{IsthmusProgram, KafkaJars};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,22 +32,50 @@ pub(crate) struct BenchOptions {
 #[derive(Subcommand)]
 enum What {
     /// One broker beside Apache Kafka: start, memory, producing and consuming.
-    Broker(BrokerOptions),
+    Broker(BrokerBenchOptions),
+    /// The replicator beside MirrorMaker 2, between two Apache Kafkas: rate, CPU time, memory, first
+    /// record, latency.
+    Mirror(MirrorBenchOptions),
 }
 
 /// Who Isthmus is compared with.
 #[derive(Clone, Copy, ValueEnum)]
-enum Peer {
+enum BrokerPeer {
     /// Apache Kafka, as shipped and tuned.
     Kafka,
 }
 
+/// Who Isthmus's replicator is compared with.
+#[derive(Clone, Copy, ValueEnum)]
+enum MirrorPeer {
+    /// MirrorMaker 2 as a process of its own, tuned.
+    Mm2,
+}
+
 #[derive(Args)]
-struct BrokerOptions {
+struct BrokerBenchOptions {
     /// Compare with whom.
     #[arg(long, value_enum)]
-    against: Peer,
-    /// Rounds; in each, Kafka as shipped is measured once, tuned Kafka and Isthmus twice.
+    against: BrokerPeer,
+    #[command(flatten)]
+    runs: RunOptions,
+}
+
+#[derive(Args)]
+struct MirrorBenchOptions {
+    /// Compare with whom.
+    #[arg(long, value_enum)]
+    against: MirrorPeer,
+    /// Records whose latency is measured, sent at 500 a second.
+    #[arg(long, value_name = "N", default_value_t = LATENCY_RECORDS_FULL, value_parser = clap::value_parser!(u64).range(1..))]
+    records_latency: u64,
+    #[command(flatten)]
+    runs: RunOptions,
+}
+
+#[derive(Args)]
+struct RunOptions {
+    /// Rounds; in each, the tuned peer and Isthmus are measured twice, and a peer as shipped once.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
     /// Records of 100 bytes per run [default: 5000000, for which the budgets are made].
@@ -72,44 +101,98 @@ struct BrokerOptions {
     keep: bool,
 }
 
-pub(crate) fn run(options: &BenchOptions) -> ExitCode {
-    match &options.what {
-        What::Broker(options) => run_broker(options),
-    }
+/// Which jars must be there.
+#[derive(Clone, Copy)]
+enum Jars {
+    Broker,
+    WithMirrorMaker,
 }
 
-fn run_broker(options: &BrokerOptions) -> ExitCode {
-    let found = match find(options) {
+/// Programs that a comparison needs.
+struct Programs {
+    jars: KafkaJars,
+    kcat: Kcat,
+    isthmus: IsthmusProgram,
+}
+
+pub(crate) fn run(options: &BenchOptions) -> ExitCode {
+    let (runs, jars) = match &options.what {
+        What::Broker(options) => (&options.runs, Jars::Broker),
+        What::Mirror(options) => (&options.runs, Jars::WithMirrorMaker),
+    };
+    let found = match find(runs, jars) {
         Ok(found) => found,
         Err(problems) => return refuse(&problems),
     };
-    match measure(found) {
-        Ok(Some(report)) => say(&report, options.json),
+    let measured = match &options.what {
+        What::Broker(options) => measure(brokers(options, found)),
+        What::Mirror(options) => measure(mirrors(options, found)),
+    };
+    match measured {
+        Ok(Some(report)) => say(&report, runs.json),
         Ok(None) => ExitCode::from(INTERRUPTED),
         Err(error) => fail(&format!("{error:#}")),
     }
 }
 
+async fn brokers(options: &BrokerBenchOptions, found: Programs) -> anyhow::Result<Report> {
+    match options.against {
+        BrokerPeer::Kafka => {}
+    }
+    let bench = BrokerBench::new(Options {
+        jars: found.jars,
+        kcat: found.kcat,
+        isthmus: found.isthmus,
+        rounds: options.runs.rounds,
+        loads: loads(&options.runs, Codec::None),
+        keep: options.runs.keep,
+    })?;
+    tracing::info!(event = "bench_begins", folder = %bench.folder().display());
+    Ok(bench.run().await?)
+}
+
+async fn mirrors(options: &MirrorBenchOptions, found: Programs) -> anyhow::Result<Report> {
+    match options.against {
+        MirrorPeer::Mm2 => {}
+    }
+    let of = |codec| loads(&options.runs, codec);
+    let bench = MirrorBench::new(MirrorOptions {
+        jars: found.jars,
+        kcat: found.kcat,
+        isthmus: found.isthmus,
+        rounds: options.runs.rounds,
+        loads: Codec::ALL.into_iter().flat_map(of).collect(),
+        latency_records: options.records_latency,
+        keep: options.runs.keep,
+    })?;
+    tracing::info!(event = "bench_begins", folder = %bench.folder().display());
+    Ok(bench.run().await?)
+}
+
 /// None if it was interrupted.
-fn measure(options: Options) -> anyhow::Result<Option<Report>> {
+fn measure(bench: impl Future<Output = anyhow::Result<Report>>) -> anyhow::Result<Option<Report>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("could not start threads")?;
-    let outcome = runtime.block_on(until_interrupted(options));
+    let outcome = runtime.block_on(until_interrupted(bench));
     // What may still run is a sync of the disks, which is nobody's to wait for.
     runtime.shutdown_background();
     outcome
 }
 
 /// Looks for everything that is needed before anything is started; all that is missing, at once.
-fn find(options: &BrokerOptions) -> Result<Options, String> {
-    match options.against {
-        Peer::Kafka => {}
-    }
+fn find(options: &RunOptions, needed: Jars) -> Result<Programs, String> {
     let jars = options.libs.clone().or_else(|| variable(LIBS_VARIABLE));
     let jars = jars.ok_or_else(no_libs);
-    let jars = jars.and_then(|libs| KafkaJars::find(&libs).map_err(|error| error.to_string()));
+    let jars = jars.and_then(|libs| {
+        let jars = KafkaJars::find(&libs);
+        let jars = jars.and_then(|jars| match needed {
+            Jars::WithMirrorMaker => jars.check_mirror_maker().map(|()| jars),
+            Jars::Broker => Ok(jars),
+        });
+        jars.map_err(|error| error.to_string())
+    });
     let kcat = options.kcat.clone().or_else(|| variable(KCAT_VARIABLE));
     let kcat = kcat.unwrap_or_else(|| PathBuf::from("kcat"));
     let kcat = Kcat::find(&kcat).map_err(|error| error.to_string());
@@ -120,13 +203,10 @@ fn find(options: &BrokerOptions) -> Result<Options, String> {
     let isthmus =
         binary.and_then(|path| IsthmusProgram::find(&path).map_err(|error| error.to_string()));
     match (jars, kcat, isthmus) {
-        (Ok(jars), Ok(kcat), Ok(isthmus)) => Ok(Options {
+        (Ok(jars), Ok(kcat), Ok(isthmus)) => Ok(Programs {
             jars,
             kcat,
             isthmus,
-            rounds: options.rounds,
-            loads: loads(options),
-            keep: options.keep,
         }),
         (jars, kcat, isthmus) => {
             let problems = [jars.err(), kcat.err(), isthmus.err()];
@@ -151,10 +231,11 @@ fn variable(name: &str) -> Option<PathBuf> {
     (!value.is_empty()).then(|| PathBuf::from(value))
 }
 
-fn loads(options: &BrokerOptions) -> Vec<Load> {
+fn loads(options: &RunOptions, codec: Codec) -> Vec<Load> {
     let load = |size, records: Option<u64>| {
         let full = Load::full(size);
         Load {
+            codec,
             records: records.unwrap_or(full.records),
             ..full
         }
@@ -167,21 +248,19 @@ fn loads(options: &BrokerOptions) -> Vec<Load> {
 
 /// None if a signal came first. What runs is then dropped, which ends all processes and removes
 /// all files.
-async fn until_interrupted(options: Options) -> anyhow::Result<Option<Report>> {
+async fn until_interrupted(
+    bench: impl Future<Output = anyhow::Result<Report>>,
+) -> anyhow::Result<Option<Report>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let measured = async {
-        let bench = BrokerBench::new(options)?;
-        tracing::info!(event = "bench_begins", folder = %bench.folder().display());
-        bench.run().await
-    };
     tokio::select! {
-        report = measured => Ok(Some(report.context("could not finish the comparison")?)),
+        report = bench => Ok(Some(report.context("could not finish the comparison")?)),
         _ = terminate.recv() => Ok(None),
         _ = interrupt.recv() => Ok(None),
     }
 }
 
+/// A round that counts for nothing is a failure, and the others are told all the same.
 #[expect(clippy::print_stdout, reason = "the report is this command's answer")]
 fn say(report: &Report, json: bool) -> ExitCode {
     if json {
@@ -189,5 +268,8 @@ fn say(report: &Report, json: bool) -> ExitCode {
     } else {
         print!("{report}");
     }
-    ExitCode::SUCCESS
+    match report.has_void_rounds() {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    }
 }

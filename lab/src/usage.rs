@@ -44,6 +44,13 @@ pub fn resident_bytes(pid: Pid) -> io::Result<u64> {
         .ok_or_else(|| io::Error::other(format!("{path} has no VmRSS")))
 }
 
+/// The most that a process ever had resident, in bytes.
+pub fn peak_resident_bytes(pid: Pid) -> io::Result<u64> {
+    let path = format!("/proc/{}/status", pid.as_raw_nonzero());
+    parse_kilobytes(&fs::read_to_string(&path)?, "VmHWM:")
+        .ok_or_else(|| io::Error::other(format!("{path} has no VmHWM")))
+}
+
 /// Memory of the machine, in bytes.
 pub fn machine_memory_bytes() -> io::Result<u64> {
     parse_kilobytes(&fs::read_to_string("/proc/meminfo")?, "MemTotal:")
@@ -106,6 +113,7 @@ mod tests {
     fn this_process_has_used_something() {
         let own = rustix::process::getpid();
         assert!(resident_bytes(own).unwrap() > 0);
+        assert!(peak_resident_bytes(own).unwrap() > 0);
         let now = CpuTime::of(own).unwrap();
         assert_eq!(now.since(now), CpuTime::default());
         assert!(machine_memory_bytes().unwrap() > resident_bytes(own).unwrap());

@@ -87,20 +87,44 @@ fn an_interrupted_comparison_leaves_no_process_and_no_file() {
     };
     let folder = tempfile::tempdir().unwrap();
     let mut command = small_bench(&binary, &libs, folder.path());
+    interrupt(&mut command, folder.path(), "bench_target_answers");
+}
+
+/// Starts it, and interrupts it once it has logged the event.
+fn interrupt(command: &mut Command, folder: &Path, event: &str) {
     let mut bench = command.stderr(Stdio::piped()).spawn().unwrap();
     let said = BufReader::new(bench.stderr.take().unwrap());
     let mut lines = said.lines().map(Result::unwrap);
-    let answers = lines.find(|line| line.contains("bench_target_answers"));
-    assert!(answers.is_some(), "it ended before a broker answered");
-    assert!(!processes_of(folder.path()).is_empty());
+    let logged = lines.find(|line| line.contains(event));
+    assert!(logged.is_some(), "it ended before {event}");
+    assert!(!processes_of(folder).is_empty());
 
     let pid = Pid::from_child(&bench);
     kill_process(pid, Signal::INT).unwrap();
     // Its stderr ends with it.
     let rest: Vec<String> = lines.collect();
     assert_eq!(bench.wait().unwrap().code(), Some(130), "{rest:?}");
-    assert_eq!(processes_of(folder.path()), Vec::<String>::new());
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    assert_eq!(processes_of(folder), Vec::<String>::new());
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
+}
+
+/// A whole comparison of mirrors takes minutes, most of them for MirrorMaker's starts. Here it gets as
+/// far as the first run: the source is filled, and every topic of it has been read by then.
+#[test]
+fn an_interrupted_comparison_of_mirrors_leaves_no_process_and_no_file() {
+    let (Some(binary), Some(libs)) = (needed(BINARY), needed(KAFKA_LIBS)) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(&binary);
+    command
+        .args(["bench", "mirror", "--against", "mm2", "--rounds", "1"])
+        .args(["--records-100", "2000", "--records-1000", "500", "--libs"])
+        .arg(&libs)
+        .env("TMPDIR", folder.path())
+        .env_remove("ISTHMUS_LOG")
+        .stdin(Stdio::null());
+    interrupt(&mut command, folder.path(), "bench_run_begins");
 }
 
 #[test]

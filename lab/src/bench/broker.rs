@@ -16,15 +16,24 @@ use std::time::Duration;
 use rustix::process::Pid;
 use tempfile::TempDir;
 
-use super::figures::{Column, ConsumeFigure, Figure, ProduceFigure};
+use super::figures::{Column, ConsumeFigure, Contest, Figure, ProduceFigure};
 use super::judge::{self, Run};
 use super::load::{self, Kcat, Load, LoadError, PerfSummary};
-use super::report::{Machine, Report};
+use super::report::{Found, Machine, Report};
 use crate::targets::{
     ApacheKafka, Description, Isthmus, IsthmusProgram, KafkaJars, KafkaSettings, StartError,
     StopError, Target,
 };
 use crate::usage::{CpuTime, resident_bytes};
+
+/// One broker beside Apache Kafka.
+pub const CONTEST: Contest = Contest {
+    bench: "broker",
+    against: "kafka",
+    columns: &[Column::KafkaShipped, Column::KafkaTuned, Column::Isthmus],
+    compared: [Column::KafkaTuned, Column::Isthmus],
+    notes: "MiB is the perf tool's own MB.",
+};
 
 /// Idle memory is settled when it has not grown by more than this part over [`SETTLED_LOOKS`].
 const SETTLED_GROWTH: f64 = 0.01;
@@ -115,7 +124,7 @@ impl BrokerBench {
     pub async fn run(&self) -> Result<Report, BenchError> {
         let mut runs = Vec::new();
         for round in 1..=self.options.rounds {
-            for (column, repeat) in judge::order(round) {
+            for (column, repeat) in judge::order(&CONTEST, round) {
                 let values = self.run_one(round, column, repeat).await;
                 let values = values.map_err(|cause| BenchError::Run {
                     round,
@@ -131,14 +140,17 @@ impl BrokerBench {
             }
         }
         let machine = Machine::read(self.cores).map_err(BenchError::Machine)?;
-        let loads = &self.options.loads;
-        Ok(Report::new(
+        let found = Found {
             machine,
-            self.options.rounds,
-            loads,
-            self.describe(),
+            rounds: self.options.rounds,
+            loads: self.options.loads.clone(),
+            full: true,
+            targets: self.describe(),
+            clusters: None,
+            void: BTreeMap::new(),
             runs,
-        ))
+        };
+        Ok(Report::new(&CONTEST, found))
     }
 
     async fn run_one(&self, round: u32, column: Column, repeat: u32) -> Result<Values, RunError> {
@@ -184,13 +196,14 @@ impl BrokerBench {
             Column::KafkaShipped => Box::new(kafka(KafkaSettings::as_shipped())),
             Column::KafkaTuned => Box::new(kafka(KafkaSettings::tuned(self.cores))),
             Column::Isthmus => Box::new(Isthmus::new(self.options.isthmus.clone(), folder.clone())),
+            Column::Mm2Tuned => unreachable!("{CONTEST:?} has no mirror"),
         }
     }
 
     fn describe(&self) -> BTreeMap<Column, Description> {
         let describe = |column| self.target(column, self.folder.path()).describe();
-        let columns = Column::ALL.into_iter();
-        columns.map(|column| (column, describe(column))).collect()
+        let columns = CONTEST.columns.iter();
+        columns.map(|&column| (column, describe(column))).collect()
     }
 
     async fn measure(&self, target: &mut dyn Target, folder: &Path) -> Result<Values, RunError> {

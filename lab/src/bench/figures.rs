@@ -1,4 +1,4 @@
-//! What `bench broker` measures, in the order of the report, and the budget of each figure.
+//! What the benches measure, in the order of the report, and the budget of each figure.
 //!
 //! The names are part of the report's format (`isthmus.bench/1`) and do not change.
 
@@ -6,21 +6,36 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+pub use super::mirror::figures::{MirrorFigure, MirrorLatencyFigure};
+
 /// Who is measured: the columns of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Column {
     KafkaShipped,
     KafkaTuned,
+    /// MirrorMaker 2.
+    Mm2Tuned,
     Isthmus,
 }
 
-impl Column {
-    pub const ALL: [Self; 3] = [Self::KafkaShipped, Self::KafkaTuned, Self::Isthmus];
+/// Who is compared with whom, and in what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contest {
+    /// The names of the command: `bench BENCH --against AGAINST`.
+    pub bench: &'static str,
+    pub against: &'static str,
+    pub columns: &'static [Column],
+    /// The tuned peer and Isthmus; both are measured twice in every round.
+    pub compared: [Column; 2],
+    pub notes: &'static str,
+}
 
+impl Column {
     pub fn name(self) -> &'static str {
         match self {
             Self::KafkaShipped => "kafka-shipped",
             Self::KafkaTuned => "kafka-tuned",
+            Self::Mm2Tuned => "mm2-tuned",
             Self::Isthmus => "isthmus",
         }
     }
@@ -29,6 +44,7 @@ impl Column {
         match self {
             Self::KafkaShipped => "Kafka as shipped",
             Self::KafkaTuned => "Kafka tuned",
+            Self::Mm2Tuned => "MirrorMaker 2 tuned",
             Self::Isthmus => "Isthmus",
         }
     }
@@ -61,6 +77,27 @@ pub enum Figure {
     ResidentAfterProduce,
     Consume(RecordSize, ConsumeFigure),
     ResidentAfterConsume,
+    Mirror(Codec, MirrorFigure),
+    MirrorLatency(MirrorLatencyFigure),
+}
+
+/// How a producer packed the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Codec {
+    None,
+    Lz4,
+}
+
+impl Codec {
+    pub const ALL: [Self; 2] = [Self::None, Self::Lz4];
+
+    /// As `compression.type` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Lz4 => "lz4",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -186,6 +223,10 @@ impl Figure {
             all.extend(ConsumeFigure::ALL.map(|figure| Self::Consume(size, figure)));
         }
         all.push(Self::ResidentAfterConsume);
+        for codec in Codec::ALL {
+            all.extend(MirrorFigure::ALL.map(|figure| Self::Mirror(codec, figure)));
+        }
+        all.extend(MirrorLatencyFigure::ALL.map(Self::MirrorLatency));
         all
     }
 
@@ -198,6 +239,8 @@ impl Figure {
             Self::ResidentAfterProduce => "resident_after_produce_mb".to_owned(),
             Self::Consume(size, figure) => format!("consume_{}b_{}", size.bytes(), figure.name()),
             Self::ResidentAfterConsume => "resident_after_consume_mb".to_owned(),
+            Self::Mirror(codec, figure) => format!("mirror_{}_{}", codec.name(), figure.name()),
+            Self::MirrorLatency(figure) => figure.name().to_owned(),
         }
     }
 
@@ -214,6 +257,10 @@ impl Figure {
                 format!("consume {} B: {}", size.bytes(), figure.label().0)
             }
             Self::ResidentAfterConsume => "RSS, after consuming".to_owned(),
+            Self::Mirror(codec, figure) => {
+                format!("mirror, {}: {}", codec.name(), figure.label().0)
+            }
+            Self::MirrorLatency(figure) => figure.label().to_owned(),
         }
     }
 
@@ -224,6 +271,8 @@ impl Figure {
             Self::ResidentIdle | Self::ResidentAfterProduce | Self::ResidentAfterConsume => "MB",
             Self::Produce(_, figure) => figure.label().1,
             Self::Consume(_, figure) => figure.label().1,
+            Self::Mirror(_, figure) => figure.label().1,
+            Self::MirrorLatency(_) => "ms",
         }
     }
 
@@ -231,6 +280,8 @@ impl Figure {
         match self {
             Self::Produce(_, ProduceFigure::Records | ProduceFigure::Mebibytes)
             | Self::Consume(_, ConsumeFigure::Mebibytes) => Better::Higher,
+            Self::Mirror(_, figure) => figure.better(),
+            Self::MirrorLatency(_) => Better::Lower,
             Self::FirstAnswer
             | Self::ResidentIdle
             | Self::ResidentAfterProduce
@@ -262,6 +313,8 @@ impl Figure {
             Self::ResidentIdle => Some(Budget::AtMost(15.0)),
             Self::ResidentAfterProduce => Some(Budget::AtMost(40.0)),
             Self::ResidentAfterConsume => None,
+            Self::Mirror(_, figure) => figure.budget(),
+            Self::MirrorLatency(figure) => figure.budget(),
             Self::Produce(size, figure) => produce_budget(size, figure),
             Self::Consume(_, ConsumeFigure::Cpu) => Some(Budget::AtMost(0.5)),
             Self::Consume(

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::figures::{Better, Budget, Column, Figure};
+use super::figures::{Better, Budget, Column, Contest, Figure};
 use super::statistics::{Spread, noise, ratio};
 
 /// One start of one target, from its first answer to its last.
@@ -26,12 +26,12 @@ pub struct Run {
 pub struct Row {
     pub figure: Figure,
     pub spreads: BTreeMap<Column, Spread>,
-    /// Isthmus beside tuned Kafka; none if one of them has no value.
+    /// Isthmus beside the tuned peer; none if one of them has no value.
     pub comparison: Option<Comparison>,
     pub judgement: Option<Judgement>,
 }
 
-/// Isthmus beside tuned Kafka.
+/// Isthmus beside the tuned peer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Comparison {
     /// Over the rounds; each round has one ratio, of its medians.
@@ -59,32 +59,30 @@ pub struct Judgement {
     pub met: bool,
 }
 
-/// The columns that are compared, and therefore measured twice in every round.
-pub const COMPARED: [Column; 2] = [Column::KafkaTuned, Column::Isthmus];
-
 /// Who is measured in a round, in which order: everybody once, and the compared ones again. The
 /// order moves on by one place per round, so that nobody always follows the same one.
-pub fn order(round: u32) -> Vec<(Column, u32)> {
-    let mut slots = vec![(Column::KafkaShipped, 1)];
-    slots.extend(COMPARED.map(|column| (column, 1)));
-    slots.extend(COMPARED.map(|column| (column, 2)));
+pub fn order(contest: &Contest, round: u32) -> Vec<(Column, u32)> {
+    let mut slots: Vec<_> = contest.columns.iter().map(|&column| (column, 1)).collect();
+    slots.extend(contest.compared.map(|column| (column, 2)));
     let places = round.saturating_sub(1) as usize % slots.len();
     slots.rotate_left(places);
     slots
 }
 
 /// One row per figure that anybody has a value of.
-pub fn rows(runs: &[Run]) -> Vec<Row> {
-    let rows = Figure::all().into_iter().map(|figure| row(runs, figure));
+pub fn rows(contest: &Contest, runs: &[Run]) -> Vec<Row> {
+    let figures = Figure::all().into_iter();
+    let rows = figures.map(|figure| row(contest, runs, figure));
     rows.filter(|row| !row.spreads.is_empty()).collect()
 }
 
-fn row(runs: &[Run], figure: Figure) -> Row {
+fn row(contest: &Contest, runs: &[Run], figure: Figure) -> Row {
     let spread = |column| Spread::of(values(runs, column, figure).map(|(_, value)| value));
-    let spreads = Column::ALL
-        .into_iter()
-        .filter_map(|column| Some((column, spread(column)?)));
-    let comparison = compare(runs, figure);
+    let spreads = contest
+        .columns
+        .iter()
+        .filter_map(|&column| Some((column, spread(column)?)));
+    let comparison = compare(contest, runs, figure);
     Row {
         figure,
         spreads: spreads.collect(),
@@ -108,8 +106,10 @@ fn by_round(runs: &[Run], column: Column, figure: Figure) -> BTreeMap<u32, Vec<f
     rounds
 }
 
-fn compare(runs: &[Run], figure: Figure) -> Option<Comparison> {
-    let [peer, ours] = COMPARED.map(|column| by_round(runs, column, figure));
+fn compare(contest: &Contest, runs: &[Run], figure: Figure) -> Option<Comparison> {
+    let [peer, ours] = contest
+        .compared
+        .map(|column| by_round(runs, column, figure));
     let median = |values: &Vec<f64>| Spread::of(values.iter().copied()).map(|it| it.median);
     let ratios = ours.iter().filter_map(|(round, values)| {
         let peer = median(peer.get(round)?)?;
@@ -163,6 +163,7 @@ fn by_name<S: serde::Serializer>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::broker::CONTEST;
     use crate::bench::figures::{ProduceFigure, RecordSize};
 
     const RATE: Figure = Figure::Produce(RecordSize::B100, ProduceFigure::Records);
@@ -181,7 +182,7 @@ mod tests {
     fn runs(figure: Figure, rounds: &[[f64; 4]]) -> Vec<Run> {
         let mut runs = Vec::new();
         for (round, values) in (1..).zip(rounds) {
-            let [peer, ours] = COMPARED;
+            let [peer, ours] = CONTEST.compared;
             runs.push(run(round, peer, 1, figure, values[0]));
             runs.push(run(round, peer, 2, figure, values[1]));
             runs.push(run(round, ours, 1, figure, values[2]));
@@ -198,7 +199,7 @@ mod tests {
         difference: Difference,
         met: bool,
     ) {
-        let rows = rows(&runs(figure, rounds));
+        let rows = rows(&CONTEST, &runs(figure, rounds));
         assert_eq!(rows.len(), 1);
         let comparison = rows[0].comparison.unwrap();
         let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
@@ -262,7 +263,7 @@ mod tests {
             [50.0, 50.0, 110.0, 110.0],
         ];
         check(RATE, &rounds, 2.0, 1.0, Difference::Better, true);
-        let rows = rows(&runs(RATE, &rounds));
+        let rows = rows(&CONTEST, &runs(RATE, &rounds));
         let ratio = rows[0].comparison.unwrap().ratio;
         assert_eq!((ratio.min, ratio.max), (2.0, 2.2));
         let tuned = rows[0].spreads[&Column::KafkaTuned];
@@ -275,14 +276,14 @@ mod tests {
             run(1, Column::KafkaTuned, 1, RATE, 100.0),
             run(1, Column::Isthmus, 1, RATE, 300.0),
         ];
-        let comparison = rows(&runs)[0].comparison.unwrap();
+        let comparison = rows(&CONTEST, &runs)[0].comparison.unwrap();
         assert_eq!(comparison.noise, None);
         assert_eq!(comparison.difference, Difference::Unknown);
     }
 
     #[test]
     fn without_the_peer_there_is_neither_ratio_nor_judgement() {
-        let rows = rows(&[run(1, Column::Isthmus, 1, RATE, 300.0)]);
+        let rows = rows(&CONTEST, &[run(1, Column::Isthmus, 1, RATE, 300.0)]);
         assert_eq!(rows[0].comparison, None);
         assert_eq!(rows[0].judgement, None);
     }
@@ -291,7 +292,7 @@ mod tests {
     fn the_order_changes_and_everybody_has_a_turn() {
         let mut first = Vec::new();
         for round in 1..=5 {
-            let mut slots = order(round);
+            let mut slots = order(&CONTEST, round);
             first.push(slots[0]);
             assert!(
                 slots.windows(2).all(|pair| pair[0].0 != pair[1].0),
@@ -304,6 +305,6 @@ mod tests {
         first.sort_unstable();
         first.dedup();
         assert_eq!(first.len(), 5);
-        assert_eq!(order(1), order(6));
+        assert_eq!(order(&CONTEST, 1), order(&CONTEST, 6));
     }
 }

@@ -14,7 +14,7 @@ use isthmus_client::cluster::Refusal;
 use isthmus_client::{ClientConfig, Cluster, ConfigError, RequestError};
 use serde::Serialize;
 
-use super::figures::RecordSize;
+use super::figures::{Codec, RecordSize};
 pub use super::perf_output::PerfSummary;
 use crate::process::{Process, ToolError, program};
 use crate::targets::{KafkaJars, shield};
@@ -39,6 +39,7 @@ const TOOL_BASE_MAX: Duration = Duration::from_secs(120);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
     pub size: RecordSize,
+    pub codec: Codec,
     pub records: u64,
 }
 
@@ -52,17 +53,35 @@ pub struct LoadDescription {
 }
 
 impl Load {
-    /// The counts for which the budgets were made.
+    /// The counts for which the budgets were made, not compressed.
     pub fn full(size: RecordSize) -> Self {
         let records = match size {
             RecordSize::B100 => 5_000_000,
             RecordSize::B1000 => 1_000_000,
         };
-        Self { size, records }
+        Self {
+            size,
+            codec: Codec::None,
+            records,
+        }
     }
 
     pub fn topic(self) -> String {
-        format!("bench-{}b", self.size.bytes())
+        let size = self.size.bytes();
+        match self.codec {
+            Codec::None => format!("bench-{size}b"),
+            Codec::Lz4 => format!("bench-{size}b-lz4"),
+        }
+    }
+
+    /// Settings of its producer.
+    fn producer(self) -> Vec<&'static str> {
+        let mut settings = PRODUCER.to_vec();
+        match self.codec {
+            Codec::None => {}
+            Codec::Lz4 => settings.push("compression.type=lz4"),
+        }
+        settings
     }
 
     pub fn payload_bytes(self) -> u64 {
@@ -74,11 +93,11 @@ impl Load {
             record_bytes: self.size.bytes(),
             records: self.records,
             partitions: PARTITIONS,
-            producer: PRODUCER.to_vec(),
+            producer: self.producer(),
         }
     }
 
-    fn within(self) -> Duration {
+    pub(super) fn within(self) -> Duration {
         TOOL_BASE_MAX + Duration::from_secs(self.payload_bytes() / SLOWEST_BYTES_PER_SECOND)
     }
 }
@@ -109,7 +128,11 @@ pub enum LoadError {
 
 /// Makes the topic of a load, and waits until every partition has a leader.
 pub async fn make_topic(address: SocketAddr, load: Load) -> Result<(), LoadError> {
-    let topic = load.topic();
+    make_topic_called(address, load.topic()).await
+}
+
+/// Makes a topic with as many partitions as those of the loads.
+pub(super) async fn make_topic_called(address: SocketAddr, topic: String) -> Result<(), LoadError> {
     let cluster = Cluster::new(ClientConfig::new([address.to_string()]))?;
     let failed = |cause| LoadError::Topic {
         topic: topic.clone(),
@@ -154,7 +177,7 @@ pub async fn produce(
     load: Load,
     folder: &Path,
 ) -> Result<PerfSummary, LoadError> {
-    let name = format!("produce-{}b", load.size.bytes());
+    let name = format!("produce-{}", load.topic());
     let unreadable = |cause| LoadError::Output {
         name: name.clone(),
         cause,
@@ -169,7 +192,7 @@ pub async fn produce(
         .args(["--num-records", &load.records.to_string()])
         .args(["--record-size", &load.size.bytes().to_string()])
         .args(["--throughput", "-1", "--command-property"])
-        .args(PRODUCER);
+        .args(load.producer());
     let mut tool = Process::spawn(&name, command, folder).map_err(ToolError::from)?;
     tool.finish(load.within()).await?;
     let output = tool.stdout().map_err(unreadable)?;
@@ -248,7 +271,7 @@ impl Kcat {
     }
 
     /// Without the settings that a user may have in a file of their own.
-    fn command(&self) -> std::process::Command {
+    pub(super) fn command(&self) -> std::process::Command {
         let mut command = program(&self.path);
         shield(&mut command);
         command.env("KCAT_CONFIG", "/dev/null");
@@ -264,6 +287,7 @@ mod tests {
     fn a_count_that_differs_is_told_with_both_numbers() {
         let load = Load {
             size: RecordSize::B100,
+            codec: Codec::None,
             records: 10,
         };
         assert!(check_count(load, "read", 10).is_ok());

@@ -9,16 +9,18 @@
 //! compared is measured twice in every round, which tells the noise. A ratio inside the noise is
 //! no difference.
 //!
-//! Reading order: [`figures`], [`load`], [`broker`], [`statistics`], [`judge`], [`report`].
+//! Reading order: [`figures`], [`load`], [`broker`], [`mirror`], [`statistics`], [`judge`], [`report`].
 
 pub mod broker;
 pub mod figures;
 pub mod judge;
 pub mod load;
+pub mod mirror;
 mod perf_output;
 pub mod report;
 pub mod statistics;
 
 pub use broker::{BenchError, BrokerBench, Options};
 pub use load::{Kcat, Load, NoKcat};
+pub use mirror::{MirrorBench, MirrorBenchError, MirrorOptions};
 pub use report::Report;

@@ -1,4 +1,4 @@
-//! The report of `bench broker`: one document, printed as JSON or as tables.
+//! The report of a comparison: one document, printed as JSON or as tables.
 //!
 //! The document's form is `isthmus.bench/1`: fields are added, never changed. It holds every value
 //! of every run, so that all the rest can be computed again.
@@ -12,7 +12,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
-use super::figures::{Better, Budget, Column, Figure};
+use super::figures::{Better, Budget, Column, Contest, Figure};
 use super::judge::{Comparison, Difference, Row, Run, rows};
 use super::load::{Load, LoadDescription};
 use super::statistics::Spread;
@@ -52,10 +52,31 @@ pub struct Report {
     /// Whether the loads are those that the budgets were made for.
     full: bool,
     targets: BTreeMap<Column, Description>,
+    /// What the targets work between, where they are not brokers themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clusters: Option<Description>,
+    /// Why a round counts for nothing.
+    void: BTreeMap<u32, String>,
     figures: Vec<FigureReport>,
     runs: Vec<Run>,
     #[serde(skip)]
+    contest: &'static Contest,
+    #[serde(skip)]
     rows: Vec<Row>,
+}
+
+/// What a report is made of.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub machine: Machine,
+    pub rounds: u32,
+    pub loads: Vec<Load>,
+    /// Other sizes of the run, too, are those that the budgets were made for.
+    pub full: bool,
+    pub targets: BTreeMap<Column, Description>,
+    pub clusters: Option<Description>,
+    pub void: BTreeMap<u32, String>,
+    pub runs: Vec<Run>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -70,27 +91,33 @@ struct FigureReport {
 }
 
 impl Report {
-    pub fn new(
-        machine: Machine,
-        rounds: u32,
-        loads: &[Load],
-        targets: BTreeMap<Column, Description>,
-        runs: Vec<Run>,
-    ) -> Self {
-        let rows = rows(&runs);
+    /// Figures are those of rounds that are not void.
+    pub fn new(contest: &'static Contest, found: Found) -> Self {
+        let counts = |run: &&Run| !found.void.contains_key(&run.round);
+        let counted: Vec<Run> = found.runs.iter().filter(counts).cloned().collect();
+        let rows = rows(contest, &counted);
+        let is_full = |load: &Load| load.records == Load::full(load.size).records;
         Self {
             schema: SCHEMA,
-            bench: "broker",
-            against: "kafka",
-            machine,
-            rounds,
-            loads: loads.iter().map(|load| load.describe()).collect(),
-            full: loads.iter().all(|load| *load == Load::full(load.size)),
-            targets,
+            bench: contest.bench,
+            against: contest.against,
+            machine: found.machine,
+            rounds: found.rounds,
+            loads: found.loads.iter().map(|load| load.describe()).collect(),
+            full: found.full && found.loads.iter().all(is_full),
+            targets: found.targets,
+            clusters: found.clusters,
+            void: found.void,
             figures: rows.iter().map(figure_report).collect(),
-            runs,
+            runs: found.runs,
+            contest,
             rows,
         }
+    }
+
+    /// Whether a round counts for nothing.
+    pub fn has_void_rounds(&self) -> bool {
+        !self.void.is_empty()
     }
 
     /// One JSON document on one line.
@@ -114,7 +141,7 @@ fn figure_report(row: &Row) -> FigureReport {
 /// For people: the tables, and what one must know to read them.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}\n", figures_table(&self.rows))?;
+        writeln!(f, "{}\n", figures_table(self.contest, &self.rows))?;
         let rounds = if self.rounds == 1 { "round" } else { "rounds" };
         writeln!(
             f,
@@ -138,7 +165,15 @@ impl fmt::Display for Report {
             let (program, version) = (&target.program, &target.version);
             writeln!(f, "{}: {program} {version}, {settings}.", column.label())?;
         }
-        writeln!(f, "{NOTES}")?;
+        if let Some(clusters) = &self.clusters {
+            let settings = clusters.settings.join(" ");
+            let (program, version) = (&clusters.program, &clusters.version);
+            writeln!(f, "Both clusters: {program} {version}, {settings}.")?;
+        }
+        writeln!(f, "{} {NOTES}", self.contest.notes)?;
+        for (round, why) in &self.void {
+            writeln!(f, "Round {round} counts for nothing: {why}.")?;
+        }
         if !self.full {
             writeln!(f, "{SMALL}")?;
         }
@@ -150,20 +185,20 @@ const NOTES: &str = "\
 Isthmus/tuned is the median of the rounds' own ratios. Noise is the largest factor between two \
 runs of the same target in one round; a ratio inside it is no difference. Every run begins with \
 a new process, so the figures include what it takes to warm up. GB and MB are powers of ten, of \
-payload; MiB is the perf tool's own MB.";
+payload where records are meant.";
 
 const SMALL: &str = "\
 These loads are smaller or larger than those the budgets are made for: take no verdict from them.";
 
-fn figures_table(rows: &[Row]) -> Table {
+fn figures_table(contest: &Contest, rows: &[Row]) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     let mut header = vec!["".to_owned(), "unit".to_owned()];
-    header.extend(Column::ALL.map(|column| column.label().to_owned()));
+    header.extend(contest.columns.iter().map(|it| it.label().to_owned()));
     header.extend(["Isthmus/tuned", "noise", "difference", "budget", ""].map(str::to_owned));
     table.set_header(header);
     for row in rows {
-        table.add_row(cells(row));
+        table.add_row(cells(contest, row));
     }
     for column in table.column_iter_mut().skip(2) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -171,10 +206,10 @@ fn figures_table(rows: &[Row]) -> Table {
     table
 }
 
-fn cells(row: &Row) -> Vec<String> {
+fn cells(contest: &Contest, row: &Row) -> Vec<String> {
     let mut cells = vec![row.figure.label(), row.figure.unit().to_owned()];
-    for column in Column::ALL {
-        cells.push(row.spreads.get(&column).map(spread).unwrap_or_default());
+    for column in contest.columns {
+        cells.push(row.spreads.get(column).map(spread).unwrap_or_default());
     }
     let comparison = row.comparison;
     cells.push(comparison.map(|it| factors(&it.ratio)).unwrap_or_default());
@@ -249,7 +284,9 @@ fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::figures::RecordSize;
+    use crate::bench::broker::CONTEST;
+    use crate::bench::figures::{Codec, MirrorFigure, RecordSize};
+    use crate::bench::mirror;
     use serde_json::{Value, json};
 
     fn report(loads: &[Load]) -> Report {
@@ -271,7 +308,17 @@ mod tests {
             run(Column::Isthmus, 1, 0.03),
             run(Column::Isthmus, 2, 0.03),
         ];
-        Report::new(machine, 1, loads, BTreeMap::new(), runs)
+        let found = Found {
+            machine,
+            rounds: 1,
+            loads: loads.to_vec(),
+            full: true,
+            targets: BTreeMap::new(),
+            clusters: None,
+            void: BTreeMap::new(),
+            runs,
+        };
+        Report::new(&CONTEST, found)
     }
 
     #[test]
@@ -291,6 +338,47 @@ mod tests {
         assert_eq!(figure["isthmus_to_tuned"]["difference"], "better");
         assert_eq!(figure["budget"], json!({"rule": "at_most", "limit": 0.2}));
         assert_eq!(figure["met"], true);
+    }
+
+    #[test]
+    fn a_void_round_is_told_and_counts_for_nothing() {
+        let run = |round, column, value| Run {
+            round,
+            column,
+            repeat: 1,
+            values: BTreeMap::from([(Figure::Mirror(Codec::None, MirrorFigure::Records), value)]),
+        };
+        let found = Found {
+            machine: Machine {
+                cores: 2,
+                memory_bytes: 24 << 30,
+                kernel: "6.1".to_owned(),
+            },
+            rounds: 2,
+            loads: vec![Load::full(RecordSize::B100)],
+            full: true,
+            targets: BTreeMap::new(),
+            clusters: None,
+            void: BTreeMap::from([(1, "Isthmus's copy differs".to_owned())]),
+            runs: vec![
+                run(1, Column::Mm2Tuned, 10.0),
+                run(1, Column::Isthmus, 90.0),
+                run(2, Column::Mm2Tuned, 10.0),
+                run(2, Column::Isthmus, 40.0),
+            ],
+        };
+        let report = Report::new(&mirror::CONTEST, found);
+        assert!(report.has_void_rounds());
+        let document: Value = serde_json::from_str(&report.to_json()).unwrap();
+        assert_eq!(document["bench"], "mirror");
+        assert_eq!(document["runs"].as_array().unwrap().len(), 4);
+        let figure = &document["figures"][0];
+        assert_eq!(figure["name"], "mirror_none_records_per_s");
+        assert_eq!(figure["columns"]["isthmus"]["max"], 40.0);
+        assert_eq!(figure["isthmus_to_tuned"]["ratio"]["median"], 4.0);
+        assert_eq!(figure["met"], true);
+        let words = "Round 1 counts for nothing: Isthmus's copy differs.\n";
+        assert!(report.to_string().contains(words), "{report}");
     }
 
     #[test]
@@ -323,6 +411,7 @@ mod tests {
     fn other_loads_than_the_budgets_own_are_said() {
         let small = Load {
             size: RecordSize::B100,
+            codec: Codec::None,
             records: 10,
         };
         assert!(

@@ -30,6 +30,9 @@ const STOP_MAX: Duration = Duration::from_secs(60);
 /// Any id will do, as every target has its own controller: 16 bytes in Kafka's own form.
 const CLUSTER_ID: &str = "aXN0aG11cy1sYWItMDAwMQ";
 
+/// Of a second cluster beside it, which a mirror must be able to tell from the first.
+pub(crate) const OTHER_CLUSTER_ID: &str = "aXN0aG11cy1sYWItMDAwMg";
+
 /// One node has one replica of everything.
 const SINGLE_NODE: [(&str, &str); 5] = [
     ("process.roles", "broker,controller"),
@@ -172,6 +175,7 @@ pub struct ApacheKafka {
     jars: KafkaJars,
     settings: KafkaSettings,
     folder: PathBuf,
+    cluster_id: &'static str,
     /// Known once it is formatted.
     places: Option<Places>,
     running: Option<Process>,
@@ -184,9 +188,16 @@ impl ApacheKafka {
             jars,
             settings,
             folder,
+            cluster_id: CLUSTER_ID,
             places: None,
             running: None,
         }
+    }
+
+    /// A node of another cluster.
+    pub(crate) fn of_cluster(mut self, id: &'static str) -> Self {
+        self.cluster_id = id;
+        self
     }
 
     async fn start_now(&mut self) -> Result<Started, StartError> {
@@ -217,7 +228,7 @@ impl ApacheKafka {
         let tool = "kafka.tools.StorageTool";
         let command = self.jars.program(tool, jvm, &self.folder);
         let mut command = command.map_err(|cause| self.cannot_prepare(cause))?;
-        command.args(["format", "-t", CLUSTER_ID, "-c", "server.properties"]);
+        command.args(["format", "-t", self.cluster_id, "-c", "server.properties"]);
         let name = format!("{}-format", self.settings.name);
         let process = Process::spawn(&name, command, &self.folder);
         let mut process = process.map_err(ToolError::from)?;

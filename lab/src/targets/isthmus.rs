@@ -57,6 +57,14 @@ impl IsthmusProgram {
             path: path_found,
         })
     }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn version(&self) -> &str {
+        &self.version
+    }
 }
 
 /// One broker, with its data and logs in a folder.

@@ -55,11 +55,7 @@ impl KafkaJars {
         };
         // Programs are started in folders of their own.
         let libs = libs.canonicalize().map_err(unreadable)?;
-        let mut jars = Vec::new();
-        for entry in fs::read_dir(&libs).map_err(unreadable)? {
-            let name = entry.map_err(unreadable)?.file_name();
-            jars.push(name.to_string_lossy().into_owned());
-        }
+        let jars = names_in(&libs).map_err(unreadable)?;
         let missing = NEEDED.iter().find(|jar| version_in(&jars, jar).is_none());
         if let Some(&jar) = missing {
             return Err(NoKafka::Missing { libs, jar });
@@ -70,6 +66,20 @@ impl KafkaJars {
             libs,
             version,
             java,
+        })
+    }
+
+    /// Looks for the jars of MirrorMaker 2, too.
+    pub fn check_mirror_maker(&self) -> Result<(), NoKafka> {
+        const JAR: &str = "connect-mirror-";
+        let unreadable = |cause| NoKafka::Unreadable {
+            libs: self.libs.clone(),
+            cause,
+        };
+        let jars = names_in(&self.libs).map_err(unreadable)?;
+        version_in(&jars, JAR).map(|_| ()).ok_or(NoKafka::Missing {
+            libs: self.libs.clone(),
+            jar: JAR,
         })
     }
 
@@ -103,6 +113,11 @@ impl KafkaJars {
             .current_dir(folder);
         Ok(command)
     }
+}
+
+fn names_in(folder: &Path) -> io::Result<Vec<String>> {
+    let name = |entry: fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+    fs::read_dir(folder)?.map(|entry| entry.map(name)).collect()
 }
 
 fn version_in(jars: &[String], prefix: &str) -> Option<String> {

@@ -1,4 +1,4 @@
-//! Brokers under test, as programs behind one trait.
+//! Brokers and mirrors under test, as programs behind one trait each.
 //!
 //! Owns: how each is started, when it counts as started, how it is ended. Must not know: what is
 //! done with it then. `isthmus` and `apache_kafka` are equals here: the same drill on both proves
@@ -7,6 +7,7 @@
 mod apache_kafka;
 mod isthmus;
 mod java;
+mod mirrors;
 mod probe;
 
 use std::io;
@@ -19,9 +20,11 @@ use rustix::process::Pid;
 use serde::Serialize;
 
 use crate::process::{Ending, Process, SpawnError, ToolError};
+pub(crate) use apache_kafka::OTHER_CLUSTER_ID;
 pub use apache_kafka::{ApacheKafka, KafkaSettings};
 pub use isthmus::{Isthmus, IsthmusProgram, NoIsthmus};
 pub use java::{KafkaJars, NoKafka};
+pub use mirrors::{IsthmusReplicator, Mirror, MirrorMaker, Purpose, Way, copy_of};
 
 /// One broker, as a program. It may be started again after it was stopped or killed; its data
 /// stay.
