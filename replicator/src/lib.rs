@@ -6,11 +6,12 @@
 //!
 //! Reading order: [`settings`]; `daemon`, `state_topic`, `identities`, `context`; `flow`, which is one
 //! task and all that moves; `scan`; `budget`; then [`status`], [`metrics`],
-//! [`control`] and [`http`]; and, by itself, [`verify`].
+//! [`control`] and [`http`]; and, each by itself, [`verify`] and [`check`].
 
 mod board;
 mod budget;
 mod certificate;
+pub mod check;
 mod clock;
 mod context;
 pub mod control;

@@ -323,7 +323,7 @@ struct Looker {
     takes_zstd: bool,
 }
 
-type Configs = BTreeMap<String, Vec<ConfigEntry>>;
+pub(crate) type Configs = BTreeMap<String, Vec<ConfigEntry>>;
 
 /// A topic in the middle of its rounds.
 struct Open {
@@ -655,12 +655,12 @@ async fn alter(
     }
 }
 
-fn replicas(topic: &Topic) -> i16 {
+pub(crate) fn replicas(topic: &Topic) -> i16 {
     let first = topic.partitions.values().next();
     first.map_or(0, |it| i16::try_from(it.replicas.len()).unwrap_or(i16::MAX))
 }
 
-fn entries(configs: &Configs, topic: &str) -> Vec<topics::ConfigEntry> {
+pub(crate) fn entries(configs: &Configs, topic: &str) -> Vec<topics::ConfigEntry> {
     let entries = configs.get(topic).into_iter().flatten();
     let own = |it: &ConfigEntry| topics::ConfigEntry {
         name: it.name.clone(),

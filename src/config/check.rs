@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// A finding, and whether the program would start in spite of it.
-struct Finding {
+pub(super) struct Finding {
     level: &'static str,
     problem: ConfigProblem,
 }
@@ -24,9 +24,7 @@ pub(super) fn run(above: &AboveOptions, file: Option<&Path>) -> ExitCode {
     } else if findings.is_empty() {
         say("nothing to find fault with");
     } else {
-        for finding in &findings {
-            say(&format!("{}: {}", finding.level, finding.problem));
-        }
+        tell(&findings);
     }
     if is_sound {
         ExitCode::SUCCESS
@@ -35,7 +33,13 @@ pub(super) fn run(above: &AboveOptions, file: Option<&Path>) -> ExitCode {
     }
 }
 
-fn findings(loaded: Result<Vec<ConfigProblem>, ConfigProblems>) -> Vec<Finding> {
+pub(super) fn tell(findings: &[Finding]) {
+    for finding in findings {
+        say(&format!("{}: {}", finding.level, finding.problem));
+    }
+}
+
+pub(super) fn findings(loaded: Result<Vec<ConfigProblem>, ConfigProblems>) -> Vec<Finding> {
     let (level, problems) = match loaded {
         Ok(warnings) => ("warning", warnings),
         Err(problems) => ("error", problems.0),
@@ -44,7 +48,7 @@ fn findings(loaded: Result<Vec<ConfigProblem>, ConfigProblems>) -> Vec<Finding> 
     problems.map(|problem| Finding { level, problem }).collect()
 }
 
-fn document(is_sound: bool, findings: &[Finding]) -> Value {
+pub(super) fn document(is_sound: bool, findings: &[Finding]) -> Value {
     let finding = |Finding { level, problem }: &Finding| {
         json!({
             "level": level,

@@ -2,6 +2,8 @@
 
 mod check;
 mod explain;
+#[cfg(feature = "replicator")]
+mod online;
 mod program;
 mod sample;
 mod schema;
@@ -22,7 +24,7 @@ pub(crate) struct ConfigOptions {
 #[derive(Subcommand)]
 enum ConfigCommand {
     /// Say everything that is wrong with a configuration, or will do nothing.
-    Check(FileOptions),
+    Check(CheckOptions),
     /// Show effective values: where each comes from, what it overrides, what it means.
     Explain(ExplainOptions),
     /// Print a commented file to start from.
@@ -39,6 +41,16 @@ struct FileOptions {
     file: Option<PathBuf>,
     #[command(flatten)]
     above: AboveOptions,
+}
+
+#[derive(Args)]
+struct CheckOptions {
+    #[command(flatten)]
+    file: FileOptions,
+    /// Of a replicator: ask both clusters of each flow, too, whether it would work, with the file's
+    /// own credentials and without writing anything.
+    #[arg(long)]
+    online: bool,
 }
 
 #[derive(Args)]
@@ -73,17 +85,27 @@ struct AboveOptions {
 pub(crate) fn run(options: &ConfigOptions) -> ExitCode {
     match &options.command {
         ConfigCommand::Check(options) => {
-            let file = options
-                .above
-                .config
-                .clone()
-                .or_else(|| options.file.clone());
-            check::run(&options.above, file.as_deref())
+            let FileOptions { file, above } = &options.file;
+            let file = above.config.clone().or_else(|| file.clone());
+            match options.online {
+                true => check_online(above, file.as_deref()),
+                false => check::run(above, file.as_deref()),
+            }
         }
         ConfigCommand::Explain(options) => explain(options),
         ConfigCommand::Sample(options) => sample::run(options),
         ConfigCommand::Schema(options) => schema::run(options.program),
     }
+}
+
+#[cfg(feature = "replicator")]
+fn check_online(above: &AboveOptions, file: Option<&Path>) -> ExitCode {
+    online::run(above, file)
+}
+
+#[cfg(not(feature = "replicator"))]
+fn check_online(_above: &AboveOptions, _file: Option<&Path>) -> ExitCode {
+    refuse(&"--online is for a replicator's file, and this build has no replicator")
 }
 
 fn explain(options: &ExplainOptions) -> ExitCode {

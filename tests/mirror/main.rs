@@ -21,7 +21,10 @@ mod kafka;
 mod kills;
 mod logins;
 mod matrix;
+mod online;
 mod replicator;
+#[path = "../ratchet/secured.rs"]
+mod secured;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each test binary uses its part of what is shared")]
 mod support;

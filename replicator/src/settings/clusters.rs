@@ -69,6 +69,11 @@ impl ClusterSettings {
         }
     }
 
+    /// As whom the cluster is used, where that takes a login.
+    pub fn username(&self) -> Option<&str> {
+        self.sasl.as_ref().map(|sasl| sasl.username.as_str())
+    }
+
     /// A password that anyone on the way can read.
     pub(super) fn notice(&self, loaded: &Loaded) -> Option<ConfigProblem> {
         let is_open = match (&self.sasl, &self.tls) {

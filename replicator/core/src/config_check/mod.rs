@@ -4,15 +4,20 @@
 //! know how they were gathered. Every finding names its flow, and, where there is one, the command
 //! or key that ends it.
 
+mod grants;
+mod limits;
 mod rights;
 mod summary;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use grants::{Grant, Grants, operations};
+pub use limits::{broker_keys, limit_pairs};
 pub use rights::{Operation, Resource, Right, needed_rights};
-pub use summary::{FlowSummary, summary};
+pub use summary::{FlowSummary, bytes_left, summary};
 
+use crate::graph::IdentityError;
 use crate::names::{ClusterName, FlowName, SEPARATOR};
 use crate::naming::{NamingPolicy, RefuseReason, SkipReason};
 use crate::topics::{TopicHeld, TopicPlan, TopicVerdict};
@@ -30,7 +35,11 @@ pub struct FlowFacts {
     /// Include patterns that match no topic.
     pub idle_patterns: Vec<String>,
     pub bytes_per_second_max: Option<u64>,
+    /// Which cluster stands behind a name is not what it should be.
+    pub identity: Option<IdentityError>,
     pub missing_rights: Vec<Right>,
+    /// Of which no cluster tells whether they are there.
+    pub unknown_rights: Vec<Right>,
     /// Free space of the target's brokers together, where they tell.
     pub target_bytes_free: Option<u64>,
     pub mm2: Option<Mm2Facts>,
@@ -97,6 +106,9 @@ fn flow_findings(facts: &FlowFacts) -> Vec<Finding> {
         flow: &facts.flow,
         list: vec![],
     };
+    if let Some(error) = &facts.identity {
+        out.add(Severity::Fault, error.to_string(), None);
+    }
     names(facts, &mut out);
     for topic in &facts.topics {
         plan(topic, &mut out);
@@ -232,6 +244,13 @@ fn rights(facts: &FlowFacts, out: &mut Findings<'_>) {
             Some(right.command()),
         );
     }
+    for right in &facts.unknown_rights {
+        out.add(
+            Severity::Note,
+            format!("a right cannot be asked for before there is something to use it on: {right}"),
+            Some(right.command()),
+        );
+    }
 }
 
 fn disk(facts: &FlowFacts, out: &mut Findings<'_>) {
@@ -262,7 +281,7 @@ fn mm2(facts: &FlowFacts, out: &mut Findings<'_>) {
         out.add(
             Severity::Fault,
             text,
-            Some("stop MirrorMaker 2, then existing = \"mm2\"".to_owned()),
+            Some("stop MirrorMaker 2 first".to_owned()),
         );
     }
 }

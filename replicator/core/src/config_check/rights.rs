@@ -37,7 +37,7 @@ pub struct Right {
     pub principal: String,
 }
 
-/// What a flow needs: on the source reading alone, unless it writes there.
+/// What a flow needs: on the source reading alone, as it never writes there.
 pub fn needed_rights(
     source: &ClusterName,
     naming: NamingPolicy,

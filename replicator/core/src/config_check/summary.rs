@@ -15,6 +15,17 @@ pub struct FlowSummary {
     pub seconds: Option<u64>,
 }
 
+/// What of a partition's bytes is not copied yet, when the first offset not copied is `next`: records
+/// are taken to be equally large.
+pub fn bytes_left(bytes: u64, log_start: i64, log_end: i64, next: Option<i64>) -> u64 {
+    let all = u64::try_from(log_end - log_start).unwrap_or(0);
+    let left = u64::try_from(log_end - next.unwrap_or(log_start).max(log_start)).unwrap_or(0);
+    let share = u128::from(bytes) * u128::from(left.min(all));
+    // A log that holds no record may yet hold bytes, of which none is to be copied.
+    let part = share.checked_div(u128::from(all)).unwrap_or(0);
+    u64::try_from(part).unwrap_or(bytes)
+}
+
 pub fn summary(facts: &FlowFacts) -> FlowSummary {
     let mut summary = FlowSummary {
         topics: facts.topics.len(),

@@ -97,7 +97,7 @@ pub enum OnForeign {
     Continue,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
     Source,
     Target,
