@@ -90,6 +90,8 @@ pub(crate) fn fill(
     number: &mut u64,
     records: usize,
 ) {
+    // A broker of Apache Kafka says that it leads a moment before it does.
+    wait_for(to, topic, partition, 0);
     let mut left = records;
     while left > 0 {
         let count = (1 + random.below(200)).min(left);
