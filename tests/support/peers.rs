@@ -53,10 +53,17 @@ pub(crate) fn not_run(test: &str, reason: &str) {
 }
 
 impl Peers {
+    /// Free of cargo's search path for libraries: the lab's librdkafka lies there, which has no TLS.
+    fn kcat_program(&self, bootstrap: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.kcat);
+        command.env_remove("LD_LIBRARY_PATH");
+        command.args(["-b", bootstrap]).args(args);
+        command
+    }
+
     /// kcat against a broker, with `input` on its standard input.
     pub(crate) fn kcat(&self, bootstrap: &str, args: &[&str], input: Option<Vec<u8>>) -> Finished {
-        let mut command = Command::new(&self.kcat);
-        command.args(["-b", bootstrap]).args(args);
+        let mut command = self.kcat_program(bootstrap, args);
         Program::start_with_input(&mut command, input).wait(LIMIT)
     }
 
@@ -92,15 +99,13 @@ impl Peers {
 
     /// kcat, left running.
     pub(crate) fn start_kcat(&self, bootstrap: &str, args: &[&str]) -> Program {
-        let mut command = Command::new(&self.kcat);
-        command.args(["-b", bootstrap]).args(args);
+        let mut command = self.kcat_program(bootstrap, args);
         Program::start(&mut command)
     }
 
     /// The same with input, which ends with it.
     pub(crate) fn start_kcat_with(&self, bootstrap: &str, args: &[&str], input: &[u8]) -> Program {
-        let mut command = Command::new(&self.kcat);
-        command.args(["-b", bootstrap]).args(args);
+        let mut command = self.kcat_program(bootstrap, args);
         Program::start_with_input(&mut command, Some(input.to_vec()))
     }
 

@@ -22,15 +22,21 @@ NAMES = {
 
 
 class Refusals(logging.Handler):
-    """The client goes on trying for half a minute; its log has the reason at once."""
+    """The client goes on trying for half a minute, and may take note of the connection's end before
+    it has looked at the answer in front of it: what it received says why."""
 
     def emit(self, record):
-        if "SaslAuthenticationFailed" in record.getMessage():
-            print("refused:", record.getMessage(), flush=True)
+        said = record.getMessage()
+        if "SaslAuthenticateResponse" in said and "error_code=58" in said:
+            print("refused:", said, flush=True)
             os._exit(0)
 
 
-logging.getLogger("kafka").addHandler(Refusals(logging.ERROR))
+logger = logging.getLogger("kafka")
+logger.setLevel(logging.DEBUG)
+logger.addHandler(Refusals())
+# Nothing else of it is to be seen.
+logger.propagate = False
 
 bootstrap, topic, *settings = sys.argv[1:]
 pairs = (setting.split("=", 1) for setting in settings)
