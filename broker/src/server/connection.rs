@@ -39,6 +39,10 @@ const IN_FLIGHT_MAX: usize = 64;
 /// How long the last answers may take once no further request is read.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
+/// How long who is turned away may take to leave by itself. kafka-python throws an answer away that it
+/// finds together with the connection's end, and then cannot say why it was refused.
+const FAREWELL_MAX: Duration = Duration::from_millis(500);
+
 /// Largest frame of a peer that has not proved who it is (design, decision 22).
 const LOBBY_FRAME_MAX: usize = 64 << 10;
 
@@ -142,10 +146,23 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
                 // Begins when the answer is there.
                 Outcome::Later(_) => {}
             }
-            if answers.send(outcome).await.is_err() || ends {
+            let is_owed_an_answer = matches!(outcome, Outcome::Answer(_));
+            if answers.send(outcome).await.is_err() {
+                return Ok(());
+            }
+            if ends {
+                if is_owed_an_answer {
+                    self.farewell().await;
+                }
                 return Ok(());
             }
         }
+    }
+
+    /// Lets the peer read its last answer and go: what it still sends is read, and thrown away.
+    async fn farewell(&mut self) {
+        let leaving = async { while let Ok(Some(_)) = self.reader.next(FAREWELL_MAX).await {} };
+        drop(tokio::time::timeout(FAREWELL_MAX, leaving).await);
     }
 
     /// The next frame; `None` when the peer is gone, or has to go and was told so in the log.
