@@ -86,9 +86,18 @@ fn all_that_is_wrong_is_told_at_once() {
 fn a_model_that_is_not_there_is_told_with_its_name() {
     let problems = Model::find("active-pasive").unwrap_err().to_string();
     assert!(
-        problems.starts_with("active-pasive: cannot be read: "),
+        problems.starts_with("active-pasive: is no model and no file; name one of single-site, "),
         "{problems}"
     );
+}
+
+#[test]
+fn the_only_cluster_must_come_back() {
+    let (_, text) = SHIPPED[0];
+    let text = text.replace("returns_after = \"10s\"\n", "");
+    let problems = Model::load(ConfigFile::from_text("m", text)).unwrap_err();
+    let expected = "m: cells[0].returns_after: is missing, and without it nobody can tell in the end what is left; say when the only cluster comes back";
+    assert_eq!(problems.to_string(), expected);
 }
 
 #[test]

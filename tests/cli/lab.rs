@@ -27,7 +27,11 @@ fn a_plan_is_written_once_and_never_over_anything() {
 
     let unknown = called(&["plan", "single-sight", "--render", folder]);
     assert_eq!(unknown.code(), Some(2), "{unknown:?}");
-    assert!(unknown.stderr.starts_with("single-sight: cannot be read: "));
+    assert!(
+        unknown
+            .stderr
+            .starts_with("single-sight: is no model and no file; ")
+    );
 }
 
 #[test]

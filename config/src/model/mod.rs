@@ -18,7 +18,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::{ConfigFile, ConfigProblems, Layers, Loaded, load_checked};
+use crate::{ConfigFile, ConfigProblem, ConfigProblems, Layers, Loaded, Origin, load_checked};
 pub use schema::SCHEMA;
 
 /// A deployment, as its file describes it.
@@ -33,6 +33,7 @@ pub struct Model {
     pub flows: Vec<Flow>,
     pub clients: Vec<Client>,
     pub load: Load,
+    pub cells: Vec<Cell>,
     pub claims: Vec<Claim>,
     pub predictions: Vec<Prediction>,
     pub prices: Vec<Price>,
@@ -164,6 +165,17 @@ pub struct Load {
     pub switch_after_ms: u64,
 }
 
+/// One thing that is done to the deployment, to see what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Cell {
+    pub name: String,
+    /// The cluster whose nodes are all killed.
+    pub kill: String,
+    /// From the fault until they are started again; never without it.
+    #[serde(rename = "returns_after")]
+    pub returns_after_ms: Option<u64>,
+}
+
 /// What somebody says of the model, to be measured against.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Claim {
@@ -219,6 +231,7 @@ impl Model {
     pub fn find(name: &str) -> Result<Self, ConfigProblems> {
         match SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
             Some((_, text)) => Self::load(ConfigFile::from_text(format!("{name}.toml"), *text)),
+            None if is_bare(name) && !Path::new(name).exists() => Err(unknown(name)),
             None => Self::load(ConfigFile::read(Path::new(name))?),
         }
     }
@@ -244,11 +257,31 @@ impl Model {
             flows: loaded.rows("flows")?,
             clients: loaded.rows("clients")?,
             load: loaded.table("load")?,
+            cells: loaded.rows("cells")?,
             claims: loaded.rows("claims")?,
             predictions: loaded.rows("predictions")?,
             prices: loaded.rows("prices")?,
         })
     }
+}
+
+/// Meant as a name, and not as a path.
+fn is_bare(name: &str) -> bool {
+    !name.contains(['/', '.'])
+}
+
+fn unknown(name: &str) -> ConfigProblems {
+    let shipped: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
+    ConfigProblems::from(ConfigProblem {
+        origin: Origin::File {
+            name: name.to_owned(),
+            line: None,
+        },
+        key: String::new(),
+        value: None,
+        what: "is no model and no file".to_owned(),
+        remedy: format!("name one of {}, or a file of your own", shipped.join(", ")),
+    })
 }
 
 impl Flow {

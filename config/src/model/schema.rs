@@ -37,6 +37,11 @@ pub static SCHEMA: Schema = Schema {
             keys: LOAD,
             doc: "The times of a drill.",
         },
+        repeated(
+            "cells",
+            CELLS,
+            "What a drill does to the deployment. A placebo, the same without the fault, stands beside each.",
+        ),
         repeated("claims", CLAIMS, "What somebody says of the model."),
         repeated("predictions", PREDICTIONS, "What the numbers should be."),
         repeated("prices", PRICES, "What things cost, and on which day."),
@@ -164,6 +169,14 @@ const LOAD: &[Key] = &[
     Key::with_default("fault_after", SPAN, "20s").doc("From the first record to the fault."),
     Key::with_default("switch_after", SPAN, "5s")
         .doc("From the fault to the switch of the clients: how long the operators take."),
+];
+
+const CELLS: &[Key] = &[
+    Key::required("name", Kind::Text).doc("The cell's name, in reports and folders."),
+    Key::required("kill", Kind::Text)
+        .doc("The cluster whose nodes are all killed with SIGKILL, at once."),
+    Key::optional("returns_after", SPAN)
+        .doc("From the fault until its nodes are started again on their old data. Without it the cluster never comes back."),
 ];
 
 const CLAIMS: &[Key] = &[

@@ -24,6 +24,7 @@ pub(super) fn check(loaded: &Loaded) -> Vec<Breach> {
     check.flows();
     check.clients();
     check.load();
+    check.cells();
     check.predictions();
     check.breaches
 }
@@ -112,7 +113,7 @@ impl<'a> Check<'a> {
     }
 
     fn names(&mut self) {
-        for table in ["sites", "clusters", "topics", "clients"] {
+        for table in ["sites", "clusters", "topics", "clients", "cells"] {
             let mut seen = BTreeSet::new();
             for row in self.rows(table) {
                 let Some(name) = self.text(table, row, "name") else {

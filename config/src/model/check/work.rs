@@ -158,6 +158,24 @@ impl Check<'_> {
         }
     }
 
+    pub(super) fn cells(&mut self) {
+        for row in self.rows("cells") {
+            self.refer_key("cells", row, "kill", "clusters");
+            let returns = self.number("cells", row, "returns_after");
+            let only = self.rows("clusters").len() == 1;
+            if returns.is_none() && only {
+                let what = "is missing, and without it nobody can tell in the end what is left";
+                let remedy = "say when the only cluster comes back";
+                self.refuse(address("cells", row, "returns_after"), what, remedy);
+            }
+        }
+        for table in ["claims", "predictions"] {
+            for row in self.rows(table) {
+                self.refer_key(table, row, "cell", "cells");
+            }
+        }
+    }
+
     pub(super) fn predictions(&mut self) {
         for row in self.rows("predictions") {
             let number = |key| match self.value("predictions", row, key) {
