@@ -3,7 +3,7 @@
 //! Everything is started by the lab as a program, Isthmus too: by default the running binary
 //! itself.
 
-use crate::options::{fail, refuse};
+use crate::options::{INTERRUPTED, fail, refuse};
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use isthmus_lab::bench::figures::{Codec, RecordSize};
@@ -13,9 +13,6 @@ use isthmus_lab::targets::{IsthmusProgram, KafkaJars};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
-
-/// Stopped by a signal, with everything cleaned up.
-const INTERRUPTED: u8 = 130;
 
 /// Where the jars are, if no flag says it; the tests' own variable.
 const LIBS_VARIABLE: &str = "ISTHMUS_TEST_KAFKA_LIBS";

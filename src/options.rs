@@ -14,6 +14,9 @@ pub(crate) const ANSWER_IS_NO: u8 = 3;
 /// Nobody could be reached; nothing changed.
 pub(crate) const UNREACHABLE: u8 = 4;
 
+/// Stopped by a signal, with everything cleaned up.
+pub(crate) const INTERRUPTED: u8 = 130;
+
 /// Stopped midway, or the outcome is not known.
 pub(crate) const UNKNOWN_OUTCOME: u8 = 5;
 

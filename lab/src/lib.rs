@@ -1,17 +1,21 @@
 //! The lab: starts programs, drives them, and judges them from outside.
 //!
 //! Owns: brokers as processes ([`targets`]), what a process has used ([`usage`]), the comparisons
-//! ([`bench`]), and what a drill is judged by: clients with a fixed schedule ([`load`]), what they
-//! write down ([`ledger`]), the verdict on it ([`checker`]) and the pages made of it ([`report`]).
+//! ([`bench`]), whole deployments from model files ([`deployment`]), the drills on them ([`drill`]), and
+//! what a drill is judged by: clients with a fixed schedule ([`load`]), what they write down
+//! ([`ledger`]), the verdict on it ([`checker`]) and the pages made of it ([`report`]).
 //! Must not know: how a broker or a replicator works inside; none is ever linked here, so that
 //! Isthmus and its peers are measured in the same way.
 //!
 //! Reading order: [`process`], [`usage`], [`ports`], [`targets`], [`bench`]; then [`clock`],
-//! [`ledger`], [`load`], [`checker`], [`report`].
+//! [`ledger`], [`load`], [`checker`], [`report`]; then [`folder`], [`deployment`], [`drill`].
 
 pub mod bench;
 pub mod checker;
 pub mod clock;
+pub mod deployment;
+pub mod drill;
+pub mod folder;
 pub mod ledger;
 pub mod load;
 pub mod ports;

@@ -128,6 +128,15 @@ impl Process {
         Ok(status)
     }
 
+    /// How it has ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        if self.ended.is_none() {
+            // An error here means that nothing is known, as while it runs.
+            self.ended = self.child.try_wait().ok().flatten();
+        }
+        self.ended
+    }
+
     /// Waits until it has ended well.
     pub async fn finish(&mut self, within: Duration) -> Result<(), ToolError> {
         let ended = tokio::time::timeout(within, self.wait()).await;

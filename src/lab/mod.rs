@@ -1,10 +1,16 @@
-//! `isthmus lab`: load with a fixed schedule, and what is concluded from the ledgers it writes.
+//! `isthmus lab`: deployments and drills on them, load with a fixed schedule, and what is concluded from
+//! the ledgers it writes.
 
+mod drill;
+mod list;
 mod load;
+mod programs;
 mod recompute;
+mod up;
 
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Args)]
 pub(crate) struct LabOptions {
@@ -14,6 +20,14 @@ pub(crate) struct LabOptions {
 
 #[derive(Subcommand)]
 enum What {
+    /// The shipped models and what a drill does to them.
+    List(list::ListOptions),
+    /// Start a model's programs, and end them all on a signal.
+    Up(up::UpOptions),
+    /// Kill a cluster of a model under load, switch its clients, and measure the loss.
+    Drill(drill::DrillOptions),
+    /// The same drills on Isthmus and on Apache Kafka with MirrorMaker 2, in one report.
+    Compare(drill::CompareOptions),
     /// Run one client, which writes down what it meant to do and what became of it.
     Load(Box<load::LoadOptions>),
     /// Judge the ledgers of a drill again.
@@ -22,7 +36,32 @@ enum What {
 
 pub(crate) fn run(options: &LabOptions) -> ExitCode {
     match &options.what {
+        What::List(options) => list::run(options),
+        What::Up(options) => up::run(options),
+        What::Drill(options) => drill::run_drill(options),
+        What::Compare(options) => drill::run_compare(options),
         What::Load(options) => load::run(options),
         What::Recompute(options) => recompute::run(options),
     }
+}
+
+/// Runs what may take long. None if a signal came first: what runs is then dropped, which ends all
+/// processes.
+fn until_signal<T>(work: impl Future<Output = T>) -> Result<Option<T>, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("could not start threads: {error}"))?;
+    let outcome = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            done = work => Ok(Some(done)),
+            _ = terminate.recv() => Ok(None),
+            _ = interrupt.recv() => Ok(None),
+        }
+    });
+    // A thread that still writes first records is nobody's to wait for.
+    runtime.shutdown_background();
+    outcome.map_err(|error: std::io::Error| format!("could not listen to signals: {error}"))
 }

@@ -58,12 +58,19 @@ impl IsthmusProgram {
         })
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(crate) fn version(&self) -> &str {
+    pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// It with nothing to read, and free of what the lab's environment would tell it.
+    pub fn command(&self) -> Command {
+        let mut command = program(&self.path);
+        shield(&mut command);
+        command
     }
 }
 
@@ -89,8 +96,7 @@ impl Isthmus {
     }
 
     fn command(&self, address: SocketAddr) -> Command {
-        let mut command = program(&self.program.path);
-        shield(&mut command);
+        let mut command = self.program.command();
         command
             .args(["broker", "--dev", "--listen"])
             .arg(address.to_string())

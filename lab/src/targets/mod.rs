@@ -1,4 +1,4 @@
-//! Brokers and mirrors under test, as programs behind one trait each.
+//! Programs under test: brokers behind one trait, mirrors beside them.
 //!
 //! Owns: how each is started, when it counts as started, how it is ended. Must not know: what is
 //! done with it then. `isthmus` and `apache_kafka` are equals here: the same drill on both proves
@@ -7,8 +7,10 @@
 mod apache_kafka;
 mod isthmus;
 mod java;
-mod mirrors;
-mod probe;
+mod mirror;
+mod node;
+pub(crate) mod probe;
+mod software;
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,7 +26,9 @@ pub(crate) use apache_kafka::OTHER_CLUSTER_ID;
 pub use apache_kafka::{ApacheKafka, KafkaSettings};
 pub use isthmus::{Isthmus, IsthmusProgram, NoIsthmus};
 pub use java::{KafkaJars, NoKafka};
-pub use mirrors::{IsthmusReplicator, Mirror, MirrorMaker, Purpose, Way, copy_of};
+pub use mirror::Mirror;
+pub use node::{Node, NodePlace};
+pub use software::Software;
 
 /// One broker, as a program. It may be started again after it was stopped or killed; its data
 /// stay.
@@ -123,6 +127,12 @@ async fn kill(running: &mut Option<Process>) -> Result<(), StopError> {
 
 fn last_lines(running: Option<&Process>) -> String {
     running.map(Process::last_lines).unwrap_or_default()
+}
+
+/// The end of its output, if it has ended though nobody asked it to.
+fn fallen(running: Option<&mut Process>) -> Option<String> {
+    let process = running?;
+    process.ended().map(|_| process.last_lines())
 }
 
 /// Variables that would change a program under test unseen.

@@ -38,7 +38,7 @@ pub(super) async fn first_answer(
 }
 
 /// Waits until a line on stdout begins with `words`.
-pub(super) async fn line(
+pub(crate) async fn line(
     process: &mut Process,
     words: &str,
     within: Duration,

@@ -6,7 +6,7 @@
 //! the mirror is started anew; when it has been stopped, the copy is compared with its original by
 //! digest. A copy that differs makes its round void, and is told.
 //!
-//! Must not know: how a mirror is set ([`crate::targets`]).
+//! Must not know: how a mirror is set ([`mirrors`]).
 //!
 //! Invariant: whenever the work here is dropped, as at Ctrl-C, the processes are dead and then the
 //! folder is removed.
@@ -15,6 +15,7 @@ mod copy;
 mod digest;
 pub mod figures;
 mod latency;
+mod mirrors;
 mod run;
 
 use std::collections::BTreeMap;
@@ -31,12 +32,13 @@ use super::load::{self, Kcat, Load, LoadError};
 use super::report::{Found, Machine, Report};
 use crate::process::SpawnError;
 use crate::targets::{
-    ApacheKafka, Description, IsthmusProgram, IsthmusReplicator, KafkaJars, KafkaSettings, Mirror,
-    MirrorMaker, StartError, StopError, Target,
+    ApacheKafka, Description, IsthmusProgram, KafkaJars, KafkaSettings, StartError, StopError,
+    Target,
 };
 use copy::CopyError;
 use digest::{DigestError, Digests};
 use latency::LatencyError;
+use mirrors::{IsthmusReplicator, Mirror, MirrorMaker};
 
 pub use latency::RECORDS_FULL as LATENCY_RECORDS_FULL;
 

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::copy::{Arrival, Copies};
 use super::latency::{self, Reader};
+use super::mirrors::{Purpose, Way, copy_of};
 use super::{MirrorBench, MirrorRunError, Outcome, Slot, Source, Values, digest};
 use crate::bench::figures::{Codec, Figure, MirrorFigure, MirrorLatencyFigure};
 use crate::bench::load::{self, Load};
 use crate::process::Process;
-use crate::targets::{ApacheKafka, OTHER_CLUSTER_ID, Purpose, Started, Target, Way, copy_of};
+use crate::targets::{ApacheKafka, OTHER_CLUSTER_ID, Started, Target};
 use crate::usage::{CpuTime, peak_resident_bytes};
 
 /// From SIGTERM to a mirror's end.

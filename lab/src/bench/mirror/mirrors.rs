@@ -11,8 +11,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Description, IsthmusProgram, KafkaJars, shield};
-use crate::process::program;
+use crate::targets::{Description, IsthmusProgram, KafkaJars};
 
 /// What the source is called; it stands in front of each copy's name.
 const SOURCE: &str = "east";
@@ -20,21 +19,21 @@ const SOURCE: &str = "east";
 const TARGET: &str = "west";
 
 /// The name that both mirrors give a copy.
-pub fn copy_of(topic: &str) -> String {
+pub(super) fn copy_of(topic: &str) -> String {
     format!("{SOURCE}.{topic}")
 }
 
 /// What is to be copied from where to where.
 #[derive(Clone, Debug)]
-pub struct Way {
-    pub source: SocketAddr,
-    pub target: SocketAddr,
-    pub topics: Vec<String>,
+pub(super) struct Way {
+    pub(super) source: SocketAddr,
+    pub(super) target: SocketAddr,
+    pub(super) topics: Vec<String>,
 }
 
 /// What a mirror is tuned for; only MirrorMaker has to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub(super) enum Purpose {
     /// A backlog of uncompressed records.
     Throughput,
     /// A backlog of batches that the producer compressed with lz4.
@@ -44,7 +43,7 @@ pub enum Purpose {
 }
 
 /// A mirror, as a program that is not started yet.
-pub trait Mirror: Send + Sync {
+pub(super) trait Mirror: Send + Sync {
     /// What it is, for reports.
     fn describe(&self) -> Description;
 
@@ -63,7 +62,7 @@ pub trait Mirror: Send + Sync {
 ///   every record, and its producer packs it again.
 /// - Heartbeats, checkpoints and the copying of ACLs are off: Isthmus writes none in this run.
 #[derive(Clone, Debug)]
-pub struct MirrorMaker {
+pub(super) struct MirrorMaker {
     jars: KafkaJars,
 }
 
@@ -121,7 +120,7 @@ impl Purpose {
 }
 
 impl MirrorMaker {
-    pub fn new(jars: KafkaJars) -> Self {
+    pub(super) fn new(jars: KafkaJars) -> Self {
         Self { jars }
     }
 
@@ -174,12 +173,12 @@ impl Mirror for MirrorMaker {
 
 /// `isthmus replicator`, with its defaults for every purpose.
 #[derive(Clone, Debug)]
-pub struct IsthmusReplicator {
+pub(super) struct IsthmusReplicator {
     program: IsthmusProgram,
 }
 
 impl IsthmusReplicator {
-    pub fn new(program: IsthmusProgram) -> Self {
+    pub(super) fn new(program: IsthmusProgram) -> Self {
         Self { program }
     }
 
@@ -207,8 +206,7 @@ impl Mirror for IsthmusReplicator {
 
     fn command(&self, way: &Way, _purpose: Purpose, folder: &Path) -> io::Result<Command> {
         fs::write(folder.join("replicator.toml"), Self::toml(way))?;
-        let mut command = program(self.program.path());
-        shield(&mut command);
+        let mut command = self.program.command();
         command
             .args(["replicator", "-c", "replicator.toml"])
             .current_dir(folder);
