@@ -36,41 +36,15 @@ pub(crate) struct BudgetReading {
 }
 
 impl Budget {
-    pub(crate) fn new(bytes: u64) -> Arc<Self> {
+    /// For this many targets, numbered from 0.
+    pub(crate) fn new(bytes: u64, targets: usize) -> Arc<Self> {
         let queue = Queue {
-            credits: Credits::new(bytes),
+            credits: Credits::new(bytes, targets),
             waiting: BTreeMap::new(),
         };
         Arc::new(Self {
             queue: Mutex::new(queue),
         })
-    }
-
-    /// Waits for memory for one answer. `since_ms` is the time of the asker's oldest uncopied
-    /// record: who is latest goes first.
-    pub(crate) async fn acquire(self: &Arc<Self>, asker: Asker, since_ms: i64, bytes: u64) -> Hold {
-        let (granted, grant) = oneshot::channel();
-        let mut waiting = Waiting {
-            budget: self,
-            asker,
-            grant,
-            done: false,
-        };
-        {
-            let mut queue = self.queue.lock();
-            queue.waiting.insert(asker, granted);
-            queue.credits.ask(asker, since_ms, bytes);
-            queue.pump();
-        }
-        let granted = (&mut waiting.grant).await;
-        waiting.done = true;
-        // The sender is dropped only when the same asker asks again, which it does not while it
-        // waits; a hold of nothing would then do no harm.
-        Hold {
-            budget: Arc::clone(self),
-            asker,
-            bytes: granted.unwrap_or(0),
-        }
     }
 
     pub(crate) fn read(&self) -> BudgetReading {
@@ -86,6 +60,50 @@ impl Budget {
         let mut queue = self.queue.lock();
         change(&mut queue.credits);
         queue.pump();
+    }
+}
+
+/// The budget as the flows to one target see it: part of it is theirs alone.
+#[derive(Clone, Debug)]
+pub(crate) struct TargetBudget {
+    budget: Arc<Budget>,
+    target: usize,
+}
+
+impl TargetBudget {
+    pub(crate) fn new(budget: &Arc<Budget>, target: usize) -> Self {
+        Self {
+            budget: Arc::clone(budget),
+            target,
+        }
+    }
+
+    /// Waits for memory for one answer. `since_ms` is the time of the asker's oldest uncopied
+    /// record: who is latest goes first.
+    pub(crate) async fn acquire(&self, asker: Asker, since_ms: i64, bytes: u64) -> Hold {
+        let budget = &self.budget;
+        let (granted, grant) = oneshot::channel();
+        let mut waiting = Waiting {
+            budget,
+            asker,
+            grant,
+            done: false,
+        };
+        {
+            let mut queue = budget.queue.lock();
+            queue.waiting.insert(asker, granted);
+            queue.credits.ask(asker, self.target, since_ms, bytes);
+            queue.pump();
+        }
+        let granted = (&mut waiting.grant).await;
+        waiting.done = true;
+        // The sender is dropped only when the same asker asks again, which it does not while it
+        // waits; a hold of nothing would then do no harm.
+        Hold {
+            budget: Arc::clone(budget),
+            asker,
+            bytes: granted.unwrap_or(0),
+        }
     }
 }
 
@@ -170,7 +188,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_fetch_waits_until_bytes_come_back() {
-        let budget = Budget::new(MIB);
+        let all = Budget::new(MIB, 1);
+        let budget = TargetBudget::new(&all, 0);
         let mut first = budget.acquire(1, 0, MIB).await;
         // A quarter is the most that one may have.
         assert_eq!(first.bytes(), MIB / 4);
@@ -184,20 +203,21 @@ mod tests {
         assert!(second.as_mut().now_or_never().is_none());
         drop(other);
         assert_eq!(second.await.bytes(), MIB / 4);
-        assert_eq!(budget.read().used, 0);
+        assert_eq!(all.read().used, 0);
     }
 
     #[tokio::test]
     async fn who_gives_up_waiting_is_passed_over() {
-        let budget = Budget::new(MIB);
-        let mut all = budget.acquire(1, 0, MIB).await;
-        all.settle(MIB);
+        let all = Budget::new(MIB, 1);
+        let budget = TargetBudget::new(&all, 0);
+        let mut taken = budget.acquire(1, 0, MIB).await;
+        taken.settle(MIB);
         let mut gone = Box::pin(budget.acquire(2, 0, MIB));
         let mut stays = Box::pin(budget.acquire(3, 9, MIB));
         assert!(gone.as_mut().now_or_never().is_none());
         assert!(stays.as_mut().now_or_never().is_none());
         drop(gone);
-        drop(all);
+        drop(taken);
         assert_eq!(stays.now_or_never().map(|hold| hold.bytes()), Some(MIB / 4));
     }
 }

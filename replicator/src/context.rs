@@ -8,7 +8,7 @@ use isthmus_replicator_core::naming::Carriers;
 use isthmus_replicator_core::partition::{OnForeign, OnGap, PartitionRules, Side};
 use isthmus_replicator_core::topics::{ConfigExclude, Existing};
 
-use crate::budget::Budget;
+use crate::budget::TargetBudget;
 use crate::clock::Clock;
 use crate::identities::Identities;
 use crate::settings::FlowSettings;
@@ -27,7 +27,7 @@ pub(crate) struct FlowContext {
     pub(crate) target: Cluster,
     pub(crate) carriers: Carriers,
     pub(crate) config_exclude: ConfigExclude,
-    pub(crate) budget: Arc<Budget>,
+    pub(crate) budget: TargetBudget,
     pub(crate) clock: Clock,
     pub(crate) identities: Arc<Identities>,
     /// Of this instance: above that of all before it.

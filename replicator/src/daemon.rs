@@ -7,7 +7,7 @@
 //! Per target: its state topic is read first, for without it nobody knows where to begin. Then its
 //! flows start, whether their sources answer or not: what was saved is shown at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::board::Board;
-use crate::budget::Budget;
+use crate::budget::{Budget, TargetBudget};
 use crate::clock::{Clock, millis, wall_ms};
 use crate::context::FlowContext;
 use crate::control::{
@@ -100,10 +100,12 @@ struct FlowPlan {
 pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let (fenced, is_fenced) = watch::channel(None);
     let stop = CancellationToken::new();
+    let fetch_bytes = settings.daemon.memory_bytes / FETCH_SHARE.1 * FETCH_SHARE.0;
+    let target_names: BTreeSet<_> = settings.flows.iter().map(|flow| &flow.target).collect();
     let shared = Arc::new(Shared {
         daemon: settings.daemon.name.clone(),
         board: Arc::new(Board::new(settings.flows.iter().map(unknown).collect())),
-        budget: Budget::new(settings.daemon.memory_bytes / FETCH_SHARE.1 * FETCH_SHARE.0),
+        budget: Budget::new(fetch_bytes, target_names.len()),
         clock: Clock::start(),
         identities: Arc::new(Identities::default()),
         fenced,
@@ -119,11 +121,12 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         let plan = plan(&settings, &shared.daemon, flow, receive)?;
         targets.entry(flow.target.clone()).or_default().push(plan);
     }
-    for (target, flows) in targets {
+    for (number, (target, flows)) in targets.into_iter().enumerate() {
         let client = client(&settings, &target, &client_id(&shared.daemon, "state"))?;
         let cluster = Cluster::new(client).map_err(|error| StartError::of(&target, &error))?;
         let home = Home {
             shared: Arc::clone(&shared),
+            budget: TargetBudget::new(&shared.budget, number),
             target,
             cluster,
             graph: settings.graph.clone(),
@@ -231,6 +234,7 @@ fn unknown(flow: &FlowSettings) -> FlowStatus {
 /// A target, where the state of its flows is at home.
 struct Home {
     shared: Arc<Shared>,
+    budget: TargetBudget,
     target: ClusterName,
     cluster: Cluster,
     graph: isthmus_replicator_core::graph::FlowGraph,
@@ -330,7 +334,7 @@ impl Home {
             source,
             target,
             config_exclude,
-            budget: Arc::clone(&self.shared.budget),
+            budget: self.budget.clone(),
             clock: self.shared.clock,
             identities: Arc::clone(&self.shared.identities),
             generation,

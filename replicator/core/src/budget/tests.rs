@@ -16,7 +16,7 @@ struct Lagging {
 fn five_thousand_lagging_partitions_catch_up_together() {
     const HOUR_MS: u64 = 3_600_000;
     const NOW: i64 = 6 * HOUR_MS as i64;
-    let mut credits = Credits::new(48 * MIB);
+    let mut credits = Credits::new(48 * MIB, 1);
     // Rates differ by a factor of 64; all have their oldest record six hours ago.
     let new = |id: u32| Lagging {
         since_ms: i64::from(id % 7),
@@ -24,7 +24,7 @@ fn five_thousand_lagging_partitions_catch_up_together() {
     };
     let mut lagging: BTreeMap<u32, Lagging> = (0..5_000).map(|id| (id, new(id))).collect();
     for (id, it) in &lagging {
-        credits.ask(*id, it.since_ms, 8 * MIB);
+        credits.ask(*id, 0, it.since_ms, 8 * MIB);
     }
     let mut under_way: VecDeque<Grant<u32>> = VecDeque::new();
     // The same queue, kept by hand: nobody is served while an older one waits.
@@ -49,7 +49,7 @@ fn five_thousand_lagging_partitions_catch_up_together() {
         credits.give_back(&grant.partition, brought);
         it.since_ms += (brought * HOUR_MS / it.bytes_per_hour).max(1) as i64;
         if it.since_ms < NOW {
-            credits.ask(grant.partition, it.since_ms, 8 * MIB);
+            credits.ask(grant.partition, 0, it.since_ms, 8 * MIB);
             queue.insert((it.since_ms, grant.partition));
         }
     }
@@ -63,10 +63,10 @@ fn five_thousand_lagging_partitions_catch_up_together() {
 
 #[test]
 fn the_oldest_goes_first_and_nobody_overtakes() {
-    let mut credits = Credits::new(2 * MIB);
-    credits.ask("young", 300, MIB);
-    credits.ask("old", 100, MIB);
-    credits.ask("older", 50, MIB);
+    let mut credits = Credits::new(2 * MIB, 1);
+    credits.ask("young", 0, 300, MIB);
+    credits.ask("old", 0, 100, MIB);
+    credits.ask("older", 0, 50, MIB);
     let order: Vec<_> = std::iter::from_fn(|| credits.grant()).collect();
     // A quarter of the budget each.
     let grant = |partition, bytes| Grant { partition, bytes };
@@ -78,9 +78,9 @@ fn the_oldest_goes_first_and_nobody_overtakes() {
             grant("young", MIB / 2)
         ]
     );
-    credits.ask("last", 1, MIB);
+    credits.ask("last", 0, 1, MIB);
     assert_eq!(credits.grant(), Some(grant("last", MIB / 2)));
-    credits.ask("late", 0, FETCH_BYTES_MIN);
+    credits.ask("late", 0, 0, FETCH_BYTES_MIN);
     assert_eq!(credits.grant(), None);
     // Something came back, though less than a fetch: still nobody.
     credits.settle(&order[0], MIB / 2 - 10);
@@ -90,16 +90,54 @@ fn the_oldest_goes_first_and_nobody_overtakes() {
 }
 
 #[test]
+fn a_target_that_is_away_leaves_the_others_their_part() {
+    let mut credits = Credits::new(8 * MIB, 2);
+    for away in 0..100 {
+        credits.ask(("away", away), 0, 0, MIB);
+    }
+    let fetched: Vec<_> = std::iter::from_fn(|| credits.grant()).collect();
+    assert_eq!(credits.used(), 6 * MIB, "the other's two are kept");
+    // Younger by far, and yet it has its turn, again and again.
+    for round in 0..10 {
+        credits.ask(("alive", round), 1, 1_000, 4 * MIB);
+        let grant = credits.grant().expect("the part that was kept");
+        assert_eq!((grant.partition, grant.bytes), (("alive", round), 2 * MIB));
+        assert_eq!(credits.grant(), None);
+        credits.settle(&grant, MIB);
+        credits.give_back(&grant.partition, MIB);
+    }
+    // It is back: what was first in the queue goes on.
+    for grant in &fetched {
+        credits.give_back(&grant.partition, grant.bytes);
+    }
+    assert_eq!(credits.used(), 0);
+    assert_eq!(
+        credits.grant().map(|grant| grant.partition),
+        Some(("away", 6))
+    );
+}
+
+#[test]
+fn one_target_alone_has_all_of_the_budget() {
+    let mut credits = Credits::new(2 * MIB, 1);
+    for partition in 0..9 {
+        credits.ask(partition, 0, 0, MIB);
+    }
+    while credits.grant().is_some() {}
+    assert_eq!(credits.used(), 2 * MIB);
+}
+
+#[test]
 fn an_answer_larger_than_its_grant_is_worked_off() {
-    let mut credits = Credits::new(MIB);
-    credits.ask(1, 0, FETCH_BYTES_MIN);
+    let mut credits = Credits::new(MIB, 1);
+    credits.ask(1, 0, 0, FETCH_BYTES_MIN);
     let grant = credits.grant().unwrap();
     credits.settle(&grant, 3 * MIB);
     assert_eq!(
         (credits.used(), credits.overdrawn()),
         (3 * MIB, 3 * MIB - grant.bytes)
     );
-    credits.ask(2, 0, FETCH_BYTES_MIN);
+    credits.ask(2, 0, 0, FETCH_BYTES_MIN);
     assert_eq!(credits.grant(), None);
     credits.give_back(&1, 2 * MIB);
     assert_eq!(credits.grant(), None);
@@ -110,15 +148,15 @@ fn an_answer_larger_than_its_grant_is_worked_off() {
 #[test]
 #[should_panic(expected = "given back")]
 fn what_is_not_held_cannot_be_given_back() {
-    Credits::new(MIB).give_back(&1, 1);
+    Credits::new(MIB, 1).give_back(&1, 1);
 }
 
 #[test]
 fn a_cancelled_wish_is_forgotten() {
-    let mut credits = Credits::new(MIB);
-    credits.ask(1, 0, MIB);
-    credits.ask(1, 7, MIB);
-    credits.ask(2, 5, MIB);
+    let mut credits = Credits::new(MIB, 1);
+    credits.ask(1, 0, 0, MIB);
+    credits.ask(1, 0, 7, MIB);
+    credits.ask(2, 0, 5, MIB);
     assert_eq!(credits.waiting(), 2);
     credits.cancel(&2);
     assert_eq!(credits.grant().unwrap().partition, 1);
