@@ -158,8 +158,11 @@ impl Hold {
         self.bytes
     }
 
-    /// The answer had this many bytes.
+    /// The answer had this many bytes. A hold of nothing stays one: nobody knows it.
     pub(crate) fn settle(&mut self, actual: u64) {
+        if self.bytes == 0 {
+            return;
+        }
         let grant = Grant {
             partition: self.asker,
             bytes: self.bytes,
