@@ -15,6 +15,7 @@ pub(crate) const ANSWER_IS_NO: u8 = 3;
 pub(crate) const UNREACHABLE: u8 = 4;
 
 /// Stopped by a signal, with everything cleaned up.
+#[cfg(feature = "lab")]
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Stopped midway, or the outcome is not known.
