@@ -1,10 +1,9 @@
 //! The compacted topic at a target that holds what the daemon remembers.
 //!
-//! Owns: creating it, reading it to its end, writing saves into it, and seeing that nobody else
-//! does. Must not know what the records mean (the core's `state` does).
+//! Owns: creating it, reading it to its end, writing saves into it ([`writer`]), and seeing that nobody
+//! else does. Must not know what the records mean (the core's `state` does).
 //!
-//! One partition, so that all records have one order. One writer task per target: the saves that
-//! wait while one is under way leave together in the next batch.
+//! One partition, so that all records have one order. One writer task per target.
 //!
 //! Who owns it. Two instances of one name would copy everything twice, so
 //! 1. an instance that starts waits while somebody else appends;
@@ -13,6 +12,8 @@
 //!    between is read: a higher generation there means that another instance has taken over, and
 //!    this one ends.
 
+mod writer;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,22 +21,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use isthmus_client::admin::{NewTopic, OffsetSpec};
 use isthmus_client::fetch::{FetchError, FetchOptions, FetchPosition, IsolationLevel};
-use isthmus_client::produce::{ProduceOptions, Producer, ProducerBatch};
 use isthmus_client::{Cluster, Deadline, Lane, RequestError};
-use isthmus_replicator_core::state::{StateError, StateImage, StateWriteError, state_topic};
+use isthmus_replicator_core::state::{StateError, StateImage, state_topic};
 use isthmus_wire::ErrorCode;
-use isthmus_wire::batch::{BatchBuilder, BatchError, BatchParams, Compression, split_batches};
-use tokio::sync::{mpsc, oneshot, watch};
+use isthmus_wire::batch::{BatchError, split_batches};
+
+pub(crate) use writer::{SaveError, Saver, start_writer};
 
 use crate::clock::wall_ms;
-
-/// Saves that wait for the writer. Each partition has one under way at most; beyond the bound the
-/// next one waits to be queued.
-const SAVES_MAX: usize = 1_024;
-
-/// Bytes of one batch, before compression; below the default of `max.message.bytes`. One save is
-/// never cut.
-const BATCH_BYTES_MAX: usize = 512 << 10;
 
 /// Most that a batch of state may be decompressed to: a save of a whole offset map is below 2 MiB.
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
@@ -73,41 +66,10 @@ pub(crate) enum StateTopicError {
     NotCompacted { topic: String, policy: String },
 }
 
-/// A save did not happen.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct SaveError(String);
-
-impl From<StateWriteError> for SaveError {
-    fn from(error: StateWriteError) -> Self {
-        Self(error.to_string())
-    }
-}
-
 /// What was read, and where it ends.
 pub(crate) struct Opened {
     pub(crate) image: StateImage,
     end: i64,
-}
-
-struct Save {
-    records: Vec<StateRecord>,
-    done: oneshot::Sender<Result<(), SaveError>>,
-}
-
-/// The way into the topic; cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Saver(mpsc::Sender<Save>);
-
-impl Saver {
-    /// Writes the records in one batch, in their order.
-    pub(crate) async fn save(&self, records: Vec<StateRecord>) -> Result<(), SaveError> {
-        let (done, outcome) = oneshot::channel();
-        let gone = || SaveError("the writer of the state topic has ended".to_owned());
-        let queued = self.0.send(Save { records, done }).await;
-        queued.map_err(|_| gone())?;
-        outcome.await.map_err(|_| gone())?
-    }
 }
 
 /// Creates the topic if need be, waits while another instance writes to it, and reads it.
@@ -151,139 +113,6 @@ pub(crate) async fn look(cluster: &Cluster, daemon: &str) -> Result<StateImage, 
         read(cluster, &topic, &mut opened).await?;
     }
     Ok(opened.image)
-}
-
-/// Starts the writer. `fenced` is told if another instance has taken over.
-pub(crate) fn start_writer(
-    cluster: Cluster,
-    daemon: &str,
-    generation: i64,
-    opened: &Opened,
-    fenced: watch::Sender<Option<String>>,
-) -> Saver {
-    let (saver, saves) = mpsc::channel(SAVES_MAX);
-    let writer = Writer {
-        producer: Producer::new(cluster.clone(), ProduceOptions::default()),
-        topic: state_topic(daemon).into(),
-        cluster,
-        generation,
-        end: opened.end,
-        fenced,
-    };
-    tokio::spawn(writer.run(saves));
-    Saver(saver)
-}
-
-struct Writer {
-    cluster: Cluster,
-    producer: Producer,
-    topic: Arc<str>,
-    generation: i64,
-    /// Where the next of our batches should begin.
-    end: i64,
-    fenced: watch::Sender<Option<String>>,
-}
-
-impl Writer {
-    async fn run(mut self, mut saves: mpsc::Receiver<Save>) {
-        let mut waiting: Option<Save> = None;
-        loop {
-            let first = match waiting.take() {
-                Some(save) => save,
-                None => match saves.recv().await {
-                    Some(save) => save,
-                    None => return,
-                },
-            };
-            let mut bytes = size(&first);
-            let mut group = vec![first];
-            while let Ok(next) = saves.try_recv() {
-                bytes += size(&next);
-                if bytes > BATCH_BYTES_MAX {
-                    waiting = Some(next);
-                    break;
-                }
-                group.push(next);
-            }
-            let outcome = self.write(&group).await.map_err(|error| {
-                tracing::debug!(event = "state_not_saved", topic = &*self.topic, %error);
-                SaveError(error)
-            });
-            for save in group {
-                // Whoever asked may have ended.
-                save.done.send(outcome.clone()).ok();
-            }
-        }
-    }
-
-    async fn write(&mut self, group: &[Save]) -> Result<(), String> {
-        if let Some(by) = &*self.fenced.borrow() {
-            return Err(by.clone());
-        }
-        let records = group.iter().flat_map(|save| &save.records);
-        let records = batch(records).map_err(|error| error.to_string())?;
-        let count = records.1;
-        let batch = ProducerBatch {
-            topic: Arc::clone(&self.topic),
-            partition: 0,
-            records: records.0,
-        };
-        let produced = self.producer.produce(vec![batch], Deadline::after(ATTEMPT));
-        let produced = produced.await.map_err(|error| error.to_string())?;
-        for outcome in produced {
-            let appended = outcome.map_err(|error| error.to_string())?;
-            if let Some(base) = appended.base_offset {
-                self.judge(base).await?;
-                self.end = base + count;
-            }
-        }
-        Ok(())
-    }
-
-    /// Somebody wrote in between: an older instance on its way out, or a newer one.
-    async fn judge(&mut self, base: i64) -> Result<(), String> {
-        if base <= self.end {
-            return Ok(());
-        }
-        let mut between = Opened {
-            image: StateImage::default(),
-            end: self.end,
-        };
-        let read = read_until(&self.cluster, &self.topic, &mut between, base).await;
-        read.map_err(|error| error.to_string())?;
-        let newest = newest_generation(&between.image);
-        if newest <= self.generation {
-            return Ok(());
-        }
-        let told = format!(
-            "another instance took over: {} has records of generation {newest}, this one is {}",
-            self.topic, self.generation
-        );
-        self.fenced.send_replace(Some(told.clone()));
-        Err(told)
-    }
-}
-
-fn size(save: &Save) -> usize {
-    let records = save.records.iter();
-    records
-        .map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len) + 16)
-        .sum()
-}
-
-fn batch<'a>(
-    records: impl Iterator<Item = &'a StateRecord>,
-) -> Result<(Bytes, i64), isthmus_wire::batch::BuildError> {
-    let mut builder = BatchBuilder::new(BatchParams {
-        compression: Compression::Lz4,
-        ..BatchParams::default()
-    });
-    let now_ms = wall_ms();
-    for (key, value) in records {
-        builder.append(now_ms, Some(key), value.as_deref(), &[])?;
-    }
-    let count = i64::try_from(builder.count()).unwrap_or(i64::MAX);
-    Ok((builder.finish()?, count))
 }
 
 /// The highest generation that any record tells of; 0 without one.
