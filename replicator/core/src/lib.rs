@@ -6,15 +6,16 @@
 //!
 //! Reading order: [`names`]; before anything runs [`naming`], [`graph`], [`selection`],
 //! [`config_check`]; per topic [`topics`]; per partition [`lane`], [`partition`], [`offset_map`],
-//! [`lag`], [`pauses`]; per group [`groups`]; for the process [`budget`]; what is kept [`state`]; what
-//! MirrorMaker 2 reads and writes [`mm2`].
+//! [`lag`], [`pauses`]; per flow [`roles`]; per group [`groups`]; for the process [`budget`]; what is kept [`state`]; what
+//! MirrorMaker 2 reads and writes [`mm2`]; what an operator asks when the source is lost [`failover`].
 //!
 //! # The order of calls
 //!
 //! 1. Names are parsed, [`graph::FlowGraph::new`] and [`selection::Selection::new`] judge the file;
 //!    all faults are shown, and nothing has been written.
 //! 2. On each connection [`graph::check_cluster_ids`], with the ids saved by earlier runs.
-//! 3. The state topic is read to its end into [`state::StateImage`]; an error stops the start.
+//! 3. The state topic is read to its end into [`state::StateImage`]; an error stops the start. From
+//!    then on [`roles::permit_now`] is asked before anything is written at the target.
 //! 4. Every few seconds, per topic: [`selection::Selection::topic`], then
 //!    [`naming::NamingPolicy::verdict`], then [`topics::plan`] with both sides described; what it
 //!    wants saved is saved, its steps are done, and it is asked again until it has none.
@@ -36,6 +37,7 @@
 
 pub mod budget;
 pub mod config_check;
+pub mod failover;
 pub mod graph;
 pub mod groups;
 pub mod lag;
@@ -46,6 +48,7 @@ pub mod naming;
 pub mod offset_map;
 pub mod partition;
 pub mod pauses;
+pub mod roles;
 pub mod selection;
 pub mod state;
 pub mod topics;

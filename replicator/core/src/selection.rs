@@ -65,6 +65,11 @@ impl Selection {
         }
     }
 
+    /// Whatever the names are.
+    pub fn takes_nothing(&self) -> bool {
+        self.include.is_empty()
+    }
+
     pub fn topic(&self, topic: &str) -> Selected {
         if internal_topic(topic).is_some() {
             return Selected::Internal;

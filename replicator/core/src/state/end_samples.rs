@@ -12,7 +12,7 @@ use isthmus_wire::codec::{DecodeError, Decoder};
 
 use super::bytes::{count, read, write};
 use super::{StateError, StateWriteError};
-use crate::lag::{EndSample, EndSamples};
+use crate::lag::{EndSample, EndSamples, SAMPLE_SPACING_MS};
 use crate::names::SourceOffset;
 
 const WHAT: &str = "end samples";
@@ -32,6 +32,18 @@ impl SavedEndSamples {
             owner_generation,
             samples: samples.iter().copied().collect(),
         }
+    }
+
+    /// The fastest growth between two neighbours, in offsets per second; the last of the samples
+    /// before is a neighbour of the first new one.
+    pub(super) fn fastest_since(&self, before: Option<&Self>) -> i64 {
+        let last = before.and_then(|it| it.samples.last());
+        let is_new = |it: &&EndSample| last.is_none_or(|last| it.at_ms > last.at_ms);
+        let new = self.samples.iter().filter(is_new);
+        let points: Vec<&EndSample> = last.into_iter().chain(new).collect();
+        let pairs = points.windows(2);
+        let rates = pairs.filter_map(|pair| growth(pair[0], pair[1]));
+        rates.max().unwrap_or(0)
     }
 
     pub fn encode(&self) -> Result<Bytes, StateWriteError> {
@@ -60,6 +72,17 @@ impl SavedEndSamples {
             })
         })
     }
+}
+
+/// Two samples that are closer than they are meant to be say little of a rate.
+fn growth(from: &EndSample, to: &EndSample) -> Option<i64> {
+    let elapsed_ms = to.at_ms.checked_sub(from.at_ms)?;
+    if elapsed_ms < SAMPLE_SPACING_MS / 2 {
+        return None;
+    }
+    let grown = i128::from(to.end.0) - i128::from(from.end.0);
+    let rate = (grown * 1_000).checked_div(i128::from(elapsed_ms))?;
+    Some(i64::try_from(rate).unwrap_or(i64::MAX).max(0))
 }
 
 fn get_sample(d: &mut Decoder, last: &mut (i64, i64)) -> Result<EndSample, DecodeError> {

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::{
-    Gap, OffsetMapChunk, Progress, SavedCluster, SavedEndSamples, SavedGroupOffset, SavedTopic,
-    StateError, StateKey, offset_map_of,
+    Gap, OffsetMapChunk, Progress, SavedCluster, SavedEndSamples, SavedGroupOffset, SavedRole,
+    SavedTopic, StateError, StateKey, offset_map_of,
 };
 use crate::offset_map::OffsetMap;
 use crate::pauses::Pauses;
+use crate::roles::RoleLog;
 
 /// A partition of a source topic in a flow.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +29,9 @@ pub struct SavedPartition {
     pub offset_map: BTreeMap<i64, OffsetMapChunk>,
     pub gaps: BTreeMap<i64, Gap>,
     pub end_samples: Option<SavedEndSamples>,
+    /// How fast the source grew at most between two samples, as far as the topic still tells: what
+    /// may have come since the last one.
+    pub fastest_per_second: i64,
     pub groups: BTreeMap<String, SavedGroupOffset>,
 }
 
@@ -52,6 +56,8 @@ pub struct StateImage {
     pub clusters: BTreeMap<String, SavedCluster>,
     /// By flow.
     pub pauses: BTreeMap<String, Pauses>,
+    /// By flow; a flow on which nobody acted has none.
+    pub roles: BTreeMap<String, RoleLog>,
 }
 
 impl StateImage {
@@ -87,9 +93,16 @@ impl StateImage {
             }
             StateKey::EndSamples(key) => {
                 let new = value.map(SavedEndSamples::decode).transpose()?;
-                let saved = &mut self.partition(key).end_samples;
-                if newer(saved.as_ref(), new.as_ref(), |it| it.owner_generation) {
-                    *saved = new;
+                let of = self.partition(key);
+                if newer(of.end_samples.as_ref(), new.as_ref(), |it| {
+                    it.owner_generation
+                }) {
+                    let before = of.end_samples.as_ref();
+                    of.fastest_per_second = match &new {
+                        Some(new) => of.fastest_per_second.max(new.fastest_since(before)),
+                        None => 0,
+                    };
+                    of.end_samples = new;
                 }
             }
             StateKey::GroupOffset { partition, group } => {
@@ -107,6 +120,11 @@ impl StateImage {
             StateKey::Pauses { flow } => {
                 let new = value.map(Pauses::decode).transpose()?;
                 put(&mut self.pauses, flow, new);
+            }
+            StateKey::Role { flow, epoch, act } => {
+                let new = value.map(SavedRole::decode).transpose()?;
+                let log = self.roles.entry(flow).or_default();
+                log.apply(epoch, act, new);
             }
         }
         Ok(())

@@ -10,10 +10,12 @@
 //! | 6 | topic | STRING topic |
 //! | 7 | cluster | nothing; the cluster's name stands in place of the flow's |
 //! | 8 | pauses | nothing |
+//! | 9 | role | INT32 role epoch, UUID act |
 //!
 //! Topics are in source naming.
 
 use bytes::Bytes;
+use isthmus_wire::Uuid;
 use isthmus_wire::codec::{DecodeError, Decoder, EncodeError, Encoder};
 
 use super::bytes::check_version;
@@ -23,7 +25,7 @@ use super::{PartitionKey, StateError, StateWriteError};
 pub const KEY_LAYOUT: i8 = 1;
 
 /// The last kind that is known.
-const KIND_MAX: i8 = 8;
+const KIND_MAX: i8 = 9;
 
 const WHAT: &str = "key";
 
@@ -52,6 +54,12 @@ pub enum StateKey {
     },
     Pauses {
         flow: String,
+    },
+    /// Of one act: no two acts have the same, so none takes the place of another.
+    Role {
+        flow: String,
+        epoch: i32,
+        act: Uuid,
     },
 }
 
@@ -88,7 +96,8 @@ impl StateKey {
             Self::GroupOffset { .. } => 5,
             Self::Topic { .. } => 6,
             Self::Cluster { .. } => 7,
-            Self::Pauses { .. } => KIND_MAX,
+            Self::Pauses { .. } => 8,
+            Self::Role { .. } => KIND_MAX,
         }
     }
 
@@ -126,6 +135,11 @@ impl StateKey {
             Self::Cluster { name: only } | Self::Pauses { flow: only } => {
                 e.put_string(only, false)?;
             }
+            Self::Role { flow, epoch, act } => {
+                e.put_string(flow, false)?;
+                e.put_i32(*epoch);
+                e.put_uuid(*act);
+            }
         }
         Ok(())
     }
@@ -155,7 +169,12 @@ impl StateKey {
                 topic: d.get_string(false)?,
             },
             7 => Self::Cluster { name: flow },
-            KIND_MAX => Self::Pauses { flow },
+            8 => Self::Pauses { flow },
+            KIND_MAX => Self::Role {
+                flow,
+                epoch: d.get_i32()?,
+                act: d.get_uuid()?,
+            },
             _ => return Ok(None),
         }))
     }

@@ -17,6 +17,7 @@ mod key;
 mod offset_map;
 mod pauses;
 mod progress;
+mod role;
 mod topic;
 
 pub use cluster::SavedCluster;
@@ -27,6 +28,7 @@ pub use image::{PartitionKey, SavedPartition, StateImage};
 pub use key::{KEY_LAYOUT, StateKey};
 pub use offset_map::{ChunkChange, OffsetMapChunk, RUNS_PER_CHUNK, SavedChunks, offset_map_of};
 pub use progress::{Progress, Totals};
+pub use role::SavedRole;
 pub use topic::SavedTopic;
 
 use isthmus_wire::codec::{DecodeError, EncodeError};

@@ -12,6 +12,7 @@ use crate::lag::{EndSample, Retention};
 use crate::names::{SourceOffset, TargetOffset};
 use crate::offset_map::{OffsetMap, Run};
 use crate::pauses::{PauseOrder, Pauses};
+use crate::roles::Role;
 
 const GOLDEN: &str = include_str!("../../testdata/state/v1.txt");
 
@@ -136,6 +137,15 @@ fn pauses() -> Pauses {
     ])
 }
 
+fn role() -> SavedRole {
+    SavedRole {
+        role: Role::Promoted,
+        at_ms: 1_700_000_000_123,
+        who: "ops@dr1".to_owned(),
+        why: "failover".to_owned(),
+    }
+}
+
 /// One record of each kind, encoded.
 fn records() -> Vec<(&'static str, Bytes, Bytes)> {
     let key = |key: StateKey| key.encode().unwrap();
@@ -197,6 +207,15 @@ fn records() -> Vec<(&'static str, Bytes, Bytes)> {
             }),
             pauses().encode().unwrap(),
         ),
+        (
+            "role",
+            key(StateKey::Role {
+                flow: "e-w".to_owned(),
+                epoch: 1,
+                act: Uuid([0x33; 16]),
+            }),
+            role().encode().unwrap(),
+        ),
     ]
 }
 
@@ -227,6 +246,7 @@ fn frozen_records_are_read() {
     assert_eq!(saved.gaps, BTreeMap::from([(500, gap())]));
     assert_eq!(saved.gaps[&500].offsets(), 100);
     assert_eq!(saved.end_samples, Some(samples()));
+    assert_eq!(saved.fastest_per_second, 90);
     assert_eq!(
         saved.groups,
         BTreeMap::from([("g1".to_owned(), group_offset())])
@@ -238,6 +258,8 @@ fn frozen_records_are_read() {
         BTreeMap::from([("east".to_owned(), cluster())])
     );
     assert_eq!(image.pauses, BTreeMap::from([("e-w".to_owned(), pauses())]));
+    let acted = image.roles["e-w"].current().unwrap();
+    assert_eq!((acted.epoch, &acted.saved), (1, &role()));
     let map = offset_map_of(saved.offset_map.values()).unwrap();
     assert_eq!((map.runs().len(), map.repeats().len()), (2, 1));
     // Removed again, one by one.
@@ -246,6 +268,7 @@ fn frozen_records_are_read() {
     }
     assert_eq!(image.partitions[&partition()], SavedPartition::default());
     assert!(image.topics.is_empty() && image.clusters.is_empty() && image.pauses.is_empty());
+    assert_eq!(image.roles["e-w"].current(), None);
 }
 
 #[test]
@@ -259,7 +282,7 @@ fn a_later_release_is_named_with_the_remedy() {
         let mut image = StateImage::default();
         for (key, value) in [
             (with(0, 2, &key), value.clone()),
-            (with(1, 9, &key), value.clone()),
+            (with(1, 10, &key), value.clone()),
             (key.clone(), with(0, 2, &value)),
         ] {
             let error = image.apply(&key, Some(&value)).unwrap_err();
@@ -288,6 +311,48 @@ fn a_later_release_is_named_with_the_remedy() {
             }
         ));
     }
+}
+
+#[test]
+fn a_role_of_a_later_release_is_not_taken_for_another() {
+    let value = role().encode().unwrap();
+    for (code, is_newer) in [(5, true), (0, false)] {
+        let mut bytes = value.to_vec();
+        bytes[1] = code;
+        let error = SavedRole::decode(&bytes.into()).unwrap_err();
+        assert_eq!(
+            matches!(error, StateError::Newer { .. }),
+            is_newer,
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn the_fastest_growth_is_remembered_over_saves() {
+    let mut image = StateImage::default();
+    let key = StateKey::EndSamples(partition()).encode().unwrap();
+    let mut save = |points: &[(i64, i64)], expected: i64| {
+        let samples = points.iter().map(|(at_ms, end)| EndSample {
+            at_ms: *at_ms,
+            end: SourceOffset(*end),
+        });
+        let saved = SavedEndSamples {
+            owner_generation: 7,
+            samples: samples.collect(),
+        };
+        image.apply(&key, Some(&saved.encode().unwrap())).unwrap();
+        assert_eq!(image.partitions[&partition()].fastest_per_second, expected);
+    };
+    save(&[(1_000, 100)], 0);
+    save(&[(1_000, 100), (2_000, 150)], 50);
+    // The copy has passed the first two: the growth since the last one saved counts all the same.
+    save(&[(4_000, 350)], 100);
+    save(&[(4_000, 350), (5_000, 360)], 100);
+    // Too close together to tell.
+    save(&[(5_100, 900)], 100);
+    // The source lost its end.
+    save(&[(7_000, 20)], 100);
 }
 
 #[test]
@@ -338,7 +403,7 @@ fn the_state_topic_is_never_mirrored() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(key in prop::collection::vec(any::<u8>(), 0..40), value in prop::collection::vec(any::<u8>(), 0..80), kind in 0..9_u8) {
+    fn no_bytes_make_it_panic(key in prop::collection::vec(any::<u8>(), 0..40), value in prop::collection::vec(any::<u8>(), 0..80), kind in 0..10_u8) {
         let mut front = vec![1, kind];
         front.extend_from_slice(&[0, 1, b'f', 0, 1, b't', 0, 0, 0, 0]);
         front.extend(key);
