@@ -43,6 +43,19 @@ pub fn parse_time_ms(text: &str) -> Option<i64> {
     i64::try_from(since.as_millis()).ok()
 }
 
+/// Prints a point in time as RFC 3339, to the second; what no calendar has stays a number.
+pub fn show_time(ms: i64) -> String {
+    /// The last second of the year 9999.
+    const LAST_MS: u64 = 253_402_300_799_000;
+    match u64::try_from(ms) {
+        Ok(since) if since <= LAST_MS => {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_millis(since);
+            humantime::format_rfc3339_seconds(time).to_string()
+        }
+        Ok(_) | Err(_) => format!("{ms}ms since 1970"),
+    }
+}
+
 /// Prints bytes in the largest binary unit that divides them; others stay plain.
 pub fn show_bytes(bytes: i64) -> String {
     const UNITS: [(i64, &str); 4] = [
@@ -134,6 +147,13 @@ mod tests {
             assert_eq!(parse_millis(&show_millis(millis)), Some(millis));
         }
         assert_eq!(show_millis(-1), "-1ms");
+        for ms in [0, 1_000, 1_700_000_000_000, 253_402_300_799_000] {
+            assert_eq!(parse_time_ms(&show_time(ms)), Some(ms));
+        }
+        assert_eq!(show_time(1_700_000_000_999), "2023-11-14T22:13:20Z");
+        for ms in [-1, i64::MAX, i64::MIN, 253_402_300_800_000] {
+            assert_eq!(show_time(ms), format!("{ms}ms since 1970"));
+        }
     }
 
     fn check(cases: &str, parse: fn(&str) -> Option<i64>) {

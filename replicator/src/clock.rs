@@ -1,11 +1,15 @@
-//! The two clocks of the daemon, and the only place that reads them.
+//! The three clocks of the daemon, and the only place that reads them.
 //!
 //! - *steady*: milliseconds since 1970 as the wall clock said at the start, and from then on as time
 //!   passed. Waits, paces and retries are measured with it; it never jumps.
 //! - *wall*: what the wall clock says. Samples of the source's end outlive the process, so they and
 //!   what is compared with them go by it.
+//! - *boot*: time since the machine was started, its sleep included. Leases are measured with it (design,
+//!   decision 21): one that was slept through must not be longer for it.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
@@ -34,6 +38,11 @@ impl Clock {
 
 /// A deadline further away than this is asked for again when it has passed.
 const WAIT_MAX_MS: u64 = 60_000;
+
+pub(crate) fn boot_ms() -> i64 {
+    let now = clock_gettime(ClockId::Boottime);
+    now.tv_sec.saturating_mul(1_000) + now.tv_nsec / 1_000_000
+}
 
 pub(crate) fn wall_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);

@@ -6,11 +6,13 @@ use isthmus_client::Cluster;
 use isthmus_replicator_core::lane::{Isolation, LaneRules, LogAppendTimes};
 use isthmus_replicator_core::naming::Carriers;
 use isthmus_replicator_core::partition::{OnForeign, OnGap, PartitionRules, Side};
+use isthmus_replicator_core::roles::Permit;
 use isthmus_replicator_core::topics::{ConfigExclude, Existing};
 
 use crate::budget::TargetBudget;
 use crate::clock::Clock;
 use crate::identities::Identities;
+use crate::roles::Roles;
 use crate::settings::FlowSettings;
 use crate::state_topic::Saver;
 
@@ -32,6 +34,8 @@ pub(crate) struct FlowContext {
     pub(crate) identities: Arc<Identities>,
     /// Of this instance: above that of all before it.
     pub(crate) generation: i64,
+    /// Of all flows to the same target.
+    pub(crate) roles: Arc<Roles>,
     pub(crate) saver: Saver,
     pub(crate) state_topic: String,
 }
@@ -42,6 +46,12 @@ impl FlowContext {
             Side::Source => &self.source,
             Side::Target => &self.target,
         }
+    }
+
+    /// What may be written at the target now; to be asked right before.
+    pub(crate) fn permit(&self) -> Permit {
+        let flow = &self.settings;
+        self.roles.permit(flow.name.as_str(), flow.naming)
     }
 
     pub(crate) fn lane_rules(&self) -> LaneRules {

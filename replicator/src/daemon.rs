@@ -30,8 +30,9 @@ use crate::control::{
 };
 use crate::flow::{Flow, FlowCommand};
 use crate::identities::Identities;
+use crate::roles::Roles;
 use crate::settings::{FlowSettings, Settings};
-use crate::state_topic::{self, Opened, Saver};
+use crate::state_topic::{self, Opened, Savers};
 use crate::status::{FlowStatus, ReplicatorStatus};
 
 /// Of the memory that the daemon may use for records, the part that fetches may take; the rest is
@@ -255,12 +256,15 @@ impl Home {
                 self.shared.identities.saved(&name, &saved.cluster_id);
             }
         }
-        let saver = state_topic::start_writer(
+        // Before the first fetch it is known which flows may write.
+        let roles = Roles::new(opened.image.roles.clone(), opened.began_ms);
+        let savers = state_topic::start_writer(
             self.cluster.clone(),
             &self.shared.daemon,
             generation,
             &opened,
             self.shared.fenced.clone(),
+            Arc::clone(&roles),
         );
         tracing::info!(event = "joined", target = %self.target, generation);
         self.shared.board.joined(self.target.as_str());
@@ -268,7 +272,8 @@ impl Home {
         let mut image = opened.image;
         for flow in flows {
             let name = flow.settings.name.clone();
-            match self.start(flow, generation, saver.clone(), &mut image) {
+            let ways = (&savers, &roles);
+            match self.start(flow, generation, ways, &mut image) {
                 Ok((flow, commands)) => {
                     running.spawn(flow.run(commands, self.shared.stop.clone()));
                 }
@@ -312,7 +317,7 @@ impl Home {
         &self,
         plan: FlowPlan,
         generation: i64,
-        saver: Saver,
+        (savers, roles): (&Savers, &Arc<Roles>),
         image: &mut StateImage,
     ) -> Result<(Flow, mpsc::Receiver<FlowCommand>), String> {
         let told = |error: ConfigError| error.to_string();
@@ -328,9 +333,11 @@ impl Home {
         })?;
         let name = plan.settings.name.as_str().to_owned();
         let (partitions, topics, pauses) = own(image, &name);
+        let saver = savers.of(&name, plan.settings.naming);
         let context = FlowContext {
             carriers: self.graph.carriers(),
             settings: plan.settings,
+            roles: Arc::clone(roles),
             source,
             target,
             config_exclude,

@@ -4,7 +4,7 @@
 //! that moves data in them; what is shown of that, and what operators may ask of it. What to do
 //! next is decided in `isthmus-replicator-core`; here it is done. Must not know: brokers.
 //!
-//! Reading order: [`settings`]; `daemon`, `state_topic`, `identities`, `context`; `flow`, which is one
+//! Reading order: [`settings`]; `daemon`, `state_topic`, `roles`, `identities`, `context`; `flow`, which is one
 //! task and all that moves; `scan`; `budget`; then [`status`], [`metrics`],
 //! [`control`] and [`http`]; and, each by itself, [`verify`] and [`check`].
 
@@ -21,6 +21,7 @@ mod flow;
 pub mod http;
 mod identities;
 pub mod metrics;
+mod roles;
 mod scan;
 pub mod settings;
 mod state_topic;

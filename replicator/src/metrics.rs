@@ -10,7 +10,9 @@ use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
-use crate::status::{FlowStatus, FlowSummary, PartitionState, PartitionStatus, ReplicatorStatus};
+use crate::status::{
+    FlowStatus, FlowSummary, PartitionState, PartitionStatus, ReplicatorStatus, RoleWord,
+};
 
 const FLOW: [&str; 3] = ["flow", "source", "target"];
 const PARTITION: [&str; 3] = ["flow", "topic", "partition"];
@@ -124,6 +126,9 @@ struct Flows {
     partitions: IntGaugeVec,
     paused: IntGaugeVec,
     failed: IntGaugeVec,
+    role: IntGaugeVec,
+    held: IntGaugeVec,
+    role_confirmed: IntGaugeVec,
     topics_held: IntGaugeVec,
     groups_held: IntGaugeVec,
     groups_age: GaugeVec,
@@ -188,6 +193,21 @@ impl Flows {
             failed: page.integer(
                 "isthmus_replicator_flow_failed",
                 "1 while the flow as a whole cannot go on; status says why.",
+                &FLOW,
+            ),
+            role: page.integer(
+                "isthmus_replicator_flow_role",
+                "1 for the role that the flow has at its target, 0 for the others; absent while it is not confirmed.",
+                &["flow", "source", "target", "role"],
+            ),
+            held: page.integer(
+                "isthmus_replicator_flow_held",
+                "1 while the role does not allow all that the file asks for; status says what, and since when.",
+                &FLOW,
+            ),
+            role_confirmed: page.integer(
+                "isthmus_replicator_flow_role_confirmed",
+                "1 while the role was looked at lately; without that nothing is written.",
                 &FLOW,
             ),
             topics_held: page.integer(
@@ -292,6 +312,8 @@ impl Flows {
         }
         count(&self.paused, i64::from(flow.paused));
         count(&self.failed, i64::from(flow.error.is_some()));
+        count(&self.held, i64::from(flow.role.held.is_some()));
+        count(&self.role_confirmed, i64::from(flow.role.confirmed));
         count(&self.topics_held, length(summary.topics_held));
         count(&self.groups_held, length(summary.groups_held));
         for (counter, value) in &self.counted {
@@ -308,6 +330,13 @@ impl Flows {
             let labels = [name, source, target, state.name()];
             let gauge = self.partitions.with_label_values(&labels);
             gauge.set(length(count));
+        }
+        // Who has not looked does not know.
+        let roles = RoleWord::ALL.into_iter();
+        for role in roles.filter(|_| flow.role.confirmed) {
+            let labels = [name, source, target, role.name()];
+            let gauge = self.role.with_label_values(&labels);
+            gauge.set(i64::from(flow.role.role == role));
         }
         for it in &flow.lanes {
             let labels = [name, it.lane.as_ref(), it.reason.as_ref()];

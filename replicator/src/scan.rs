@@ -483,6 +483,10 @@ impl Looker {
 
     /// Does the steps of the plans; whether there were any.
     async fn act(&self, open: &mut [Open]) -> Result<bool, ScanFailed> {
+        // Their topics stay unsettled, and the next look tries again.
+        if !self.ctx.permit().records {
+            return Ok(false);
+        }
         let admin = self.ctx.target.admin().with_timeout(SCAN_MAX);
         let mut acted = false;
         let mut new = vec![];

@@ -7,7 +7,7 @@ use std::path::Path;
 use isthmus_replicator::metrics;
 use isthmus_replicator::status::{
     ClusterStatus, FlowStatus, GroupState, GroupStatus, LagStatus, LaneStatus, PartitionState,
-    PartitionStatus, PartitionTotals, ReplicatorStatus, TopicStatus,
+    PartitionStatus, PartitionTotals, ReplicatorStatus, RoleStatus, RoleWord, TopicStatus,
 };
 
 /// A daemon in which everything has a value.
@@ -72,6 +72,12 @@ fn full() -> ReplicatorStatus {
                 ..GroupStatus::default()
             }],
             throttled_ms_total: 5_000,
+            role: RoleStatus {
+                role: RoleWord::Promoted,
+                held: Some("promoted".to_owned()),
+                confirmed: true,
+                ..RoleStatus::default()
+            },
             ..FlowStatus::default()
         }],
         ..ReplicatorStatus::default()
@@ -90,6 +96,10 @@ fn everything_has_its_name() {
         "isthmus_replicator_flow_headroom_seconds{flow=\"e2w\",source=\"east\",target=\"west\"} 3600",
         "isthmus_replicator_flow_partitions{flow=\"e2w\",source=\"east\",state=\"copying\",target=\"west\"} 1",
         "isthmus_replicator_flow_partitions{flow=\"e2w\",source=\"east\",state=\"gap\",target=\"west\"} 0",
+        "isthmus_replicator_flow_role{flow=\"e2w\",role=\"promoted\",source=\"east\",target=\"west\"} 1",
+        "isthmus_replicator_flow_role{flow=\"e2w\",role=\"mirroring\",source=\"east\",target=\"west\"} 0",
+        "isthmus_replicator_flow_held{flow=\"e2w\",source=\"east\",target=\"west\"} 1",
+        "isthmus_replicator_flow_role_confirmed{flow=\"e2w\",source=\"east\",target=\"west\"} 1",
         "isthmus_replicator_flow_duplicate_records_total{flow=\"e2w\",source=\"east\",target=\"west\"} 1",
         "isthmus_replicator_flow_lost_by_target_records_total{flow=\"e2w\",source=\"east\",target=\"west\"} 4",
         "isthmus_replicator_flow_throttled_seconds{flow=\"e2w\",source=\"east\",target=\"west\"} 5",
@@ -163,12 +173,16 @@ fn panels_and_alerts_ask_for_what_is_exported() {
     assert!(unused.is_empty(), "no panel and no alert uses {unused:?}");
 }
 
-/// Those of the board's panels and of the alert rules.
+/// Those of the boards' panels and of the alert rules.
 fn expressions(folder: &Path) -> Vec<String> {
-    let board = std::fs::read_to_string(folder.join("replicator.json")).unwrap();
-    let board: serde_json::Value = serde_json::from_str(&board).unwrap();
-    let panels = board["panels"].as_array().unwrap();
-    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array());
+    let boards = ["replicator.json", "failover.json"].map(|name| {
+        let board = std::fs::read_to_string(folder.join(name)).unwrap();
+        serde_json::from_str::<serde_json::Value>(&board).unwrap()
+    });
+    let panels = boards
+        .iter()
+        .flat_map(|it| it["panels"].as_array().unwrap());
+    let targets = panels.flat_map(|panel| panel["targets"].as_array());
     let panels = targets
         .flatten()
         .map(|target| target["expr"].as_str().unwrap().to_owned());

@@ -99,6 +99,9 @@ impl Flow {
         if self.partitions.is_empty() || self.error.is_some() {
             return;
         }
+        if !self.ctx.permit().group_offsets {
+            return;
+        }
         groups.is_asking = true;
         let ctx = Arc::clone(&self.ctx);
         let list = async move { Done::GroupsListed(Listed(list(&ctx).await)) };
@@ -166,6 +169,9 @@ impl Flow {
                 },
             );
         }
+        if !self.allowed.group_offsets {
+            self.forget_groups();
+        }
         match carried.error {
             Some(error) => self.groups_failed(&error),
             None => {
@@ -175,6 +181,11 @@ impl Flow {
                 self.groups.last_error = None;
             }
         }
+    }
+
+    /// Groups are not carried any more: what was seen of them grows no older.
+    pub(super) fn forget_groups(&mut self) {
+        self.groups.shown.clear();
     }
 
     fn groups_failed(&mut self, error: &str) {
@@ -364,18 +375,42 @@ async fn write(
             metadata: None,
         });
     }
-    if ctx.saver.save(records).await.is_err() {
+    if !ctx.permit().group_offsets || ctx.saver.save(records).await.is_err() {
         for (row, ..) in some {
             rows[*row].saved = None;
             rows[*row].refused = Some(ErrorCode::COORDINATOR_NOT_AVAILABLE);
         }
         return Ok(());
     }
-    let outcomes = admin.commit_offsets(group, &commits).await?;
+    let outcomes = commit(ctx, admin, group, &commits).await?;
     for (row, _, key) in some {
-        if let Some(Err(code)) = outcomes.get(key) {
-            rows[*row].refused = Some(*code);
-        }
+        rows[*row].refused = match &outcomes {
+            Ok(outcomes) => outcomes.get(key).and_then(|outcome| outcome.err()),
+            Err(code) => Some(*code),
+        };
     }
     Ok(())
+}
+
+type Committing = BTreeMap<(String, i32), Result<(), ErrorCode>>;
+
+/// The leave to write is asked for again, and not made use of for longer than it holds: the group may
+/// be read at the target by now.
+async fn commit(
+    ctx: &FlowContext,
+    admin: &Admin,
+    group: &str,
+    commits: &[OffsetToCommit],
+) -> Result<Result<Committing, ErrorCode>, RequestError> {
+    let left = ctx.roles.time_left();
+    if !ctx.permit().group_offsets {
+        return Ok(Err(ErrorCode::COORDINATOR_NOT_AVAILABLE));
+    }
+    match tokio::time::timeout(left, admin.commit_offsets(group, commits)).await {
+        Ok(outcomes) => Ok(Ok(outcomes?)),
+        Err(_) => {
+            ctx.roles.doubt();
+            Ok(Err(ErrorCode::REQUEST_TIMED_OUT))
+        }
+    }
 }

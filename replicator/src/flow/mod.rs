@@ -19,6 +19,7 @@ mod mirrored;
 mod pausing;
 mod prepare;
 mod producing;
+mod roles;
 mod sampling;
 mod saving;
 mod seeking;
@@ -36,8 +37,9 @@ use isthmus_replicator_core::budget::Pace;
 use isthmus_replicator_core::lane::LaneCounts;
 use isthmus_replicator_core::partition::{Event, Side};
 use isthmus_replicator_core::pauses::{PauseOrder, Pauses};
+use isthmus_replicator_core::roles::Permit;
 use isthmus_replicator_core::state::{SavedPartition, SavedTopic, StateError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::board::Board;
@@ -114,6 +116,9 @@ pub(crate) struct Flow {
     scan_wanted: Option<bool>,
     pauses: Pauses,
     pausing: pausing::Pausing,
+    /// By the role that was seen last.
+    allowed: Permit,
+    role_changes: watch::Receiver<u64>,
     counts: LaneCounts,
     throttled: Duration,
     next_batch: u64,
@@ -140,6 +145,7 @@ impl Flow {
     ) -> Result<Self, StateError> {
         let steady_ms = ctx.clock.steady_ms();
         let rate = ctx.settings.pace.rate(0);
+        let role_changes = ctx.roles.subscribe();
         let mut flow = Self {
             ctx: Arc::new(ctx),
             board,
@@ -164,6 +170,8 @@ impl Flow {
             scan_wanted: Some(true),
             pauses,
             pausing: pausing::Pausing::default(),
+            allowed: Permit::ALL,
+            role_changes,
             counts: LaneCounts::default(),
             throttled: Duration::ZERO,
             next_batch: 0,
@@ -189,6 +197,7 @@ impl Flow {
         let mut scan = tokio::time::interval(SCAN_EVERY);
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         scan.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        self.obey_role();
         self.show();
         loop {
             self.pump();
@@ -198,6 +207,7 @@ impl Flow {
                 () = stop.cancelled() => break,
                 Some(done) = self.work.next(), if !self.work.is_empty() => self.take(done),
                 Some(command) = commands.recv() => self.obey(command),
+                Ok(()) = self.role_changes.changed() => self.obey_role(),
                 _ = second.tick() => self.each_second(),
                 _ = scan.tick() => self.scan_wanted = self.scan_wanted.or(Some(false)),
                 () = sleep_until(wake) => self.tick(),
@@ -308,7 +318,13 @@ impl Flow {
         let by = tokio::time::Instant::now() + DRAIN_MAX;
         while !self.partitions.iter().all(|it| it.machine.is_settled()) {
             // What a machine has handed out and a lane has not sent yet is under way, too.
-            self.start_produces();
+            match self.ctx.permit().records {
+                true => self.start_produces(),
+                false => self.take_back(),
+            }
+            while let Some((at, event)) = self.events.pop_front() {
+                self.feed(at, event);
+            }
             match tokio::time::timeout_at(by, self.work.next()).await {
                 Ok(Some(done)) => self.take(done),
                 Ok(None) | Err(_) => break,

@@ -34,6 +34,9 @@ const REQUEST_BYTES_MAX: usize = 4 << 20;
 
 const CONNECT_MAX: Duration = Duration::from_secs(15);
 
+/// What was certainly not sent is in no doubt; it is sent again.
+const NOT_SENT: Failure = Failure::Code(ErrorCode::LEADER_NOT_AVAILABLE);
+
 /// One try to get a producer id, and the pause after one that failed.
 const PRODUCER_ID_MAX: Duration = Duration::from_secs(15);
 const PRODUCER_ID_AGAIN_MS: i64 = 1_000;
@@ -100,6 +103,10 @@ impl Flow {
     }
 
     pub(super) fn start_produces(&mut self) {
+        // What was handed out waits until the role is known again.
+        if !self.ctx.permit().records {
+            return;
+        }
         let keys: Vec<LaneKey> = self.producing.lanes.keys().copied().collect();
         for key in keys {
             let Some(lane) = self.producing.lanes.get(&key) else {
@@ -112,6 +119,16 @@ impl Flow {
         }
     }
 
+    /// What no request took yet is not to be sent: the machines have it again.
+    pub(super) fn take_back(&mut self) {
+        let lanes = self.producing.lanes.values_mut();
+        let queued: Vec<(At, BatchId)> = lanes.flat_map(|lane| lane.queue.drain(..)).collect();
+        let failed = queued
+            .into_iter()
+            .map(|(at, id)| (at, failed(id, NOT_SENT)));
+        self.events.extend(failed);
+    }
+
     fn start_produce(&mut self, key: LaneKey) {
         let (ids, batches) = self.next_request(key);
         if ids.is_empty() {
@@ -121,19 +138,25 @@ impl Flow {
             return;
         };
         lane.is_sending = true;
-        let cluster = self.ctx.target.clone();
+        let ctx = Arc::clone(&self.ctx);
         let send = async move {
             let by = Deadline::after(CONNECT_MAX);
             let options = ProduceOptions::default();
             let number = Lane::Produce(key.1 as u16);
-            let answer = match cluster.connection(key.0, number, by).await {
+            let answer = match ctx.target.connection(key.0, number, by).await {
+                // The connection may be a new one, after a while without: asked again.
+                Ok(_) if !ctx.permit().records => Err(NOT_SENT),
                 Ok(connection) => {
                     let sent = connection.produce(&options, &batches);
-                    sent.await.map_err(|error| call_failure(&error))
+                    sent.await.map_err(|error| {
+                        ctx.roles.doubt();
+                        call_failure(&error)
+                    })
                 }
                 Err(error) => {
                     tracing::debug!(event = "produce_not_sent", broker = key.0, %error);
-                    Err(Failure::Code(ErrorCode::LEADER_NOT_AVAILABLE))
+                    ctx.roles.doubt();
+                    Err(NOT_SENT)
                 }
             };
             Done::Sent(Sent {
@@ -233,6 +256,7 @@ impl Flow {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::debug!(event = "produce_failed", broker = produced.lane.0, %error);
+                self.ctx.roles.doubt();
                 let failure = call_failure(&error);
                 for (at, id) in produced.batches {
                     self.feed(at, failed(id, failure));
@@ -284,6 +308,9 @@ impl Flow {
     /// it had.
     pub(super) fn start_producer_id(&mut self) {
         if self.producing.waiting.is_empty() || self.producing.again_ms.is_some() {
+            return;
+        }
+        if !self.ctx.permit().records {
             return;
         }
         if let Some(current) = self.producing.current {
@@ -350,7 +377,7 @@ fn call_failure(error: &CallError) -> Failure {
     if error.may_have_happened() {
         Failure::NoAnswer
     } else {
-        Failure::Code(ErrorCode::LEADER_NOT_AVAILABLE)
+        NOT_SENT
     }
 }
 

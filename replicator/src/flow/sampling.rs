@@ -96,7 +96,7 @@ impl Flow {
 
     /// Writes the samples of all partitions seen since the last time.
     pub(super) fn save_samples(&mut self) {
-        if self.sampling.is_saving || self.sampling.fresh.is_empty() {
+        if self.sampling.is_saving || self.sampling.fresh.is_empty() || !self.allowed.records {
             return;
         }
         let mut fresh = std::mem::take(&mut self.sampling.fresh);

@@ -21,6 +21,10 @@ pub(super) struct SaveDone {
 
 impl Flow {
     pub(super) fn save(&mut self, at: At, progress: &Progress) {
+        // Tried again each second, and not even put together until then.
+        if !self.allowed.records {
+            return self.events.push_back((at, Event::SaveFailed));
+        }
         let before = self.partitions[at].chunks.clone();
         let gaps = std::mem::take(&mut self.partitions[at].gaps);
         self.partitions[at].is_saving = true;

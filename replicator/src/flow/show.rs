@@ -43,6 +43,7 @@ impl Flow {
             groups: self.group_statuses(now_ms),
             throttled_ms_total: self.throttled.as_millis().try_into().unwrap_or(u64::MAX),
             error: self.error.clone(),
+            role: self.role_status(),
         };
         self.board.show(status);
         for (side, name) in [

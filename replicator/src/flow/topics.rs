@@ -114,6 +114,10 @@ impl Flow {
         }
         self.is_first_scan = self.scanned_ms.is_none();
         self.scanned_ms = Some(wall_ms());
+        // Both sides were seen, and that is all that a held flow wants of them.
+        if !self.allowed.records {
+            return;
+        }
         if self.error.take().is_some() {
             // All topics were held; a full look lets them go.
             self.scan_wanted = Some(true);

@@ -11,6 +11,10 @@
 //! 3. each acknowledged save must begin where the last one ended. If it does not, what stands
 //!    between is read: a higher generation there means that another instance has taken over, and
 //!    this one ends.
+//!
+//! The same reading finds what operators did (the roles of flows): a save that begins where it should
+//! proves that nobody did anything. Where there is nothing to save the topic is looked at, twice a
+//! second. While that fails flows write nothing ([`crate::roles`]).
 
 mod writer;
 
@@ -23,12 +27,12 @@ use isthmus_client::admin::{NewTopic, OffsetSpec};
 use isthmus_client::fetch::{FetchError, FetchOptions, FetchPosition, IsolationLevel};
 use isthmus_client::{Cluster, Deadline, Lane, RequestError};
 use isthmus_replicator_core::state::{StateError, StateImage, state_topic};
-use isthmus_wire::ErrorCode;
-use isthmus_wire::batch::{BatchError, split_batches};
+use isthmus_wire::batch::{BatchBuilder, BatchError, BatchParams, Compression, split_batches};
+use isthmus_wire::{ApiKey, ErrorCode};
 
-pub(crate) use writer::{SaveError, Saver, start_writer};
+pub(crate) use writer::{SaveError, Saver, Savers, start_writer};
 
-use crate::clock::wall_ms;
+use crate::clock::{boot_ms, wall_ms};
 
 /// Most that a batch of state may be decompressed to: a save of a whole offset map is below 2 MiB.
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
@@ -67,9 +71,12 @@ pub(crate) enum StateTopicError {
 }
 
 /// What was read, and where it ends.
+#[derive(Default)]
 pub(crate) struct Opened {
     pub(crate) image: StateImage,
     end: i64,
+    /// When the newest reading began, by the clock of leases.
+    pub(crate) began_ms: i64,
 }
 
 /// Creates the topic if need be, waits while another instance writes to it, and reads it.
@@ -82,10 +89,7 @@ pub(crate) async fn open(
     let topic: Arc<str> = state_topic(daemon).into();
     create(cluster, &topic).await?;
     check_compacted(cluster, &topic).await?;
-    let mut opened = Opened {
-        image: StateImage::default(),
-        end: 0,
-    };
+    let mut opened = Opened::default();
     let mut youngest = read(cluster, &topic, &mut opened).await?;
     while youngest.is_some_and(|at_ms| (wall_ms() - at_ms) < YOUNG_MS) {
         let before = opened.end;
@@ -105,14 +109,26 @@ pub(crate) async fn open(
 pub(crate) async fn look(cluster: &Cluster, daemon: &str) -> Result<StateImage, StateTopicError> {
     let topic: Arc<str> = state_topic(daemon).into();
     let metadata = cluster.with_topics([&*topic], Deadline::after(ATTEMPT));
-    let mut opened = Opened {
-        image: StateImage::default(),
-        end: 0,
-    };
+    let mut opened = Opened::default();
     if metadata.await?.topics.contains_key(&topic) {
         read(cluster, &topic, &mut opened).await?;
     }
     Ok(opened.image)
+}
+
+fn batch<'a>(
+    records: impl Iterator<Item = &'a StateRecord>,
+) -> Result<(Bytes, i64), isthmus_wire::batch::BuildError> {
+    let mut builder = BatchBuilder::new(BatchParams {
+        compression: Compression::Lz4,
+        ..BatchParams::default()
+    });
+    let now_ms = wall_ms();
+    for (key, value) in records {
+        builder.append(now_ms, Some(key), value.as_deref(), &[])?;
+    }
+    let count = i64::try_from(builder.count()).unwrap_or(i64::MAX);
+    Ok((builder.finish()?, count))
 }
 
 /// The highest generation that any record tells of; 0 without one.
@@ -178,18 +194,28 @@ async fn read(
     topic: &Arc<str>,
     opened: &mut Opened,
 ) -> Result<Option<i64>, StateTopicError> {
-    let admin = cluster.admin().with_timeout(ATTEMPT);
-    let ask = |spec| [(Arc::clone(topic), 0, spec)];
-    let level = IsolationLevel::ReadUncommitted;
-    let mut offsets = [0; 2];
-    let specs = [OffsetSpec::Earliest, OffsetSpec::Latest];
-    for (at, spec) in specs.into_iter().enumerate() {
-        for listed in admin.list_offsets(&ask(spec), level).await {
-            offsets[at] = listed?.offset.unwrap_or(0);
-        }
+    opened.began_ms = boot_ms();
+    let start = offset(cluster, topic, OffsetSpec::Earliest, ATTEMPT).await?;
+    let end = offset(cluster, topic, OffsetSpec::Latest, ATTEMPT).await?;
+    opened.end = opened.end.max(start);
+    read_until(cluster, topic, opened, end).await
+}
+
+async fn offset(
+    cluster: &Cluster,
+    topic: &Arc<str>,
+    spec: OffsetSpec,
+    limit: Duration,
+) -> Result<i64, RequestError> {
+    let admin = cluster.admin().with_timeout(limit);
+    let asked = [(Arc::clone(topic), 0, spec)];
+    let listed = admin.list_offsets(&asked, IsolationLevel::ReadUncommitted);
+    match listed.await.pop() {
+        Some(listed) => Ok(listed?.offset.unwrap_or(0)),
+        None => Err(RequestError::Incomplete {
+            api: ApiKey::ListOffsets,
+        }),
     }
-    opened.end = opened.end.max(offsets[0]);
-    read_until(cluster, topic, opened, offsets[1]).await
 }
 
 async fn read_until(

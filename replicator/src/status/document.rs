@@ -59,6 +59,7 @@ impl StatusDocument {
         let is_well = |flow: &FlowDocument| {
             let FlowDocument { summary, status } = flow;
             status.error.is_none()
+                && status.role.held.is_none()
                 && summary.lag_known
                 && summary.rpo_ms <= status.rpo_target_ms
                 && summary.topics_held == 0

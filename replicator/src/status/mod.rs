@@ -13,9 +13,11 @@ mod table;
 
 use std::borrow::Cow;
 
+use isthmus_config::units::show_time;
 use isthmus_replicator_core::lag::{LagReading, SEEN_STALE_MS};
 use isthmus_replicator_core::lane::LaneCounts;
 use isthmus_replicator_core::partition::{Failure, Quarantine, Side, State};
+use isthmus_replicator_core::roles::Role;
 use isthmus_replicator_core::state::{Gap, GapCause};
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +81,36 @@ pub struct FlowStatus {
     pub throttled_ms_total: u64,
     /// Why the flow as a whole cannot go on: the wrong cluster, another instance.
     pub error: Option<String>,
+    /// What it may write at its target, by what operators said.
+    #[serde(default)]
+    pub role: RoleStatus,
+}
+
+/// The role of a flow, as it was seen last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleStatus {
+    pub role: RoleWord,
+    /// Rises with each act; 0 before the first.
+    pub epoch: i32,
+    /// When the act was, by the clock of whoever acted.
+    pub since_ms: Option<i64>,
+    pub by: Option<String>,
+    /// What the file asks for and the role does not allow; `None`: nothing.
+    pub held: Option<String>,
+    /// It was looked at lately. Without that nothing is written, whatever the role.
+    pub confirmed: bool,
+}
+
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum RoleWord {
+    #[default]
+    Mirroring,
+    Draining,
+    Promoted,
+    Held,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -237,6 +269,7 @@ impl FlowStatus {
         for group in &mut self.groups {
             group.age_ms += by_ms;
         }
+        self.role.confirmed &= by_ms <= SEEN_STALE_MS;
         self
     }
 }
@@ -278,6 +311,46 @@ impl PartitionState {
             | Self::Away
             | Self::Paused
             | Self::Ended => false,
+        }
+    }
+}
+
+impl RoleStatus {
+    /// The role, whose it is, and what follows: `promoted at 2026-11-23T02:15:00Z by ops@dr1: …`.
+    pub fn told(&self, what: &str) -> String {
+        let at = self.since_ms.map(|ms| format!(" at {}", show_time(ms)));
+        let by = self.by.as_ref().map(|who| format!(" by {who}"));
+        let (at, by) = (at.unwrap_or_default(), by.unwrap_or_default());
+        format!("{}{at}{by}: {what}", self.role.name())
+    }
+}
+
+impl RoleWord {
+    pub const ALL: [Self; 4] = [Self::Mirroring, Self::Draining, Self::Promoted, Self::Held];
+
+    pub fn name(self) -> &'static str {
+        Role::from(self).name()
+    }
+}
+
+impl From<Role> for RoleWord {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Mirroring => Self::Mirroring,
+            Role::Draining => Self::Draining,
+            Role::Promoted => Self::Promoted,
+            Role::Held => Self::Held,
+        }
+    }
+}
+
+impl From<RoleWord> for Role {
+    fn from(word: RoleWord) -> Self {
+        match word {
+            RoleWord::Mirroring => Self::Mirroring,
+            RoleWord::Draining => Self::Draining,
+            RoleWord::Promoted => Self::Promoted,
+            RoleWord::Held => Self::Held,
         }
     }
 }

@@ -153,6 +153,14 @@ fn lines(document: &StatusDocument) -> Vec<String> {
     for FlowDocument { status, .. } in &document.flows {
         let flow = &status.name;
         lines.extend(status.error.iter().map(|error| format!("{flow}: {error}")));
+        if document.ready && !status.role.confirmed {
+            let target = &status.target;
+            lines.push(format!(
+                "{flow}: {target} does not tell whether it may be written to; nothing is copied"
+            ));
+        }
+        let held = status.role.held.iter();
+        lines.extend(held.map(|held| format!("{flow} is held: {held}")));
         for topic in &status.topics {
             let name = &topic.source_topic;
             let held = topic.held.iter();

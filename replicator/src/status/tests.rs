@@ -43,6 +43,10 @@ fn flow(partitions: Vec<PartitionStatus>) -> FlowStatus {
         since_ms: NOW - 60_000,
         scanned_age_ms: Some(2_000),
         partitions,
+        role: RoleStatus {
+            confirmed: true,
+            ..RoleStatus::default()
+        },
         ..FlowStatus::default()
     }
 }
@@ -337,5 +341,47 @@ fn every_state_has_its_word_and_reason() {
     }
     for state in GroupState::ALL {
         assert_eq!(serde_json::to_value(state).unwrap(), state.name());
+    }
+}
+
+#[test]
+fn a_role_that_withholds_something_is_shown_and_is_not_well() {
+    let mut flow = flow(vec![partition(
+        0,
+        PartitionState::Held,
+        Some(lag(50, None, 300)),
+    )]);
+    flow.role = RoleStatus {
+        role: RoleWord::Promoted,
+        epoch: 3,
+        since_ms: Some(1_700_000_000_000),
+        by: Some("ops@dr1".to_owned()),
+        held: None,
+        confirmed: true,
+    };
+    flow.role.held = Some(flow.role.told("nothing is copied"));
+    let document = StatusDocument::new(&status(flow.clone()));
+    assert!(!document.is_healthy());
+    let text = table(&document, false);
+    let line =
+        "east-to-west is held: promoted at 2023-11-14T22:13:20Z by ops@dr1: nothing is copied";
+    assert!(text.lines().any(|it| it == line), "{text}");
+    let json = serde_json::to_value(&document).unwrap();
+    assert_eq!(json["flows"][0]["role"]["role"], "promoted");
+    assert_eq!(json["flows"][0]["role"]["epoch"], 3);
+    let blind = FlowStatus {
+        role: RoleStatus::default(),
+        ..flow.clone()
+    };
+    let text = table(&StatusDocument::new(&status(blind)), false);
+    assert!(
+        text.contains("west does not tell whether it may be written to"),
+        "{text}"
+    );
+    // A look that is old is none.
+    assert!(flow.clone().aged(900).role.confirmed);
+    assert!(!flow.aged(6_000).role.confirmed);
+    for word in RoleWord::ALL {
+        assert_eq!(serde_json::to_value(word).unwrap(), word.name());
     }
 }
