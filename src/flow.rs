@@ -1,8 +1,11 @@
-//! `isthmus flow`: pauses and resumes flows of a running replicator, or parts of them.
+//! `isthmus flow`: pauses and resumes flows of a running replicator, or parts of them; and lets one
+//! mirror again whose role says otherwise, which needs no daemon.
 
 use crate::daemon::{DaemonOptions, Ended, Purpose, flow_name, run_to_end, say};
-use crate::options::{CONFIGURATION, UNKNOWN_OUTCOME, refuse};
+use crate::failover::{ActOptions, ended, settings};
+use crate::options::{CONFIGURATION, ConfigOptions, UNKNOWN_OUTCOME, refuse};
 use clap::{Args, Subcommand};
+use isthmus_replicator::failover::{ReleaseDocument, release};
 use isthmus_replicator::http::{FlowAnswer, Part, Refusal};
 use std::process::ExitCode;
 
@@ -18,6 +21,25 @@ enum FlowCommand {
     Pause(PartOptions),
     /// Go on where it stopped.
     Resume(PartOptions),
+    /// Let a flow mirror again after a failover, or after it was held.
+    Release(ReleaseOptions),
+}
+
+#[derive(Args)]
+struct ReleaseOptions {
+    /// The flow, all of it.
+    #[arg(value_name = "FLOW")]
+    flow: String,
+    /// Say what would be done, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    act: ActOptions,
+    /// One JSON document on stdout.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigOptions,
 }
 
 #[derive(Args)]
@@ -33,6 +55,7 @@ pub(crate) fn run(options: &FlowOptions) -> ExitCode {
     let (act, options) = match &options.command {
         FlowCommand::Pause(options) => ("pause", options),
         FlowCommand::Resume(options) => ("resume", options),
+        FlowCommand::Release(options) => return run_release(options),
     };
     let Some((flow, part)) = parse(&options.part) else {
         let form = "write FLOW, FLOW/TOPIC or FLOW/TOPIC/PARTITION";
@@ -61,6 +84,54 @@ pub(crate) fn run(options: &FlowOptions) -> ExitCode {
         };
         Err(Ended::new(code, why))
     })
+}
+
+fn run_release(options: &ReleaseOptions) -> ExitCode {
+    if options.flow.contains('/') {
+        let why = "a flow is released as a whole; this build releases no topic or partition";
+        return refuse(&why);
+    }
+    let settings = match settings(&options.config) {
+        Ok(settings) => settings,
+        Err(refused) => return refused,
+    };
+    run_to_end(async {
+        let (flow, who) = (&options.flow, options.act.who());
+        let found = release(&settings, flow, &who, true).await.map_err(ended)?;
+        if options.dry_run || found.verdict == "unchanged" {
+            return show_release(options, &found);
+        }
+        let plan = format!(
+            "let {flow} write to {} again, where it is {}: what clients wrote there meanwhile stays, \
+             and may come to stand between mirrored records",
+            found.target, found.role
+        );
+        options.act.consent(&plan)?;
+        let done = release(&settings, flow, &who, false).await.map_err(ended)?;
+        show_release(options, &done)
+    })
+}
+
+fn show_release(options: &ReleaseOptions, it: &ReleaseDocument) -> Result<u8, Ended> {
+    if options.json {
+        let text = serde_json::to_string(it).map_err(|error| Ended::new(1, error))?;
+        say(&text);
+        return Ok(0);
+    }
+    let ReleaseDocument {
+        flow,
+        role,
+        role_epoch,
+        ..
+    } = it;
+    say(&match it.verdict {
+        "unchanged" => format!("{flow} is {role} already: nothing to do"),
+        "would-release" => {
+            format!("{flow} is {role}, role epoch {role_epoch}; nothing was changed")
+        }
+        _ => format!("{flow} is {role}, role epoch {role_epoch}"),
+    });
+    Ok(0)
 }
 
 fn done(options: &PartOptions, body: &[u8]) -> Result<u8, Ended> {

@@ -12,6 +12,8 @@ mod config;
 #[cfg(feature = "replicator")]
 mod daemon;
 #[cfg(feature = "replicator")]
+mod failover;
+#[cfg(feature = "replicator")]
 mod flow;
 mod format;
 #[cfg(feature = "lab")]
@@ -53,9 +55,12 @@ enum Command {
     /// Show how far a running replicator's flows are.
     #[cfg(feature = "replicator")]
     Status(status::StatusOptions),
-    /// Pause or resume flows of a running replicator.
+    /// Pause or resume flows of a running replicator, or let one mirror again after a failover.
     #[cfg(feature = "replicator")]
     Flow(flow::FlowOptions),
+    /// Take the targets of flows for good: their source is lost, or given up.
+    #[cfg(feature = "replicator")]
+    Failover(failover::FailoverOptions),
     /// Compare what a flow copied with what it was copied from.
     #[cfg(feature = "replicator")]
     Verify(verify::VerifyOptions),
@@ -86,6 +91,8 @@ fn main() -> ExitCode {
         Command::Status(options) => status::run(&options),
         #[cfg(feature = "replicator")]
         Command::Flow(options) => flow::run(&options),
+        #[cfg(feature = "replicator")]
+        Command::Failover(options) => failover::run(&options),
         #[cfg(feature = "replicator")]
         Command::Verify(options) => verify::run(&options),
         Command::Format(options) => format::run(&options),

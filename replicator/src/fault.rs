@@ -3,7 +3,7 @@
 //! Compiled in by the feature `fault-points` only. The environment says which:
 //! `ISTHMUS_FAULT=<point>:<nth>` kills at the nth passing.
 
-/// In the order in which a record passes them.
+/// In the order in which a record passes them; the last one is an operator's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FaultPoint {
     /// Records are here, and nothing of them was sent on.
@@ -14,6 +14,8 @@ pub(crate) enum FaultPoint {
     AckedUnsaved,
     /// Progress is saved.
     Saved,
+    /// A failover has taken the role, and nothing else is done.
+    Promoted,
 }
 
 #[cfg(not(feature = "fault-points"))]
@@ -44,6 +46,7 @@ impl FaultPoint {
             Self::ProducedUnacked => "produced-unacked",
             Self::AckedUnsaved => "acked-unsaved",
             Self::Saved => "saved",
+            Self::Promoted => "promoted",
         }
     }
 }

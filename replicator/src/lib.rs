@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`settings`]; `daemon`, `state_topic`, `roles`, `identities`, `context`; `flow`, which is one
 //! task and all that moves; `scan`; `budget`; then [`status`], [`metrics`],
-//! [`control`] and [`http`]; and, each by itself, [`verify`] and [`check`].
+//! [`control`] and [`http`]; and, each by itself, [`verify`], [`check`] and [`failover`].
 
 mod board;
 mod budget;
@@ -16,6 +16,7 @@ mod clock;
 mod context;
 pub mod control;
 mod daemon;
+pub mod failover;
 mod fault;
 mod flow;
 pub mod http;

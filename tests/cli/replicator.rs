@@ -289,3 +289,39 @@ fn a_port_in_use_ends_it_with_the_reason() {
         "{ended:?}"
     );
 }
+
+#[test]
+fn a_failover_that_reaches_nobody_changes_nothing() {
+    let files = Files::new(DAEMON, FLOW);
+    for (words, why) in [
+        (
+            "failover east-to-north -c FILE --yes",
+            "no flow is called east-to-north; the file has east-to-west",
+        ),
+        (
+            "failover --cluster west -c FILE --yes",
+            "no flow of the file comes out of a cluster called west",
+        ),
+        ("failover east-to-west --yes", "with -c FILE"),
+        ("failover -c FILE --yes", "<FLOW>"),
+        (
+            "failover east-to-west --max-loss much -c FILE",
+            "a number of records, or a time such as 30s",
+        ),
+        (
+            "flow release east-to-west/orders -c FILE --yes",
+            "released as a whole",
+        ),
+    ] {
+        let refused = files.run(words);
+        assert_eq!(refused.code(), Some(2), "{refused:?}");
+        assert!(refused.stderr.contains(why), "{words}: {refused:?}");
+    }
+    let away = files.run("failover east-to-west -c FILE --yes");
+    assert_eq!(away.code(), Some(4), "{away:?}");
+    assert!(
+        away.stderr.starts_with("could not reach west: ")
+            && away.stderr.contains("nothing was changed"),
+        "{away:?}"
+    );
+}

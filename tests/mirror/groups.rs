@@ -38,28 +38,29 @@ fn a_groups_offset_is_carried_and_its_own_is_left_alone() {
     let daemon = Daemon::between(folder.path(), source.address(), target.address(), flow);
     let running = daemon.start();
     wait_for(&mut to, &copy_of("bills"), 0, 500);
-    wait_for_offset(&mut to, "billing", 300);
+    let copy = copy_of("bills");
+    wait_for_offset(&mut to, "billing", &copy, 300);
     // Somebody reads at the target by now.
-    wait_for_offset(&mut to, "own", 300);
-    commit(&mut to, "own", &copy_of("bills"), 123);
+    wait_for_offset(&mut to, "own", &copy, 300);
+    commit(&mut to, "own", &copy, 123);
     commit(&mut from, "own", "bills", 400);
     commit(&mut from, "billing", "bills", 400);
-    wait_for_offset(&mut to, "billing", 400);
+    wait_for_offset(&mut to, "billing", &copy, 400);
     running.stop().succeeded();
     assert_eq!(
-        committed(&mut to, "own"),
+        committed(&mut to, "own", &copy),
         123,
         "a value that is not ours stays"
     );
     assert_eq!(
-        committed(&mut to, "console-consumer-1"),
+        committed(&mut to, "console-consumer-1", &copy),
         -1,
         "excluded by default"
     );
 }
 
 /// The first who asks makes the group's partition.
-fn coordinate(at: &mut Connection, group: &str) {
+pub(crate) fn coordinate(at: &mut Connection, group: &str) {
     let request = FindCoordinatorRequest {
         key_type: 0,
         coordinator_keys: vec![group.to_owned()],
@@ -68,7 +69,7 @@ fn coordinate(at: &mut Connection, group: &str) {
     until(|| at.call(&request, 4).unwrap().coordinators[0].error_code);
 }
 
-fn commit(at: &mut Connection, group: &str, topic: &str, offset: i64) {
+pub(crate) fn commit(at: &mut Connection, group: &str, topic: &str, offset: i64) {
     let request = OffsetCommitRequest {
         group_id: group.to_owned(),
         generation_id_or_member_epoch: -1,
@@ -98,19 +99,19 @@ fn until(mut ask: impl FnMut() -> ErrorCode) {
     }
 }
 
-fn wait_for_offset(at: &mut Connection, group: &str, offset: i64) {
+pub(crate) fn wait_for_offset(at: &mut Connection, group: &str, topic: &str, offset: i64) {
     let deadline = Instant::now() + LIMIT;
-    while committed(at, group) != offset {
+    while committed(at, group, topic) != offset {
         assert!(Instant::now() < deadline, "{group} is not at {offset}");
     }
 }
 
-/// Of the copy; -1 without one.
-fn committed(at: &mut Connection, group: &str) -> i64 {
+/// In partition 0; -1 without one.
+pub(crate) fn committed(at: &mut Connection, group: &str, topic: &str) -> i64 {
     let request = OffsetFetchRequest {
         group_id: group.to_owned(),
         topics: Some(vec![OffsetFetchRequestTopic {
-            name: copy_of("bills"),
+            name: topic.to_owned(),
             partition_indexes: vec![0],
         }]),
         ..Default::default()

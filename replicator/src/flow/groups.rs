@@ -322,7 +322,7 @@ async fn carry_group(
 }
 
 /// An answer that names no such group is one, too.
-async fn target_group(admin: &Admin, group: &str) -> Result<TargetGroup, RequestError> {
+pub(crate) async fn target_group(admin: &Admin, group: &str) -> Result<TargetGroup, RequestError> {
     let described = match admin.describe_group(group).await? {
         Ok(described) => described,
         Err(refusal) if refusal.code == ErrorCode::GROUP_ID_NOT_FOUND => {

@@ -14,7 +14,7 @@
 
 mod acts;
 mod fetching;
-mod groups;
+pub(crate) mod groups;
 mod mirrored;
 mod pausing;
 mod prepare;

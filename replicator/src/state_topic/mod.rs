@@ -25,6 +25,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use isthmus_client::admin::{NewTopic, OffsetSpec};
 use isthmus_client::fetch::{FetchError, FetchOptions, FetchPosition, IsolationLevel};
+use isthmus_client::produce::{ProduceFailure, ProduceOptions, Producer, ProducerBatch};
 use isthmus_client::{Cluster, Deadline, Lane, RequestError};
 use isthmus_replicator_core::state::{StateError, StateImage, state_topic};
 use isthmus_wire::batch::{BatchBuilder, BatchError, BatchParams, Compression, split_batches};
@@ -107,13 +108,83 @@ pub(crate) async fn open(
 
 /// Reads what is saved, and creates nothing: for who only looks.
 pub(crate) async fn look(cluster: &Cluster, daemon: &str) -> Result<StateImage, StateTopicError> {
+    Ok(peek(cluster, daemon).await?.unwrap_or_default().image)
+}
+
+/// The same, to be read on from there; `None` where there is no such topic.
+pub(crate) async fn peek(
+    cluster: &Cluster,
+    daemon: &str,
+) -> Result<Option<Opened>, StateTopicError> {
     let topic: Arc<str> = state_topic(daemon).into();
     let metadata = cluster.with_topics([&*topic], Deadline::after(ATTEMPT));
-    let mut opened = Opened::default();
-    if metadata.await?.topics.contains_key(&topic) {
-        read(cluster, &topic, &mut opened).await?;
+    if !metadata.await?.topics.contains_key(&topic) {
+        return Ok(None);
     }
-    Ok(opened.image)
+    let mut opened = Opened::default();
+    read(cluster, &topic, &mut opened).await?;
+    Ok(Some(opened))
+}
+
+/// Reads what came since.
+pub(crate) async fn read_on(
+    cluster: &Cluster,
+    daemon: &str,
+    opened: &mut Opened,
+) -> Result<(), StateTopicError> {
+    let topic: Arc<str> = state_topic(daemon).into();
+    read(cluster, &topic, opened).await?;
+    Ok(())
+}
+
+/// An append that is not known to have happened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AppendError {
+    /// Nothing was written.
+    #[error("{0}")]
+    Not(String),
+    /// It may stand there, or may still come.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+/// Appends records in one batch, acknowledged by all replicas in sync. For who acts from outside of a
+/// daemon.
+pub(crate) async fn append(
+    cluster: &Cluster,
+    daemon: &str,
+    records: &[StateRecord],
+) -> Result<(), AppendError> {
+    let (records, _) =
+        batch(records.iter()).map_err(|error| AppendError::Not(error.to_string()))?;
+    let batch = ProducerBatch {
+        topic: state_topic(daemon).into(),
+        partition: 0,
+        records,
+    };
+    let mut producer = Producer::new(cluster.clone(), ProduceOptions::default());
+    let produced = producer.produce(vec![batch], Deadline::after(ATTEMPT));
+    let produced = produced
+        .await
+        .map_err(|error| AppendError::Not(error.to_string()))?;
+    for outcome in produced {
+        outcome.map_err(|error| match is_certain(&error) {
+            true => AppendError::Not(error.to_string()),
+            false => AppendError::Unknown(error.to_string()),
+        })?;
+    }
+    Ok(())
+}
+
+/// Nothing of it was written, at no try. Whatever was tried again may have been, at an earlier one.
+fn is_certain(error: &ProduceFailure) -> bool {
+    match error {
+        ProduceFailure::Batch(_) => true,
+        ProduceFailure::Refused(refusal) => {
+            !refusal.class().is_retriable() && !refusal.may_have_happened()
+        }
+        ProduceFailure::Request(_) => false,
+    }
 }
 
 fn batch<'a>(
