@@ -201,6 +201,21 @@ impl Deployment {
         }
     }
 
+    /// The failover of a cluster, for each mirror that runs flows out of it; none where the mirrors
+    /// have nothing of the kind.
+    pub fn failovers(&self, cluster: &str) -> Vec<(String, Command)> {
+        let takes = |mirror: &&Mirror| {
+            let mut flows = self.model.flows.iter();
+            flows.any(|flow| flow.source == cluster && flow.site == mirror.site())
+        };
+        let mirrors = self.mirrors.iter().filter(takes);
+        let failovers = mirrors.filter_map(|mirror| {
+            let command = mirror.failover(cluster)?;
+            Some((mirror.name().to_owned(), command))
+        });
+        failovers.collect()
+    }
+
     /// A command of `clients.sh`.
     pub fn client(&self, name: &str, place: &str, ledgers: &Path, drill: &str) -> Command {
         let mut command = crate::process::program("sh");

@@ -8,17 +8,19 @@
 //! | nodes, topics, mirrors; first records mirrored | before the load |
 //! | consumers, then producers | the load begins |
 //! | fault: SIGKILL to every node of a cluster | `fault_after` |
-//! | switch: audits of what can be read; clients of the lost cluster are started again with the other bootstrap | `switch_after` later |
+//! | failover: `isthmus failover` of the flows out of the cluster, where the target has it | `switch_after` later |
+//! | switch: audits of what can be read; clients of the lost cluster are started again with the other bootstrap | at once |
 //! | return: the killed nodes are started again, if the cell says so | `returns_after` the fault |
 //! | end: producers end by themselves, consumers are stopped, final audits | after `run` |
 //!
-//! A placebo stands beside the cells of a cluster: the same, the switch too, but nothing is killed and nothing
-//! has to return. What it shows is what the procedure costs by itself.
+//! A placebo stands beside the cells of a cluster: the same, the switch too, but nothing is killed, nothing is
+//! failed over and nothing has to return. What it shows is what the procedure costs by itself.
 //!
-//! Reading order: [`cells`], [`run`], [`clients`], [`outside`].
+//! Reading order: [`cells`], [`run`], [`clients`], [`failover`], [`outside`].
 
 pub mod cells;
 mod clients;
+mod failover;
 pub mod outside;
 mod run;
 

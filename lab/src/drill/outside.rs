@@ -1,13 +1,17 @@
-//! Numbers outside of what the model predicts.
+//! Numbers outside of what the model predicts, and failovers that were wrong about the loss.
 
 use isthmus_config::model::{Model, Prediction, Quantity};
 
-use crate::report::{Range, Report, Summary};
+use crate::report::{CellReport, Range, Report, Summary};
 
-/// A sentence for each number of a report that its model did not predict.
+/// A sentence for each number of a report that its model did not predict, or that a failover was wrong
+/// about.
 pub fn outside(models: &[Model], report: &Report) -> Vec<String> {
     let mut found = Vec::new();
     for measured in &report.models {
+        let place = format!("{} on {}", measured.name, measured.target.program);
+        let wrong = measured.cells.iter().flat_map(said_wrongly);
+        found.extend(wrong.map(|it| format!("{place}: {it}")));
         let model = models.iter().find(|it| it.model.name == measured.name);
         let Some(model) = model else {
             continue;
@@ -18,12 +22,29 @@ pub fn outside(models: &[Model], report: &Report) -> Vec<String> {
             if let Some(range) = range
                 && !holds(prediction, range)
             {
-                let place = format!("{} on {}", measured.name, measured.target.program);
                 found.push(format!("{place}: {}", sentence(prediction, range)));
             }
         }
     }
     found
+}
+
+fn said_wrongly(cell: &CellReport) -> impl Iterator<Item = String> {
+    let runs = cell.runs.iter().filter(|run| run.verdict.void.is_empty());
+    runs.filter_map(|run| {
+        let said = run.said_lost?;
+        let lost = run.lost_at_switch();
+        let unknown = run.verdict.uncertain.iter().map(|it| it.absent).sum();
+        let most = said
+            .at_most
+            .map_or("any number".to_owned(), |it| it.to_string());
+        (!said.holds(lost, unknown)).then(|| {
+            format!(
+                "{}: run {}: the failover said {} to {most} records lost, and {lost} were",
+                cell.name, run.run, said.at_least
+            )
+        })
+    })
 }
 
 fn holds(prediction: &Prediction, range: Range) -> bool {

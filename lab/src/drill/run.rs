@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::cells::{Cell, Step};
 use super::clients::{Clients, Running, finish_audits, finish_producers, stop_consumers};
+use super::failover::fail_over;
 use super::{DrillError, IsthmusProgram, Software};
 use crate::clock::{Clock, Micros, now};
 use crate::deployment::{Deployment, Plan};
@@ -123,7 +124,10 @@ impl Begun<'_> {
             self.wait_until(began + *at).await?;
             match step {
                 Step::Fault => self.fault().await?,
-                Step::Switch => self.switch().await?,
+                Step::Switch => {
+                    self.fail_over().await?;
+                    self.switch().await?;
+                }
                 Step::Return => self.bring_back().await?,
             }
         }
@@ -165,6 +169,20 @@ impl Begun<'_> {
 
     fn fault_text(&self) -> String {
         format!("kill -9 of every node of cluster {}", self.run.cell.cluster)
+    }
+
+    /// A cluster that lives is not given up.
+    async fn fail_over(&mut self) -> Result<(), DrillError> {
+        let cluster = &self.run.cell.cluster;
+        let failovers = self.deployment.failovers(cluster);
+        if !self.is_down || failovers.is_empty() {
+            return Ok(());
+        }
+        self.phase("failover")?;
+        let logs = self.run.programs.join("logs");
+        fail_over(failovers, &logs, self.run.ledgers).await?;
+        (self.run.tell)(&format!("the flows out of {cluster} are failed over"));
+        Ok(())
     }
 
     /// The audits begin first, since what counts is what could be read when clients were switched;

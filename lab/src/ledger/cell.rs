@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::header::{Drill, Header};
 use super::read::{LedgerError, read_file};
 use super::row::Row;
+use super::said::{SaidLost, read_said};
 use super::{DRILL_FILE, ENDING};
 use crate::clock::Micros;
 
@@ -23,6 +24,8 @@ pub struct Cell {
     pub phases: Vec<(Micros, String)>,
     /// Sorted by name.
     pub clients: Vec<PathBuf>,
+    /// By the failovers, if there were any.
+    pub said_lost: Option<SaidLost>,
 }
 
 /// What was done to the cell on purpose.
@@ -42,6 +45,8 @@ pub enum CellError {
     Folder { folder: PathBuf, cause: io::Error },
     #[error("find a {DRILL_FILE} in {}; name the folder that a drill wrote with --out", .0.display())]
     None(PathBuf),
+    #[error("read what a failover said: {0}")]
+    Said(io::Error),
     #[error("take {} for a drill's own ledger: its header has no \"cell\"", .0.display())]
     NoDrill(PathBuf),
     #[error(
@@ -120,8 +125,11 @@ impl Cell {
             path.extension().is_some_and(|ending| ending == ENDING)
                 && path.file_name().is_some_and(|name| name != DRILL_FILE)
         };
-        let clients = entries(&folder)?.into_iter().filter(is_client).collect();
+        let entries = entries(&folder)?;
+        let said_lost = read_said(&entries).map_err(CellError::Said)?;
+        let clients = entries.into_iter().filter(is_client).collect();
         Ok(Self {
+            said_lost,
             header: ledger.header,
             folder,
             drill,

@@ -10,18 +10,21 @@
 //! record that was read and is covered by no mark was never intended. The last line of a file whose
 //! writer was killed may be torn, and only that one; it is left out and counted.
 //!
-//! Reading order: [`header`], [`row`], [`write`], [`read`], [`cell`].
+//! Reading order: [`header`], [`row`], [`write`], [`read`], [`cell`],
+//! [`said`].
 
 pub mod cell;
 pub mod header;
 pub mod read;
 pub mod row;
+pub mod said;
 pub mod write;
 
 pub use cell::{Cell, CellError, find_cells};
 pub use header::{Client, ClientKind, Drill, Header, Phase, Schedule};
 pub use read::{Ledger, LedgerError, read, read_file};
 pub use row::{Id, Intended, Outcome, Read, Row};
+pub use said::{SaidLost, said_path};
 pub use write::LedgerWriter;
 
 /// The form that is written, and the newest that is read.

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::summary::Summary;
 use super::travels::Travels;
 use crate::checker::{CheckError, Verdict, check};
-use crate::ledger::Cell;
 use crate::ledger::header::Target;
+use crate::ledger::{Cell, SaidLost};
 
 const SCHEMA: &str = "isthmus.report/1";
 
@@ -48,6 +48,8 @@ pub struct RunReport {
     pub folder: String,
     pub faults: Vec<Mark>,
     pub phases: Vec<Mark>,
+    /// What the failover said, if there was one.
+    pub said_lost: Option<SaidLost>,
     pub verdict: Verdict,
 }
 
@@ -183,6 +185,17 @@ impl Verdict {
 }
 
 impl RunReport {
+    /// Acknowledged, and not where clients were switched to: what a failover speaks of. A cluster
+    /// that comes back later brings them back.
+    pub fn lost_at_switch(&self) -> u64 {
+        let Verdict {
+            unreadable_at_switch,
+            lost,
+            ..
+        } = &self.verdict;
+        unreadable_at_switch.as_ref().unwrap_or(lost).records
+    }
+
     fn of(cell: &Cell, folder: &Path) -> Result<Self, CheckError> {
         let verdict = check(cell)?;
         let zero = verdict.timeline.from_us;
@@ -204,6 +217,7 @@ impl RunReport {
             folder: inside.display().to_string(),
             faults: faults.collect(),
             phases: phases.collect(),
+            said_lost: cell.said_lost,
             verdict,
         })
     }

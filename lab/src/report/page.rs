@@ -11,7 +11,7 @@ use crate::checker::{Found, Loss, OutageKind, Verdict};
 #[template(path = "report.html")]
 struct Page<'a> {
     report: &'a Report,
-    columns: [&'static str; 9],
+    columns: [&'static str; 10],
     rows: Vec<TableRow>,
     sections: Vec<Section<'a>>,
     doubts: Vec<String>,

@@ -31,6 +31,9 @@ pub struct Summary {
     pub void: usize,
     pub lost_records: Option<Range>,
     pub lost_seconds: Option<Range>,
+    /// What failovers said: the least of the runs, and the most if all of them knew it.
+    pub said_lost_at_least: Option<Range>,
+    pub said_lost_at_most: Option<Range>,
     pub lost_for_a_time_records: Option<Range>,
     pub lost_for_a_time_seconds: Option<Range>,
     /// Of the client that waited longest.
@@ -51,8 +54,10 @@ pub struct Summary {
 impl Summary {
     /// Runs that are void have no say.
     pub(super) fn of(runs: &[RunReport]) -> Self {
-        let verdicts = runs.iter().map(|run| &run.verdict);
-        let sound: Vec<&Verdict> = verdicts.filter(|it| it.void.is_empty()).collect();
+        let counting = runs.iter().filter(|run| run.verdict.void.is_empty());
+        let said = counting.clone().filter_map(|run| run.said_lost);
+        let at_most: Option<Vec<u64>> = said.clone().map(|it| it.at_most).collect();
+        let sound: Vec<&Verdict> = counting.map(|run| &run.verdict).collect();
         let each = |value: &dyn Fn(&Verdict) -> Option<f64>| {
             Range::of(sound.iter().filter_map(|verdict| value(verdict)))
         };
@@ -63,6 +68,8 @@ impl Summary {
             void: runs.len() - sound.len(),
             lost_records: each(&|it| count(it.lost.records)),
             lost_seconds: each(&|it| Some(it.lost.seconds)),
+            said_lost_at_least: Range::of(said.map(|it| it.at_least as f64)),
+            said_lost_at_most: at_most.and_then(|all| Range::of(all.iter().map(|&it| it as f64))),
             lost_for_a_time_records: each(&|it| count(for_a_time(it)?.records)),
             lost_for_a_time_seconds: each(&|it| Some(for_a_time(it)?.seconds)),
             produce_outage_seconds: each(&|it| worst(it, OutageKind::Produce)),

@@ -9,8 +9,9 @@ use super::document::{CellReport, ModelReport, Report};
 use super::summary::Range;
 
 /// The heads of the columns behind model, target and cell.
-pub(super) const COLUMNS: [&str; 9] = [
+pub(super) const COLUMNS: [&str; 10] = [
     "lost",
+    "failover said",
     "lost for a time",
     "produce outage",
     "fetch outage",
@@ -22,7 +23,7 @@ pub(super) const COLUMNS: [&str; 9] = [
 ];
 
 /// The numbers of one cell, in the order of [`COLUMNS`].
-pub(super) fn numbers(cell: &CellReport) -> [String; 9] {
+pub(super) fn numbers(cell: &CellReport) -> [String; 10] {
     let it = &cell.summary;
     let unfinished = if it.not_recovered > 0 {
         ", not over"
@@ -31,6 +32,7 @@ pub(super) fn numbers(cell: &CellReport) -> [String; 9] {
     };
     [
         records(it.lost_records, it.lost_seconds),
+        said(it.said_lost_at_least, it.said_lost_at_most),
         records(it.lost_for_a_time_records, it.lost_for_a_time_seconds),
         seconds(it.produce_outage_seconds) + unfinished,
         seconds(it.fetch_outage_seconds) + unfinished,
@@ -75,6 +77,15 @@ fn records(count: Option<Range>, time: Option<Range>) -> String {
             format!("{} in {}", whole(Some(count)), seconds(Some(time)))
         }
         (count, _) => whole(count),
+    }
+}
+
+/// The bounds that hold for all runs together.
+fn said(at_least: Option<Range>, at_most: Option<Range>) -> String {
+    match (at_least, at_most) {
+        (None, _) => NONE.to_owned(),
+        (Some(least), Some(most)) => format!("{:.0} to {:.0}", least.min, most.max),
+        (Some(least), None) => format!("{:.0} or more", least.min),
     }
 }
 
@@ -142,6 +153,12 @@ mod tests {
         assert_eq!(
             records(range(7.0, 7.0, 7.0), range(0.25, 0.25, 0.25)),
             "7 in 0.25 s"
+        );
+        let least = range(3.0, 5.0, 6.0);
+        assert_eq!(said(least, range(7.0, 8.0, 9.0)), "3 to 9");
+        assert_eq!(
+            (said(least, None), said(None, None)),
+            ("3 or more".to_owned(), "–".to_owned())
         );
         assert_eq!(ms(range(0.0, 123.4, 0.0)), "123 ms");
         assert_eq!(ms(range(0.0, 4.567, 0.0)), "4.57 ms");

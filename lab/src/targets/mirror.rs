@@ -4,6 +4,7 @@
 //! for at its target, for both alike.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Pid;
@@ -58,6 +59,11 @@ impl Mirror {
             probe::line(process, words, START_MAX).await?;
         }
         Ok(process.pid())
+    }
+
+    /// Gives a source up from this mirror's file; the mirror may run or not.
+    pub fn failover(&self, cluster: &str) -> Option<Command> {
+        self.software.failover(&self.file, cluster)
     }
 
     /// The end of its output, if it has ended without being asked to.

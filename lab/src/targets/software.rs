@@ -127,6 +127,29 @@ impl Software {
         }
     }
 
+    /// Gives a source up, whatever stands in the way: it is dead. MirrorMaker 2 has nothing of the
+    /// kind; who uses it switches the clients, and that is all.
+    pub(super) fn failover(&self, file: &Path, cluster: &str) -> Option<Command> {
+        match self {
+            Self::Isthmus(program) => {
+                let mut command = program.command();
+                command
+                    .args([
+                        "failover",
+                        "--cluster",
+                        cluster,
+                        "--forced",
+                        "--yes",
+                        "--json",
+                    ])
+                    .args(["--by", "isthmus lab", "-c"])
+                    .arg(file);
+                Some(command)
+            }
+            Self::ApacheKafka(_) => None,
+        }
+    }
+
     /// The line on stdout that says that a node is ready, where it says so.
     pub(super) fn ready_node(&self) -> Option<&'static str> {
         match self {
