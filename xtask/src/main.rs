@@ -31,7 +31,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask <part>
 
-  demo [--install]            show the broker at work with real Kafka clients, in two minutes
+  demo [--install]            kill a cluster under load, fail over, count what is lost, in two minutes
+  demo --broker [--install]   show the broker at work with real Kafka clients, in half a minute
   test [--install] [--quick]  do the set-up for the tests, then run all of them and every check
   gen [--check]               generate the protocol code, or compare it with what is committed
   arrows                      check the direction of dependencies and the house rules of sources
@@ -46,6 +47,7 @@ struct Flags {
     install: bool,
     quick: bool,
     check: bool,
+    broker: bool,
 }
 
 /// The command cannot be done as asked, and nothing was touched: exit code 2.
@@ -76,7 +78,7 @@ fn run(args: &[String]) -> anyhow::Result<()> {
         return Err(Refused(format!("name a part\n\n{USAGE}")).into());
     };
     match part.as_str() {
-        "demo" => demo::run(parse_flags(rest, &["--install"])?.install),
+        "demo" => demo::run(parse_flags(rest, &["--install", "--broker"])?),
         "test" => test::run(parse_flags(rest, &["--install", "--quick"])?),
         "gen" => r#gen::run(parse_flags(rest, &["--check"])?.check),
         "arrows" => {
@@ -102,6 +104,7 @@ fn parse_flags(args: &[String], known: &[&str]) -> Result<Flags, Refused> {
             "--install" => flags.install = true,
             "--quick" => flags.quick = true,
             "--check" => flags.check = true,
+            "--broker" => flags.broker = true,
             other => unreachable!("{other} is known to a part but not read"),
         }
     }
@@ -121,7 +124,7 @@ mod tests {
             Flags {
                 install: true,
                 quick: true,
-                check: false
+                ..Flags::default()
             }
         );
         assert!(parse_flags(&args("--quick"), &["--install"]).is_err());

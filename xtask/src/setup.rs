@@ -59,6 +59,8 @@ const NEEDS: [Need; 7] = [
 /// Who needs programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
+    /// Nothing but our own build.
+    Drill,
     Demo,
     Tests,
 }
@@ -66,6 +68,7 @@ pub(crate) enum Purpose {
 impl Purpose {
     fn needs(self) -> &'static [Need] {
         match self {
+            Self::Drill => &NEEDS[..2],
             Self::Demo => &NEEDS[..5],
             Self::Tests => &NEEDS,
         }
@@ -75,13 +78,8 @@ impl Purpose {
 /// The oldest Java that Apache Kafka 4.2 runs on.
 const JAVA_OLDEST: u32 = 17;
 
-/// The programs, found.
-pub(crate) struct Programs {
-    pub(crate) kcat: PathBuf,
-}
-
 /// Sees to it that all programs are there, or refuses and says what to do.
-pub(crate) fn ensure_programs(purpose: Purpose, install: bool) -> Result<Programs> {
+pub(crate) fn ensure_programs(purpose: Purpose, install: bool) -> Result<()> {
     let needs = purpose.needs();
     let missing: Vec<&Need> = needs.iter().filter(|need| !is_there(need)).collect();
     if !missing.is_empty() {
@@ -107,9 +105,11 @@ pub(crate) fn ensure_programs(purpose: Purpose, install: bool) -> Result<Program
             need.package
         );
     }
-    Ok(Programs {
-        kcat: find("kcat").context("could not find kcat on the PATH")?,
-    })
+    Ok(())
+}
+
+pub(crate) fn kcat() -> Result<PathBuf> {
+    find("kcat").context("could not find kcat on the PATH")
 }
 
 /// What decides whether packages may be installed.

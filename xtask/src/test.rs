@@ -165,11 +165,11 @@ fn alert_rules() -> Result<String> {
 
 /// The programs and jars, as the variables by which tests find them.
 fn set_up(install: bool) -> Result<BTreeMap<&'static str, OsString>> {
-    let programs = setup::ensure_programs(setup::Purpose::Tests, install)?;
+    setup::ensure_programs(setup::Purpose::Tests, install)?;
     let kafka = Kafka::ensure()?;
     let python = python::ensure()?;
     Ok(BTreeMap::from([
-        ("ISTHMUS_TEST_KCAT", programs.kcat.into_os_string()),
+        ("ISTHMUS_TEST_KCAT", setup::kcat()?.into_os_string()),
         ("ISTHMUS_TEST_KAFKA_LIBS", kafka.libs().into_os_string()),
         ("ISTHMUS_TEST_PYTHON", python.into_os_string()),
         ("ISTHMUS_TEST_REQUIRE", OsString::from("1")),
