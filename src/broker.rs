@@ -2,14 +2,13 @@
 
 use crate::options::{ConfigOptions, fail, refuse};
 use clap::Args;
-use isthmus_broker::{Running, Settings, StopReason, dev_presets, read_config, start};
+use isthmus_broker::{
+    DevListeners, Running, Settings, StopReason, dev_presets, read_config, start,
+};
 use isthmus_config::Setting;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
-
-/// Where `--dev` listens when nothing else is said.
-const DEV_LISTEN: &str = "127.0.0.1:9092";
 
 /// How long the runtime may take to end blocking work after the broker has stopped.
 const RUNTIME_STOP_MAX: Duration = Duration::from_secs(10);
@@ -19,9 +18,12 @@ pub(crate) struct BrokerOptions {
     /// Run a broker for development: node 1, one replica everywhere, formats its own directory.
     #[arg(long)]
     dev: bool,
-    /// With --dev: address to listen at; port 0 takes any free port.
+    /// With --dev: address to listen at, in place of the file's listeners; port 0 takes any free port.
     #[arg(long, value_name = "ADDR:PORT", requires = "dev")]
     listen: Option<String>,
+    /// With --listen: what clients are told to connect to, in place of that address.
+    #[arg(long, value_name = "HOST:PORT", requires = "listen")]
+    advertised: Option<String>,
     /// With --dev: data directory.
     #[arg(long, value_name = "DIR", requires = "dev")]
     data: Option<String>,
@@ -63,8 +65,11 @@ fn settings(options: &BrokerOptions) -> Result<Settings, isthmus_config::ConfigP
     let layers = options
         .config
         .layers(read_config, presets, data.into_iter().collect())?;
-    let listen = options.listen.as_deref().unwrap_or(DEV_LISTEN);
-    Settings::load(&layers, options.dev.then_some(listen))
+    let listeners = DevListeners {
+        listen: options.listen.as_deref(),
+        advertised: options.advertised.as_deref(),
+    };
+    Settings::load(&layers, options.dev.then_some(listeners))
 }
 
 async fn serve(settings: Settings, began: Instant) -> ExitCode {

@@ -35,7 +35,7 @@ pub use broker::{Running, StartError, StopReason, start};
 pub use format::{FormatError, Formatted, format_directory};
 pub use security::{MappingError, PlainUsersError, PrincipalMapping, SecurityError, TlsError};
 pub use settings::{
-    ClientAuth, ConnectionLimits, LimitError, Listener, PlainUsersPlace, SaslSettings,
-    SecurityProtocol, Settings, TlsSettings, dev_presets, kafka_place, key_effect, read_config,
-    schema,
+    ClientAuth, ConnectionLimits, DevListeners, LimitError, Listener, PlainUsersPlace,
+    SaslSettings, SecurityProtocol, Settings, TlsSettings, dev_presets, kafka_place, key_effect,
+    read_config, schema,
 };

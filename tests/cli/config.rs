@@ -161,6 +161,21 @@ fn what_a_file_leaves_out_is_told() {
 }
 
 #[test]
+fn what_dev_tells_clients_must_be_an_address_that_they_can_use() {
+    for (words, expected) in [
+        ("--listen 0.0.0.0:0", "give --advertised HOST:PORT"),
+        (
+            "--listen 127.0.0.1:0 --advertised here",
+            "--advertised: is no address",
+        ),
+        ("--advertised here:1", "--listen <ADDR:PORT>"),
+    ] {
+        let said = refused("", &[], &format!("broker --dev {words}")).join("\n");
+        assert!(said.contains(expected), "{words}: {said}");
+    }
+}
+
+#[test]
 fn a_setting_without_a_value_is_refused() {
     for setting in ["num.partitions", "=3"] {
         let said = refused("", &[], &format!("broker --dev --set {setting}")).join("\n");

@@ -100,6 +100,54 @@ fn the_pages_answer_get_and_nothing_else() {
     broker.stop().succeeded();
 }
 
+#[test]
+fn dev_tells_clients_the_address_that_it_was_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = isthmus();
+    command.args(["broker", "--dev", "--listen", "0.0.0.0:0"]);
+    command.args(["--advertised", "elsewhere.example:7", "--data"]);
+    let broker = Broker::of(Program::start(command.arg(dir.path()))).unwrap();
+    let port = broker.address().port();
+    let mut connection = Connection::open(([127, 0, 0, 1], port).into()).unwrap();
+    let node = connection.metadata().unwrap().brokers[0].clone();
+    assert_eq!((node.host.as_str(), node.port), ("elsewhere.example", 7));
+    broker.stop().succeeded();
+}
+
+#[test]
+fn dev_listens_where_its_file_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("broker.toml");
+    let listener = |name: &str, port: u16| {
+        format!(
+            "[[listeners]]\nname = \"{name}\"\nbind = \"127.0.0.1:0\"\n\
+             advertised = \"{name}.example:{port}\"\n"
+        )
+    };
+    let text = format!("{}{}", listener("inside", 1), listener("outside", 2));
+    std::fs::write(&file, text).unwrap();
+    let mut command = isthmus();
+    command.args(["broker", "--dev", "-c"]).arg(&file);
+    command.arg("--data").arg(dir.path().join("data"));
+    let broker = Broker::of(Program::start(&mut command)).unwrap();
+    let listeners = broker.ready.listeners.clone();
+    assert_eq!(listeners.len(), 2, "{listeners:?}");
+    for (address, expected) in listeners
+        .into_iter()
+        .zip(["inside.example", "outside.example"])
+    {
+        let mut connection = Connection::open(address).unwrap();
+        let node = connection.metadata().unwrap().brokers[0].clone();
+        assert_eq!(node.host, expected);
+    }
+    broker.stop().succeeded();
+    // The flag takes the place of them all.
+    command.args(["--listen", "127.0.0.1:0"]);
+    let broker = Broker::of(Program::start(&mut command)).unwrap();
+    assert_eq!(broker.ready.listeners.len(), 1);
+    broker.stop().succeeded();
+}
+
 /// Prometheus' text form: help and type before the samples of each name, every sample a number.
 fn check_metrics(text: &str) {
     let mut name = "";

@@ -1,6 +1,6 @@
 //! The listeners: where clients connect, each with its own rules.
 
-use super::{breach, resolve};
+use super::{DevListeners, breach, resolve};
 use crate::security::{MappingError, PrincipalMapping};
 use isthmus_broker_core::security::{SaslMechanism, SaslRules};
 use isthmus_config::{Breach, ConfigProblems, Loaded, Rule, SecretRef};
@@ -169,22 +169,33 @@ pub(super) fn file_listeners(loaded: &Loaded) -> Result<Vec<Arc<Listener>>, Conf
     }
 }
 
-pub(super) fn dev_listener(loaded: &Loaded, listen: &str) -> Result<Arc<Listener>, ConfigProblems> {
+/// Where `--dev` listens when nothing else is said.
+const DEV_LISTEN: &str = "127.0.0.1:9092";
+
+/// The flag's listener in place of the file's; without the flag the file's, if it has any.
+pub(super) fn dev_listeners(
+    loaded: &Loaded,
+    dev: DevListeners<'_>,
+) -> Result<Vec<Arc<Listener>>, ConfigProblems> {
+    if dev.listen.is_none() && loaded.row_count("listeners") > 0 {
+        return file_listeners(loaded);
+    }
     let row = ListenerRow {
         name: "PLAINTEXT".to_owned(),
-        bind: listen.to_owned(),
+        bind: dev.listen.unwrap_or(DEV_LISTEN).to_owned(),
+        advertised: dev.advertised.map(str::to_owned),
         ..ListenerRow::default()
     };
-    listener(loaded, "--listen", &row).map(Arc::new)
+    let listener = listener(loaded, "--listen", &row)?;
+    Ok(vec![Arc::new(listener)])
 }
 
 fn listener(loaded: &Loaded, at: &str, row: &ListenerRow) -> Result<Listener, ConfigProblems> {
-    let key = |field: &str| {
-        if at.starts_with('-') {
-            at.to_owned()
-        } else {
-            format!("{at}.{field}")
-        }
+    let is_flag = at.starts_with('-');
+    let key = |field: &str| match (is_flag, field) {
+        (true, "advertised") => "--advertised".to_owned(),
+        (true, _) => at.to_owned(),
+        (false, _) => format!("{at}.{field}"),
     };
     let bind = resolve(loaded, &key("bind"), &row.bind)?;
     let advertised = match &row.advertised {
@@ -194,7 +205,11 @@ fn listener(loaded: &Loaded, at: &str, row: &ListenerRow) -> Result<Listener, Co
         })?,
         None if bind.ip().is_unspecified() => {
             let what = "binds to every address, so clients cannot be told which to use";
-            let remedy = "set `advertised` to host:port as clients reach it";
+            let remedy = if is_flag {
+                "give --advertised HOST:PORT, as clients reach it"
+            } else {
+                "set `advertised` to host:port as clients reach it"
+            };
             return Err(loaded.problem(&key("bind"), what, remedy).into());
         }
         None => (bind.ip().to_string(), bind.port()),

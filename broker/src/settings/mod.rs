@@ -26,7 +26,7 @@ use isthmus_broker_core::metadata::TopicDefaults;
 use isthmus_broker_core::quotas::QuotaWindow;
 use isthmus_broker_core::security::Authorizer;
 use isthmus_config::{Breach, ConfigProblem, ConfigProblems, Layers, Loaded, Rule, Setting, load};
-use listeners::{LISTENER_NAMES, LISTENERS, dev_listener, file_listeners};
+use listeners::{LISTENER_NAMES, LISTENERS, dev_listeners, file_listeners};
 use security::SUPER_USERS;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -132,18 +132,26 @@ pub fn dev_presets() -> Vec<Setting> {
     ]
 }
 
+/// What `--dev` says of listeners.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DevListeners<'a> {
+    /// Address of the only listener, which takes the place of the file's.
+    pub listen: Option<&'a str>,
+    /// What its clients are told, in place of the bound address.
+    pub advertised: Option<&'a str>,
+}
+
 impl Settings {
-    /// Checks everything at once. `dev_listen`: the address of `--dev`'s only listener, which
-    /// takes the place of the file's.
-    pub fn load(layers: &Layers, dev_listen: Option<&str>) -> Result<Self, ConfigProblems> {
-        let schema = if dev_listen.is_some() {
+    /// Checks everything at once; `dev` is given with `--dev`.
+    pub fn load(layers: &Layers, dev: Option<DevListeners<'_>>) -> Result<Self, ConfigProblems> {
+        let schema = if dev.is_some() {
             schema::dev_schema()
         } else {
             schema()
         };
         let loaded = load(layers, schema)?;
-        let listeners = match dev_listen {
-            Some(listen) => vec![dev_listener(&loaded, listen)?],
+        let listeners = match dev {
+            Some(dev) => dev_listeners(&loaded, dev)?,
             None => file_listeners(&loaded)?,
         };
         let observe = loaded.find::<&str>("node.observe");
@@ -164,7 +172,7 @@ impl Settings {
                 .unwrap_or_default(),
             observe,
             listeners,
-            dev: dev_listen.is_some(),
+            dev: dev.is_some(),
             auto_create_topics_enable: loaded.get("auto.create.topics.enable"),
             delete_topic_enable: loaded.get("delete.topic.enable"),
             authorizer: security::authorizer(&loaded),

@@ -1,7 +1,7 @@
 //! A broker in this process and a client that hides nothing.
 
 use bytes::{Bytes, BytesMut};
-use isthmus_broker::{Running, Settings, dev_presets, start};
+use isthmus_broker::{DevListeners, Running, Settings, dev_presets, start};
 use isthmus_config::{Layers, Setting};
 use isthmus_wire::batch::{BatchBuilder, BatchParams};
 use isthmus_wire::codec::{Decoder, Message, Part, Request};
@@ -94,7 +94,11 @@ pub(crate) fn settings(data: &Path, set: &[(&str, &str)]) -> Settings {
         flags,
         ..Layers::default()
     };
-    Settings::load(&layers, Some("127.0.0.1:0")).unwrap()
+    let listeners = DevListeners {
+        listen: Some("127.0.0.1:0"),
+        ..DevListeners::default()
+    };
+    Settings::load(&layers, Some(listeners)).unwrap()
 }
 
 /// A connection; over TLS in the tests of that.
