@@ -23,6 +23,7 @@ base2histogram      |                                                           
 isthmus-broker      | isthmus-wire isthmus-log isthmus-broker-core isthmus-config |
 isthmus-replicator  | isthmus-wire isthmus-client isthmus-replicator-core isthmus-config |
 isthmus-lab         | isthmus-config isthmus-client                               |
+isthmus-testcontainers |                                                          |
 isthmus             | isthmus-config isthmus-broker isthmus-client isthmus-replicator isthmus-lab | isthmus-wire
 xtask               |                                                             |
 ";
@@ -38,6 +39,7 @@ isthmus-config      | tokio mio                            | it reads once, befo
 isthmus-client      | rdkafka-sys openssl-sys ring         | one crypto backend, and no C client in the data path
 isthmus-broker      | rdkafka-sys openssl-sys ring         | one crypto backend, and no C client in the data path
 isthmus-replicator  | rdkafka-sys openssl-sys ring         | one crypto backend, and no C client in the data path
+isthmus-testcontainers | rdkafka-sys openssl-sys ring         | whoever tests with it gets one crypto backend
 isthmus broker,replicator | rdkafka-sys openssl-sys ring process-wrap | the shipped program has no lab in it
 xtask               | tokio clap serde_derive syn          | it must compile in seconds
 ";
