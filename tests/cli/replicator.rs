@@ -264,16 +264,21 @@ fn the_file_is_explained_sampled_and_described() {
 }
 
 #[test]
-fn the_example_is_sound() {
-    let example = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/config/examples/replicator.toml"
-    );
-    let checked = run(isthmus().args(["config", "check", example]), LIMIT).succeeded();
-    assert_eq!(
-        checked.stdout, "nothing to find fault with\n",
-        "{checked:?}"
-    );
+fn the_examples_are_sound() {
+    for example in [
+        "replicator.toml",
+        "compose/replicator.toml",
+        "compose/east.toml",
+        "compose/west.toml",
+    ] {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples");
+        let file = format!("{folder}/{example}");
+        let checked = run(isthmus().args(["config", "check", &file]), LIMIT).succeeded();
+        assert_eq!(
+            checked.stdout, "nothing to find fault with\n",
+            "{checked:?}"
+        );
+    }
 }
 
 #[test]

@@ -56,6 +56,17 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
+/// What is reachable from the program as it ships and must not be.
+pub(crate) fn faults_of_shipped_program() -> Result<Vec<String>> {
+    let bans = parse_bans(BANS)?;
+    let shipped = |ban: &Ban<'_>| {
+        ban.package == "isthmus" && ban.features == Some(workspace::SHIPPED_FEATURES)
+    };
+    let ban = bans.into_iter().find(shipped);
+    let ban = ban.context("the table of bans has no row for the shipped program")?;
+    Ok(ban_faults(&ban, &reachable(&ban)?))
+}
+
 fn all_faults() -> Result<Vec<String>> {
     let packages = read_packages(&workspace::metadata()?)?;
     let mut faults = edge_faults(&parse_edges(EDGES)?, &packages);

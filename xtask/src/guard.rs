@@ -1,6 +1,7 @@
-//! A second process that cleans up after the demo, however the demo ends.
+//! A second process that cleans up after the demo, and after the tests' container engine, however
+//! they end.
 //!
-//! The demo tells it, over a pipe, which processes and which scratch folder are its own. When the
+//! They tell it, over a pipe, which processes and which scratch folder are their own. When the
 //! pipe closes (at the end, at an error, at Ctrl-C, at kill -9) the guard kills what is left and
 //! removes the folder. It runs in its own process group, so that Ctrl-C does not reach it.
 
@@ -20,6 +21,9 @@ pub(crate) const COMMAND: &str = "guard-of-demo";
 
 /// Only folders with this name are ever removed.
 const SCRATCH_PREFIX: &str = "isthmus-demo-";
+
+/// How long a process may take that was asked to end.
+const END_WAIT: Duration = Duration::from_secs(30);
 
 /// How long a killed process may take to go.
 const KILL_WAIT: Duration = Duration::from_secs(10);
@@ -60,6 +64,11 @@ impl Guard {
     /// A process of ours began.
     pub(crate) fn watch(&self, pid: u32) -> Result<()> {
         self.tell(&format!("pid {pid}"))
+    }
+
+    /// The same of one that has processes of its own to end first: it is asked before it is killed.
+    pub(crate) fn watch_gently(&self, pid: u32) -> Result<()> {
+        self.tell(&format!("ask {pid}"))
     }
 
     /// A process of ours has ended and was waited for, so that its number may be used again.
@@ -109,6 +118,9 @@ pub(crate) fn run() -> Result<()> {
     for line in std::io::stdin().lock().lines() {
         charge.hear(&line?);
     }
+    for pid in &charge.asked {
+        end(*pid)?;
+    }
     for pid in &charge.pids {
         kill(*pid)?;
     }
@@ -124,6 +136,8 @@ pub(crate) fn run() -> Result<()> {
 #[derive(Debug, Default, PartialEq)]
 struct Charge {
     pids: BTreeSet<u32>,
+    /// Asked to end before they are killed.
+    asked: BTreeSet<u32>,
     dir: Option<PathBuf>,
 }
 
@@ -131,8 +145,10 @@ impl Charge {
     fn hear(&mut self, line: &str) {
         match line.split_once(' ') {
             Some(("pid", pid)) => self.pids.extend(pid.parse::<u32>()),
+            Some(("ask", pid)) => self.asked.extend(pid.parse::<u32>()),
             Some(("gone", pid)) => {
                 self.pids.retain(|known| known.to_string() != pid);
+                self.asked.retain(|known| known.to_string() != pid);
             }
             Some(("dir", dir)) if is_scratch(Path::new(dir)) => self.dir = Some(dir.into()),
             Some(_) | None => {}
@@ -145,18 +161,33 @@ fn is_scratch(dir: &Path) -> bool {
     name.to_string_lossy().starts_with(SCRATCH_PREFIX)
 }
 
+/// Ends a process that has others to end before it.
+pub(crate) fn end(pid: u32) -> Result<()> {
+    signal(pid, "-TERM")?;
+    let deadline = Instant::now() + END_WAIT;
+    while is_alive(pid) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    kill(pid)
+}
+
 fn kill(pid: u32) -> Result<()> {
     let deadline = Instant::now() + KILL_WAIT;
     while is_alive(pid) {
-        Command::new("kill")
-            .args(["-9", &pid.to_string()])
-            .stderr(Stdio::null())
-            .status()?;
+        signal(pid, "-KILL")?;
         if Instant::now() > deadline {
             bail!("process {pid} does not go");
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+    Ok(())
+}
+
+/// One that is gone already is told nothing.
+fn signal(pid: u32, signal: &str) -> Result<()> {
+    let mut command = Command::new("kill");
+    command.args([signal, &pid.to_string()]);
+    command.stderr(Stdio::null()).status()?;
     Ok(())
 }
 
@@ -177,13 +208,17 @@ mod tests {
         for line in [
             "pid 11",
             "pid 12",
+            "ask 13",
+            "ask 14",
             "gone 11",
+            "gone 14",
             "noise",
             "dir /tmp/isthmus-demo-7",
         ] {
             charge.hear(line);
         }
         assert_eq!(charge.pids, BTreeSet::from([12]));
+        assert_eq!(charge.asked, BTreeSet::from([13]));
         assert_eq!(charge.dir, Some(PathBuf::from("/tmp/isthmus-demo-7")));
     }
 
@@ -194,6 +229,22 @@ mod tests {
             charge.hear(line);
         }
         assert_eq!(charge.dir, None);
+    }
+
+    #[test]
+    fn a_process_may_end_by_itself_before_it_is_killed() {
+        let script = "trap 'exit 7' TERM; echo set; while true; do sleep 0.01; done";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // Before its trap is set it would die of the signal.
+        let mut line = String::new();
+        let stdout = child.stdout.take().unwrap();
+        std::io::BufReader::new(stdout)
+            .read_line(&mut line)
+            .unwrap();
+        end(child.id()).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(7));
     }
 
     #[test]

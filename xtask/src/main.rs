@@ -13,8 +13,10 @@
 
 mod arrows;
 mod demo;
+mod engine;
 mod r#gen;
 mod guard;
+mod image;
 mod links;
 mod peers;
 mod process;
@@ -34,11 +36,13 @@ cargo xtask <part>
   demo [--install]            kill a cluster under load, fail over, count what is lost, in two minutes
   demo --broker [--install]   show the broker at work with real Kafka clients, in half a minute
   test [--install] [--quick]  do the set-up for the tests, then run all of them and every check
+  image [--output FILE]       make the container image, and load it into the engine or write it
+                              to FILE; --debug without optimisation, --program FILE of that one
   gen [--check]               generate the protocol code, or compare it with what is committed
   arrows                      check the direction of dependencies and the house rules of sources
 
   --install  install missing system packages without asking (asked for on a terminal otherwise)
-  --quick    leave out what needs Java, kcat and Python
+  --quick    leave out what needs Java, kcat, Python and a container engine
 ";
 
 /// The flags of all parts; a part refuses those that are not its own.
@@ -80,6 +84,7 @@ fn run(args: &[String]) -> anyhow::Result<()> {
     match part.as_str() {
         "demo" => demo::run(parse_flags(rest, &["--install", "--broker"])?),
         "test" => test::run(parse_flags(rest, &["--install", "--quick"])?),
+        "image" => image::run(&image::Options::parse(rest)?),
         "gen" => r#gen::run(parse_flags(rest, &["--check"])?.check),
         "arrows" => {
             parse_flags(rest, &[])?;

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::Refused;
+use crate::{Refused, engine};
 
 /// A program that is needed, and the Debian package that brings it.
 struct Need {
@@ -18,7 +18,7 @@ struct Need {
 }
 
 /// What both the demo and the tests need, and what only the tests do, which comes last.
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 9] = [
     Need {
         program: "make",
         package: "make",
@@ -53,6 +53,16 @@ const NEEDS: [Need; 7] = [
         program: "promtool",
         package: "prometheus",
         what: "promtool, which judges alert rules",
+    },
+    Need {
+        program: "dockerd",
+        package: "docker.io",
+        what: "a container engine that answers, or Docker's to start one",
+    },
+    Need {
+        program: "docker-compose",
+        package: "docker-compose",
+        what: "docker-compose, which judges the compose file",
     },
 ];
 
@@ -192,6 +202,7 @@ fn ask(question: &str) -> Result<bool> {
 
 fn is_there(need: &Need) -> bool {
     match (find(need.program), need.program) {
+        (_, "dockerd") => engine::can_be_had(),
         (None, _) => false,
         (Some(_), "java") => java_version().is_some_and(|version| version >= JAVA_OLDEST),
         (Some(_), "python3") => has_venv(),
@@ -257,11 +268,11 @@ mod tests {
     }
 
     #[test]
-    fn only_the_tests_need_python_and_promtool() {
+    fn only_the_tests_need_python_promtool_and_containers() {
         let needs = |purpose: Purpose| purpose.needs().iter().map(|need| need.program);
         assert!(needs(Purpose::Demo).eq(["make", "c++", "java", "mvn", "kcat"]));
-        let tests = ["make", "c++", "java", "mvn", "kcat", "python3", "promtool"];
-        assert!(needs(Purpose::Tests).eq(tests));
+        let more = ["python3", "promtool", "dockerd", "docker-compose"];
+        assert!(needs(Purpose::Tests).skip(5).eq(more));
     }
 
     #[test]

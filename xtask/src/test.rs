@@ -2,9 +2,9 @@
 //!
 //! The tests that need real Kafka clients find them by three variables: `ISTHMUS_TEST_KAFKA_LIBS`,
 //! the folder of Apache Kafka's jars, `ISTHMUS_TEST_KCAT`, the kcat program, and
-//! `ISTHMUS_TEST_PYTHON`, an interpreter with Python's clients. A plain `cargo test` sets none, and
-//! those tests then say what they miss. Here `ISTHMUS_TEST_REQUIRE=1` makes it a failure to miss
-//! anything.
+//! `ISTHMUS_TEST_PYTHON`, an interpreter with Python's clients. Those in containers find their image
+//! by `ISTHMUS_TEST_IMAGE`. A plain `cargo test` sets none, and those tests then say what they miss.
+//! Here `ISTHMUS_TEST_REQUIRE=1` makes it a failure to miss anything.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,9 +13,12 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::engine::Engine;
+use crate::guard::Guard;
+use crate::image::{self, Image};
 use crate::peers::Kafka;
 use crate::steps::Steps;
-use crate::workspace::{cargo, line_of, metadata, root_tests, target_dir};
+use crate::workspace::{SHIPPED_FEATURES, cargo, line_of, metadata, root_tests, target_dir};
 use crate::{Flags, arrows, r#gen, python, setup};
 
 /// An integration test that needs the set-up.
@@ -100,8 +103,10 @@ fn run_steps(steps: &mut Steps, tally: &mut Tally, flags: Flags) -> Result<()> {
     })?;
     if flags.quick {
         steps.leave_out("alert rules", "--quick");
+        steps.leave_out("compose file", "--quick");
     } else {
         steps.run("alert rules", alert_rules)?;
+        steps.run("compose file", compose_file)?;
     }
     steps.run("clippy, everything", || {
         passes(clippy(&["--workspace", "--all-features"]))
@@ -112,7 +117,7 @@ fn run_steps(steps: &mut Steps, tally: &mut Tally, flags: Flags) -> Result<()> {
             "isthmus",
             "--no-default-features",
             "--features",
-            "broker,replicator",
+            SHIPPED_FEATURES,
         ]))
     })?;
     steps.run("tests of the crates", || {
@@ -146,7 +151,53 @@ fn run_steps(steps: &mut Steps, tally: &mut Tally, flags: Flags) -> Result<()> {
             tally.count(command)
         })?;
     }
-    Ok(())
+    run_containers(steps, tally, &env, flags.quick)
+}
+
+/// The last steps, since the image's program replaces the one in the build folder.
+fn run_containers(
+    steps: &mut Steps,
+    tally: &mut Tally,
+    env: &BTreeMap<&'static str, OsString>,
+    quick: bool,
+) -> Result<()> {
+    let names = ["image", "isthmus-testcontainers, containers"];
+    if quick {
+        for name in names {
+            steps.leave_out(name, "--quick");
+        }
+        return Ok(());
+    }
+    let mut image = None;
+    steps.run(names[0], || {
+        let made = image.insert(image::make(&image::Options::for_tests())?);
+        Ok(made.reference.clone())
+    })?;
+    steps.run(names[1], || {
+        let image = image.context("no image was made")?;
+        containers(tally, env, &image)
+    })
+}
+
+/// With an engine that is there, or one that goes again.
+fn containers(
+    tally: &mut Tally,
+    env: &BTreeMap<&'static str, OsString>,
+    image: &Image,
+) -> Result<String> {
+    let guard = Guard::start()?;
+    let engine = Engine::ensure(&guard)?;
+    let counted = engine.load(&image.archive).and_then(|()| {
+        let mut command = cargo(["test", "--locked", "--package", "isthmus-testcontainers"]);
+        command.args(["--test", "containers"]);
+        command.envs(env).envs(engine.env());
+        command.env("ISTHMUS_TEST_IMAGE", &image.reference);
+        tally.count(command)
+    });
+    let ended = engine.finish(&guard).and_then(|()| guard.finish());
+    let counted = counted?;
+    ended?;
+    Ok(counted)
 }
 
 /// The rules are well formed, and each fires when it should and not otherwise.
@@ -161,6 +212,14 @@ fn alert_rules() -> Result<String> {
         passes(command)?;
     }
     Ok(String::new())
+}
+
+/// It is well formed; its files are looked at by the tests of the command line.
+fn compose_file() -> Result<String> {
+    let file = crate::workspace::root().join("config/examples/compose/compose.yaml");
+    let mut command = Command::new("docker-compose");
+    command.arg("--file").arg(file).args(["config", "--quiet"]);
+    passes(command)
 }
 
 /// The programs and jars, as the variables by which tests find them.

@@ -14,6 +14,9 @@ pub(crate) fn root() -> &'static Path {
         .unwrap_or(Path::new("."))
 }
 
+/// The features of the program as it ships: the lab, and with it librdkafka, stays out.
+pub(crate) const SHIPPED_FEATURES: &str = "broker,replicator";
+
 /// Where cargo puts what it builds.
 pub(crate) fn target_dir() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
