@@ -172,6 +172,7 @@ fn partition(topic_id: Uuid, partition_id: i32) -> PartitionRecord {
         replicas: vec![7, 8, 6],
         isr: vec![7, 8],
         leader: 8,
+        leader_recovery_state: 1,
         leader_epoch: 4,
         partition_epoch: 5,
         directories: vec![Uuid([8; 16]); 3],

@@ -45,7 +45,7 @@ pub struct BrokerRegistration {
 }
 
 /// One partition as the controller last decided it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PartitionImage {
     pub replicas: Vec<i32>,
     pub isr: Vec<i32>,
@@ -53,6 +53,8 @@ pub struct PartitionImage {
     pub last_known_elr: Vec<i32>,
     /// -1: no leader.
     pub leader: i32,
+    /// Kafka's numbers: 0 recovered, 1 recovering from an unclean election (rule 15).
+    pub leader_recovery_state: i8,
     pub leader_epoch: i32,
     pub partition_epoch: i32,
     pub directories: Vec<Uuid>,
@@ -340,6 +342,7 @@ impl MetadataImage {
             eligible_leader_replicas: body.eligible_leader_replicas.clone().unwrap_or_default(),
             last_known_elr: body.last_known_elr.clone().unwrap_or_default(),
             leader: body.leader,
+            leader_recovery_state: body.leader_recovery_state,
             leader_epoch: body.leader_epoch,
             partition_epoch: body.partition_epoch,
             directories: body.directories.clone(),
@@ -365,6 +368,9 @@ impl MetadataImage {
         }
         if body.leader != LEADER_STAYS {
             partition.leader = body.leader;
+        }
+        if body.leader_recovery_state >= 0 {
+            partition.leader_recovery_state = body.leader_recovery_state;
         }
         for (field, new) in [
             (&mut partition.isr, &body.isr),
