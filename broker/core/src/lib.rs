@@ -5,15 +5,18 @@
 //! that a seeded simulator can run whole clusters of it on one thread.
 //!
 //! Reading order: [`topic_name`], [`config`], [`metadata`] (records, image, decisions on topics),
-//! [`replica`] (what a partition's leader may acknowledge and show), [`groups`] (consumer groups
+//! [`replica`] (what a partition's leader and followers do), [`controller`] (what becomes of brokers
+//! and partitions), [`rules`] (what both obey, by name), [`groups`] (consumer groups
 //! and their offsets), [`security`] (who is who, and who may do what), [`quotas`] (how much a
 //! client may use).
 
 pub mod config;
+pub mod controller;
 pub mod groups;
 pub mod metadata;
 pub mod quotas;
 pub mod replica;
 pub mod retention_clock;
+pub mod rules;
 pub mod security;
 pub mod topic_name;

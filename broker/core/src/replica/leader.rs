@@ -1,13 +1,22 @@
 //! The leader of a partition: which writes it takes, and up to where readers may see.
 //!
-//! Owns the leader epoch, the in-sync replicas with what is known of their logs, and the high
-//! watermark. Knows nothing of files, of waiting requests or of time.
+//! Owns the leader epoch, the in-sync replicas with what is known of their logs, the proposal to
+//! change them, and the high watermark. Knows nothing of files, of waiting requests or of clocks.
+//! What followers ask stands in [`super::fetch`], the states of a proposal in [`super::isr`].
 //!
 //! Invariants, checked by [`Leader::check`] after every change:
 //! - `high_watermark <= log_end` of this replica, and it never goes back within an epoch;
 //! - this broker is a member of its own ISR.
+//!
+//! And one that only the simulator can see: as long as this is the newest leader, the ISR that the
+//! controller has is within the maximal ISR here, committed and proposed together (rule 3).
 
-use std::collections::BTreeMap;
+use super::isr::{AlterPartition, AlterPartitionAnswer, NewIsr, PendingIsr};
+use super::progress::Progress;
+use crate::metadata::{MetadataImage, PartitionImage};
+use crate::rules::{Rule, Rules};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// Why an acks=all write is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,20 +25,63 @@ pub struct AppendRefused {
     pub min_insync_replicas: usize,
 }
 
+/// Where an acks=all write stands (rule 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completion {
+    Waiting,
+    Done,
+    /// It is committed, but by fewer replicas than were asked for: NOT_ENOUGH_REPLICAS_AFTER_APPEND.
+    TooFewReplicas,
+}
+
+/// What a leader starts from.
+#[derive(Debug, Clone)]
+pub struct Leadership<'a> {
+    pub broker_id: i32,
+    pub partition: &'a PartitionImage,
+    pub min_insync_replicas: usize,
+    pub replica_lag_time_max: Duration,
+    pub rules: Rules,
+}
+
+/// What comes of an event, besides its own answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[must_use]
+pub struct LeaderEffects {
+    /// Parked acks=all requests and readers should look again.
+    pub high_watermark_moved: bool,
+    /// To be sent to the controller.
+    pub alter_partition: Option<AlterPartition>,
+}
+
 /// The leader's view of one partition.
 #[derive(Debug, Clone)]
 pub struct Leader {
-    broker_id: i32,
-    epoch: i32,
-    /// Log end offset per member of the ISR; this broker's own is the log's.
-    isr: BTreeMap<i32, i64>,
+    pub(super) broker_id: i32,
+    pub(super) epoch: i32,
+    pub(super) partition_epoch: i32,
+    /// This replica's log end as it took the lead.
+    pub(super) epoch_start_offset: i64,
+    pub(super) log_end: i64,
+    pub(super) high_watermark: i64,
+    /// As the controller committed it.
+    pub(super) isr: BTreeSet<i32>,
+    pub(super) pending: Option<PendingIsr>,
+    pub(super) proposals: u64,
+    /// After a refusal the next proposal waits a little.
+    pub(super) propose_after: Duration,
+    pub(super) followers: BTreeMap<i32, Progress>,
     replicas: usize,
     min_insync_replicas: usize,
-    high_watermark: i64,
+    pub(super) replica_lag_time_max: Duration,
+    /// The latest time this leader was told.
+    pub(super) now: Duration,
+    pub(super) rules: Rules,
 }
 
 impl Leader {
-    /// Takes the lead in `epoch` with a log of [`log_start`, `log_end`).
+    /// Takes the lead in `epoch` with a log of [`log_start`, `log_end`), where no follower will
+    /// ever ask: the broker of one node.
     ///
     /// `high_watermark` comes from the checkpoint file, which is written rarely: it may lie before
     /// the log's start or, after a truncation, behind its end. Both are drawn into the log.
@@ -42,26 +94,64 @@ impl Leader {
         log: std::ops::Range<i64>,
         high_watermark: i64,
     ) -> Self {
-        let isr = isr
-            .iter()
-            .map(|&member| {
-                (
-                    member,
-                    if member == broker_id {
-                        log.end
-                    } else {
-                        log.start
-                    },
-                )
-            })
-            .collect();
-        let mut leader = Self {
+        let partition = PartitionImage {
+            isr: isr.to_vec(),
+            replicas: isr.to_vec(),
+            leader: broker_id,
+            leader_epoch: epoch,
+            ..PartitionImage::default()
+        };
+        let leadership = Leadership {
             broker_id,
-            epoch,
-            isr,
-            replicas,
+            partition: &partition,
             min_insync_replicas,
+            replica_lag_time_max: Duration::MAX,
+            rules: Rules::ALL,
+        };
+        Self::start(Duration::ZERO, &leadership, replicas, log, high_watermark)
+    }
+
+    /// Takes the lead as metadata says. The shell has noted the epoch's start in the log.
+    pub fn lead(
+        now: Duration,
+        leadership: &Leadership<'_>,
+        log: std::ops::Range<i64>,
+        high_watermark: i64,
+    ) -> Self {
+        let replicas = leadership.partition.replicas.len();
+        Self::start(now, leadership, replicas, log, high_watermark)
+    }
+
+    fn start(
+        now: Duration,
+        leadership: &Leadership<'_>,
+        replicas: usize,
+        log: std::ops::Range<i64>,
+        high_watermark: i64,
+    ) -> Self {
+        let partition = leadership.partition;
+        let isr: BTreeSet<i32> = partition.isr.iter().copied().collect();
+        let others = partition.replicas.iter().chain(&partition.isr);
+        let followers = others
+            .filter(|id| **id != leadership.broker_id)
+            .map(|id| (*id, Progress::new(isr.contains(id).then_some(now))));
+        let mut leader = Self {
+            broker_id: leadership.broker_id,
+            epoch: partition.leader_epoch,
+            partition_epoch: partition.partition_epoch,
+            epoch_start_offset: log.end,
+            log_end: log.end,
             high_watermark: high_watermark.clamp(log.start, log.end),
+            followers: followers.collect(),
+            isr,
+            pending: None,
+            proposals: 0,
+            propose_after: Duration::ZERO,
+            replicas,
+            min_insync_replicas: leadership.min_insync_replicas,
+            replica_lag_time_max: leadership.replica_lag_time_max,
+            now,
+            rules: leadership.rules,
         };
         leader.advance();
         leader.check();
@@ -76,6 +166,24 @@ impl Leader {
         self.high_watermark
     }
 
+    /// The committed ISR.
+    pub fn isr(&self) -> &BTreeSet<i32> {
+        &self.isr
+    }
+
+    /// Committed and proposed members together.
+    pub fn maximal_isr(&self) -> BTreeSet<i32> {
+        let proposed = self.pending.iter().flat_map(PendingIsr::members);
+        self.isr.iter().chain(proposed).copied().collect()
+    }
+
+    /// Whether that broker may be in the ISR, for all this leader knows: no controller has one that
+    /// is not, while this leader is the newest.
+    pub fn may_be_in_isr(&self, broker: i32) -> bool {
+        let pending = self.pending.as_ref();
+        self.isr.contains(&broker) || pending.is_some_and(|it| it.joins(broker))
+    }
+
     /// A change of `min.insync.replicas`; returns whether the high watermark moved.
     pub fn set_min_insync_replicas(&mut self, min_insync_replicas: usize) -> bool {
         self.min_insync_replicas = min_insync_replicas;
@@ -85,7 +193,7 @@ impl Leader {
     /// Rule 1 of the semantics: an acks=all write needs an ISR of at least
     /// min(`min.insync.replicas`, replication factor); acks 0 and 1 are not asked.
     pub fn admit_acks_all(&self) -> Result<(), AppendRefused> {
-        if self.isr_suffices() {
+        if self.isr_suffices(self.isr.len()) || !self.rules.obeys(Rule::AppendGate) {
             return Ok(());
         }
         Err(AppendRefused {
@@ -96,15 +204,12 @@ impl Leader {
 
     /// This replica's log now ends at `log_end`; returns whether the high watermark moved.
     pub fn appended(&mut self, log_end: i64) -> bool {
-        let own = self
-            .isr
-            .get_mut(&self.broker_id)
-            .expect("the leader is in its ISR");
         assert!(
-            log_end >= *own,
-            "the log went back under its leader: {log_end} < {own}"
+            log_end >= self.log_end,
+            "the log went back under its leader: {log_end} < {}",
+            self.log_end
         );
-        *own = log_end;
+        self.log_end = log_end;
         let moved = self.advance();
         self.check();
         moved
@@ -116,40 +221,135 @@ impl Leader {
         self.check();
     }
 
-    /// Rules 3 and 4: the least log end of the ISR, and frozen while the ISR is too small.
+    /// Rule 2, asked of a write whose last record is before `required_offset`.
+    pub fn completion(&self, required_offset: i64) -> Completion {
+        if self.high_watermark < required_offset && self.rules.obeys(Rule::Completion) {
+            return Completion::Waiting;
+        }
+        if self.isr_suffices(self.maximal_isr().len()) {
+            Completion::Done
+        } else {
+            Completion::TooFewReplicas
+        }
+    }
+
+    /// Time has passed: followers may lag, a proposal may be due again. Wanted about twice per
+    /// `replica.lag.time.max.ms`, and while a proposal is out as often as its pause.
+    pub fn tick(&mut self, now: Duration, image: &MetadataImage) -> LeaderEffects {
+        self.settle(now, image, None)
+    }
+
+    /// What the controller said to a request.
+    pub fn alter_partition_answered(
+        &mut self,
+        now: Duration,
+        image: &MetadataImage,
+        proposal: u64,
+        answer: AlterPartitionAnswer,
+    ) -> LeaderEffects {
+        self.now = self.now.max(now);
+        self.settle_proposal(proposal, answer);
+        self.settle(now, image, None)
+    }
+
+    /// Newer metadata of the same leader epoch, or of brokers.
+    pub fn metadata_changed(
+        &mut self,
+        now: Duration,
+        image: &MetadataImage,
+        partition: &PartitionImage,
+    ) -> LeaderEffects {
+        self.commit_isr(&NewIsr {
+            leader_epoch: partition.leader_epoch,
+            partition_epoch: partition.partition_epoch,
+            isr: partition.isr.clone(),
+        });
+        self.settle(now, image, None)
+    }
+
+    /// What follows from any event; `fetched` names the follower whose fetch it was.
+    pub(super) fn settle(
+        &mut self,
+        now: Duration,
+        image: &MetadataImage,
+        fetched: Option<i32>,
+    ) -> LeaderEffects {
+        self.now = self.now.max(now);
+        for (id, follower) in &mut self.followers {
+            follower.eligible = is_eligible(image, *id, follower.broker_epoch);
+        }
+        let alter_partition = self.propose(fetched);
+        let high_watermark_moved = self.advance();
+        self.check();
+        LeaderEffects {
+            high_watermark_moved,
+            alter_partition,
+        }
+    }
+
+    /// Rules 3 and 4: the least log end of those that count, and frozen while the ISR is too small.
     fn advance(&mut self) -> bool {
-        if !self.isr_suffices() {
+        if !self.isr_suffices(self.isr.len()) && self.rules.obeys(Rule::FrozenBelowMin) {
             return false;
         }
-        let reached = self
-            .isr
-            .values()
-            .copied()
-            .min()
-            .unwrap_or(self.high_watermark);
+        let counted = self
+            .followers
+            .iter()
+            .filter(|(id, it)| self.counts(**id, it));
+        // An unknown log end is the least of all.
+        let least = counted.map(|(_, it)| it.log_end.unwrap_or(-1)).min();
+        let reached = least.map_or(self.log_end, |it| it.min(self.log_end));
         let moved = reached > self.high_watermark;
         self.high_watermark = self.high_watermark.max(reached);
         moved
     }
 
-    fn isr_suffices(&self) -> bool {
-        self.isr.len() >= self.min_insync_replicas.min(self.replicas)
+    /// Rule 3: whoever may be in the ISR, for all this leader knows, and whoever is about to be.
+    fn counts(&self, id: i32, follower: &Progress) -> bool {
+        let committed = self.isr.contains(&id);
+        let Some(pending) = &self.pending else {
+            return committed || self.is_about_to_join(follower);
+        };
+        let stays = !pending.leaves(id) || self.rules.obeys(Rule::PendingShrinkCounts);
+        let joins = pending.joins(id) && self.rules.obeys(Rule::PendingExpandCounts);
+        if committed { stays } else { joins }
+    }
+
+    /// A follower that keeps up but always finds the high watermark a little ahead would never get
+    /// in: so it waits for it. This helps progress only, and only where nothing is pending.
+    fn is_about_to_join(&self, follower: &Progress) -> bool {
+        follower.eligible
+            && follower
+                .log_end
+                .is_some_and(|it| it >= self.epoch_start_offset)
+            && follower.is_caught_up(self.now, self.log_end, self.replica_lag_time_max)
+    }
+
+    fn isr_suffices(&self, members: usize) -> bool {
+        members >= self.min_insync_replicas.min(self.replicas)
     }
 
     fn check(&self) {
-        let own = self.isr.get(&self.broker_id).copied();
         assert!(
-            own.is_some(),
+            self.isr.contains(&self.broker_id),
             "broker {} leads outside its ISR {:?}",
             self.broker_id,
             self.isr
         );
         assert!(
-            own >= Some(self.high_watermark),
-            "high watermark {} is beyond the log end {own:?}",
-            self.high_watermark
+            self.high_watermark <= self.log_end,
+            "high watermark {} is beyond the log end {}",
+            self.high_watermark,
+            self.log_end
         );
     }
+}
+
+/// Rule 5: registered, neither fenced nor stopping, and known by its present incarnation.
+fn is_eligible(image: &MetadataImage, id: i32, broker_epoch: Option<i64>) -> bool {
+    image.broker(id).is_some_and(|broker| {
+        !broker.fenced && !broker.in_controlled_shutdown && broker_epoch == Some(broker.epoch)
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,20 @@
 //! What one replica of a partition may decide by itself.
+//!
+//! [`role`] says what a change of metadata makes of this broker; [`leader`] and [`follower`] are
+//! the two roles. A shell holds the log, asks the role, and does what it says: append, send,
+//! truncate, tell the controller. The tables of events stand in docs/replication.md.
 
+mod epochs;
+mod fetch;
+pub mod follower;
+mod isr;
 pub mod leader;
+mod progress;
+pub mod role;
 
-pub use leader::{AppendRefused, Leader};
+pub use epochs::{EpochHistory, truncation_point};
+pub use fetch::{DivergingEpoch, FetchRefused, ReplicaFetch, ReplicaFetchAnswer};
+pub use follower::{Follower, FollowerStep};
+pub use isr::{AlterPartition, AlterPartitionAnswer, IsrMember, NewIsr};
+pub use leader::{AppendRefused, Completion, Leader, LeaderEffects, Leadership};
+pub use role::{RoleChange, role_change};

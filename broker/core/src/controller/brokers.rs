@@ -1,0 +1,262 @@
+//! Registration, heartbeats, fencing and controlled shutdown of brokers.
+//!
+//! | State | Event | Then |
+//! |---|---|---|
+//! | any | registration of another incarnation, session alive | DUPLICATE_BROKER_REGISTRATION |
+//! | any | registration of the registered incarnation | its epoch again |
+//! | any | registration | out of every ISR; out of ELR too if the stop was unclean (rule 23); fenced, new epoch |
+//! | fenced | heartbeat, registration applied | unfenced, leads what has no leader (rule 8) |
+//! | fenced | heartbeat that wants to stop | may stop (rule 17) |
+//! | unfenced | silent for a session | fenced: out of every ISR, successors elected (rule 8) |
+//! | unfenced | heartbeat that wants to stop | in controlled shutdown: out of every ISR, leaders moved |
+//! | in controlled shutdown | heartbeat, all others have passed it | may stop, fenced (rule 17) |
+//!
+//! A heartbeat of an epoch that is not the registered one is answered STALE_BROKER_EPOCH.
+
+use super::heartbeats::is_active;
+use super::partition_change::{Broker, Election, PartitionChange};
+use super::{Controller, ControllerReply, Decision};
+use crate::metadata::{BrokerRegistration, MetadataImage, MetadataRecord};
+use crate::rules::Rule;
+use isthmus_wire::messages::{BrokerRegistrationChangeRecord, RegisterBrokerRecord};
+use isthmus_wire::{ErrorCode, Uuid};
+use std::time::Duration;
+
+/// A broker that starts. Endpoints, racks, directories and features stand in the record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BrokerRegistrationRequest {
+    /// As it is to be committed, but for the epoch and the fence.
+    pub record: RegisterBrokerRecord,
+    /// The epoch that the clean-shutdown marker names; -1 without one.
+    pub previous_broker_epoch: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BrokerHeartbeat {
+    pub broker_id: i32,
+    pub broker_epoch: i64,
+    /// The last metadata record it has applied.
+    pub metadata_offset: i64,
+    pub want_fence: bool,
+    pub want_shut_down: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeartbeatReply {
+    pub is_caught_up: bool,
+    pub is_fenced: bool,
+    pub should_shut_down: bool,
+}
+
+impl Controller {
+    pub(super) fn register(
+        &self,
+        now: Duration,
+        image: &MetadataImage,
+        request: &BrokerRegistrationRequest,
+    ) -> Result<Decision, ErrorCode> {
+        let (id, incarnation) = (request.record.broker_id, request.record.incarnation_id);
+        let mut records = Vec::new();
+        if let Some(before) = image.broker(id) {
+            if before.incarnation == incarnation {
+                // Asked again, because the answer was lost: it may be in ISRs by now.
+                let broker_epoch = before.epoch;
+                return Ok((ControllerReply::Registered { broker_epoch }, records));
+            }
+            let session = self.config.broker_session_timeout;
+            let alive = self.heartbeats.has_session(now, before, session);
+            if alive && !before.in_controlled_shutdown {
+                return Err(ErrorCode::DUPLICATE_BROKER_REGISTRATION);
+            }
+            records = self.stopped(image, before, request.previous_broker_epoch);
+        }
+        // Rule 7: the epoch is the place where the record will stand.
+        let broker_epoch = image.offset + 1 + i64::try_from(records.len()).unwrap_or(i64::MAX);
+        let record = RegisterBrokerRecord {
+            broker_epoch,
+            fenced: true,
+            in_controlled_shutdown: false,
+            ..request.record.clone()
+        };
+        records.push(record.into());
+        Ok((ControllerReply::Registered { broker_epoch }, records))
+    }
+
+    /// The broker's earlier life has ended: rule 23.
+    fn stopped(
+        &self,
+        image: &MetadataImage,
+        before: &BrokerRegistration,
+        marker: i64,
+    ) -> Vec<MetadataRecord> {
+        let clean = marker == before.epoch || !self.rules.obeys(Rule::UncleanRestart);
+        let broker = if clean {
+            Broker::Leaves(before.id)
+        } else {
+            Broker::LeavesUncleanly(before.id)
+        };
+        self.change_partitions(image, broker)
+    }
+
+    pub(super) fn heartbeat(
+        &mut self,
+        now: Duration,
+        image: &MetadataImage,
+        beat: &BrokerHeartbeat,
+    ) -> Result<Decision, ErrorCode> {
+        let broker = image
+            .broker(beat.broker_id)
+            .ok_or(ErrorCode::BROKER_ID_NOT_REGISTERED)?;
+        if broker.epoch != beat.broker_epoch {
+            return Err(ErrorCode::STALE_BROKER_EPOCH);
+        }
+        self.heard(now, beat);
+        let is_caught_up = beat.metadata_offset >= broker.epoch;
+        let (records, should_shut_down) = if broker.fenced {
+            self.fenced_beat(image, broker, beat, is_caught_up)
+        } else {
+            self.unfenced_beat(image, broker, beat)
+        };
+        let reply = HeartbeatReply {
+            is_caught_up,
+            is_fenced: is_fenced_after(broker, &records),
+            should_shut_down,
+        };
+        Ok((ControllerReply::Heartbeat(reply), records))
+    }
+
+    fn fenced_beat(
+        &self,
+        image: &MetadataImage,
+        broker: &BrokerRegistration,
+        beat: &BrokerHeartbeat,
+        is_caught_up: bool,
+    ) -> (Vec<MetadataRecord>, bool) {
+        let may_serve = is_caught_up || !self.rules.obeys(Rule::UnfenceCaughtUp);
+        if beat.want_shut_down || beat.want_fence || !may_serve {
+            return (Vec::new(), beat.want_shut_down);
+        }
+        let mut records = vec![registration_change(broker, -1, 0)];
+        records.extend(self.change_partitions(image, Broker::Joins(broker.id)));
+        (records, false)
+    }
+
+    fn unfenced_beat(
+        &mut self,
+        image: &MetadataImage,
+        broker: &BrokerRegistration,
+        beat: &BrokerHeartbeat,
+    ) -> (Vec<MetadataRecord>, bool) {
+        if beat.want_fence {
+            return (self.fence(image, broker), beat.want_shut_down);
+        }
+        if !beat.want_shut_down {
+            return (Vec::new(), false);
+        }
+        if !broker.in_controlled_shutdown && self.rules.obeys(Rule::ShutdownGranted) {
+            let mut records = vec![registration_change(broker, 0, 1)];
+            records.extend(self.change_partitions(image, Broker::Leaves(broker.id)));
+            return (records, false);
+        }
+        // Rule 17: everyone who serves must know that this broker leads nothing any more.
+        let offset = self.heartbeats.shutdown_offset(broker.id, image.offset);
+        let known = self.heartbeats.lowest_active_offset(image) >= offset;
+        if known || !self.rules.obeys(Rule::ShutdownGranted) {
+            return (self.fence(image, broker), true);
+        }
+        (Vec::new(), false)
+    }
+
+    /// Rule 8: brokers are fenced one at a time.
+    pub(super) fn fence_one_stale(
+        &self,
+        now: Duration,
+        image: &MetadataImage,
+    ) -> Vec<MetadataRecord> {
+        let session = self.config.broker_session_timeout;
+        let stale = image
+            .brokers()
+            .find(|it| !it.fenced && self.heartbeats.is_stale(now, it, session));
+        match stale.filter(|_| self.rules.obeys(Rule::Fence)) {
+            Some(broker) => self.fence(image, broker),
+            None => Vec::new(),
+        }
+    }
+
+    fn fence(&self, image: &MetadataImage, broker: &BrokerRegistration) -> Vec<MetadataRecord> {
+        let mut records = vec![registration_change(broker, 1, 0)];
+        records.extend(self.change_partitions(image, Broker::Leaves(broker.id)));
+        records
+    }
+
+    /// What the coming or going of a broker means for all partitions.
+    fn change_partitions(&self, image: &MetadataImage, broker: Broker) -> Vec<MetadataRecord> {
+        let mut records = Vec::new();
+        for topic in image.topics() {
+            let (min_insync_replicas, election) = self.election_of(image, &topic.name);
+            for (index, partition) in (0..).zip(&topic.partitions) {
+                if !broker.touches(partition) {
+                    continue;
+                }
+                let change = PartitionChange {
+                    topic_id: topic.id,
+                    index,
+                    partition,
+                    isr: broker.isr(partition),
+                    election,
+                    min_insync_replicas,
+                    uncleanly_stopped: broker.uncleanly_stopped(),
+                    rules: self.rules,
+                };
+                let acceptable = |id| broker.is_acceptable(id, image);
+                records.extend(change.record(&acceptable).map(MetadataRecord::from));
+            }
+        }
+        records
+    }
+
+    /// Rule 15: a topic says whether anything at all is better than no leader.
+    pub(super) fn election_of(&self, image: &MetadataImage, topic: &str) -> (usize, Election) {
+        let election = if self.unclean_leader_election(image, topic) {
+            Election::Unclean
+        } else {
+            Election::Online
+        };
+        (self.min_insync_replicas(image, topic), election)
+    }
+}
+
+impl Broker {
+    fn is_acceptable(self, id: i32, image: &MetadataImage) -> bool {
+        let active = image.broker(id).is_some_and(|it| is_active(it));
+        match self {
+            Self::Leaves(leaving) | Self::LeavesUncleanly(leaving) => active && id != leaving,
+            Self::Joins(joining) => active || id == joining,
+        }
+    }
+}
+
+fn is_fenced_after(broker: &BrokerRegistration, records: &[MetadataRecord]) -> bool {
+    let changes = records.iter().filter_map(|record| {
+        let MetadataRecord::BrokerRegistrationChange(change) = record else {
+            return None;
+        };
+        (change.fenced != 0).then_some(change.fenced == 1)
+    });
+    changes.last().unwrap_or(broker.fenced)
+}
+
+fn registration_change(
+    broker: &BrokerRegistration,
+    fenced: i8,
+    in_controlled_shutdown: i8,
+) -> MetadataRecord {
+    let record = BrokerRegistrationChangeRecord {
+        broker_id: broker.id,
+        broker_epoch: broker.epoch,
+        fenced,
+        in_controlled_shutdown,
+        log_dirs: Vec::<Uuid>::new(),
+    };
+    record.into()
+}

@@ -1,0 +1,183 @@
+//! What the active controller decides about brokers and partitions.
+//!
+//! One event at a time, on the latest committed image: a verdict, and the records that make it
+//! true. The shell commits the records, and answers when they are; when they are not, nothing
+//! happened (design, decision 6). The next event is decided on the image that has them.
+//!
+//! All that is remembered beside the image is who was heard from when. Each voter keeps that for
+//! itself, active or not, so that a new controller can fence at once (design, decision 7).
+//!
+//! Reading order: [`heartbeats`], [`brokers`] (registration, fencing, controlled shutdown),
+//! [`alter_partition`], [`partition_change`] (how a partition's ISR, ELR and leader follow from
+//! each other), [`elections`]. The tables of events stand in docs/replication.md.
+
+mod alter_partition;
+mod brokers;
+mod elections;
+mod heartbeats;
+mod partition_change;
+
+pub use alter_partition::{AlterPartitionRequest, PartitionState};
+pub use brokers::{BrokerHeartbeat, BrokerRegistrationRequest, HeartbeatReply};
+pub use elections::ElectionType;
+
+use crate::metadata::{ConfigResource, MetadataImage, MetadataRecord};
+use crate::rules::{Rule, Rules};
+use heartbeats::Heartbeats;
+use isthmus_wire::{ErrorCode, Uuid};
+use std::time::Duration;
+
+/// The cluster's settings that a controller decides by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControllerConfig {
+    /// `broker.session.timeout.ms`.
+    pub broker_session_timeout: Duration,
+    /// Where a topic says nothing.
+    pub min_insync_replicas: usize,
+    /// Where a topic says nothing.
+    pub unclean_leader_election: bool,
+    /// `auto.leader.rebalance.enable` and `leader.imbalance.check.interval.seconds`.
+    pub leader_balance_interval: Option<Duration>,
+    /// `unclean.leader.election.interval.ms`.
+    pub unclean_election_interval: Duration,
+}
+
+impl Default for ControllerConfig {
+    fn default() -> Self {
+        Self {
+            broker_session_timeout: Duration::from_secs(2),
+            min_insync_replicas: 1,
+            unclean_leader_election: false,
+            leader_balance_interval: Some(Duration::from_secs(300)),
+            unclean_election_interval: Duration::from_secs(300),
+        }
+    }
+}
+
+/// What reaches a controller.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ControllerEvent {
+    Register(BrokerRegistrationRequest),
+    Heartbeat(BrokerHeartbeat),
+    AlterPartition(AlterPartitionRequest),
+    ElectLeader {
+        election: ElectionType,
+        topic_id: Uuid,
+        partition: i32,
+    },
+    /// Time has passed. Wanted several times per session.
+    Tick,
+}
+
+/// What the asker is told once the records are committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControllerReply {
+    Registered {
+        broker_epoch: i64,
+    },
+    Heartbeat(HeartbeatReply),
+    AlterPartition(PartitionState),
+    Elected,
+    /// Nobody asked.
+    None,
+    Refused(ErrorCode),
+}
+
+/// A verdict and what makes it true.
+pub type Decision = (ControllerReply, Vec<MetadataRecord>);
+
+#[derive(Debug, Clone)]
+pub struct Controller {
+    config: ControllerConfig,
+    heartbeats: Heartbeats,
+    /// When elections by time were last looked at.
+    balanced_at: Duration,
+    unclean_looked_at: Duration,
+    rules: Rules,
+}
+
+impl Controller {
+    pub fn new(config: ControllerConfig, rules: Rules) -> Self {
+        Self {
+            config,
+            heartbeats: Heartbeats::default(),
+            balanced_at: Duration::ZERO,
+            unclean_looked_at: Duration::ZERO,
+            rules,
+        }
+    }
+
+    /// A voter that is not the active controller hears of a broker.
+    pub fn heard(&mut self, now: Duration, heartbeat: &BrokerHeartbeat) {
+        self.heartbeats.heard(
+            now,
+            heartbeat.broker_id,
+            heartbeat.broker_epoch,
+            heartbeat.metadata_offset,
+        );
+    }
+
+    /// This controller becomes the active one. Whoever it never heard from gets a whole session.
+    pub fn activate(&mut self, now: Duration, image: &MetadataImage) {
+        self.heartbeats.activate(now, image);
+        (self.balanced_at, self.unclean_looked_at) = (now, now);
+    }
+
+    /// Decides one event on the latest committed image.
+    pub fn on_event(
+        &mut self,
+        now: Duration,
+        image: &MetadataImage,
+        event: &ControllerEvent,
+    ) -> Decision {
+        let decision = match event {
+            ControllerEvent::Register(request) => self.register(now, image, request),
+            ControllerEvent::Heartbeat(heartbeat) => self.heartbeat(now, image, heartbeat),
+            ControllerEvent::AlterPartition(request) => self.alter_partition(image, request),
+            ControllerEvent::ElectLeader {
+                election,
+                topic_id,
+                partition,
+            } => self.elect_leader(image, *election, *topic_id, *partition),
+            ControllerEvent::Tick => Ok((ControllerReply::None, self.tick(now, image))),
+        };
+        decision.unwrap_or_else(|code| (ControllerReply::Refused(code), Vec::new()))
+    }
+
+    /// One thing per tick: whatever it changes, the next is decided on the image that has it.
+    fn tick(&mut self, now: Duration, image: &MetadataImage) -> Vec<MetadataRecord> {
+        let records = self.fence_one_stale(now, image);
+        if !records.is_empty() {
+            return records;
+        }
+        if now.saturating_sub(self.unclean_looked_at) >= self.config.unclean_election_interval {
+            self.unclean_looked_at = now;
+            return self.elect_unclean(image);
+        }
+        let interval = self.config.leader_balance_interval;
+        if interval.is_some_and(|it| now.saturating_sub(self.balanced_at) >= it) {
+            self.balanced_at = now;
+            return self.elect_preferred(image);
+        }
+        Vec::new()
+    }
+
+    fn min_insync_replicas(&self, image: &MetadataImage, topic: &str) -> usize {
+        let value = setting(image, topic, "min.insync.replicas");
+        let value = value.and_then(|it| it.parse().ok());
+        value.unwrap_or(self.config.min_insync_replicas)
+    }
+
+    fn unclean_leader_election(&self, image: &MetadataImage, topic: &str) -> bool {
+        let value = setting(image, topic, "unclean.leader.election.enable");
+        value.map_or(self.config.unclean_leader_election, |it| it == "true")
+            || !self.rules.obeys(Rule::UncleanWhenEnabled)
+    }
+}
+
+/// A topic's own value, or the cluster's dynamic default.
+fn setting<'a>(image: &'a MetadataImage, topic: &str, key: &str) -> Option<&'a str> {
+    let of = |resource: &ConfigResource| image.config(resource)?.get(key);
+    let value = of(&ConfigResource::topic(topic)).or_else(|| of(&ConfigResource::broker("")));
+    value.map(String::as_str)
+}

@@ -1,0 +1,207 @@
+//! One change of a partition: from a wanted ISR follow ELR and leader (Kafka's
+//! `PartitionChangeBuilder`; KIP-966 part 1, rules 14 to 16).
+//!
+//! | Step | Rule |
+//! |---|---|
+//! | who leaves an insufficient ISR joins the ELR, unless it stopped uncleanly | 14, 23 |
+//! | leader: the present one, or the first replica in the ISR; in the ELR, when the ISR is empty | 14, 16 |
+//! | else the last known leader, if it lives and ISR and ELR are empty: unclean | 14, 23 |
+//! | else, where the topic says so, the first that lives: unclean | 15 |
+//! | an unclean leader is alone in the ISR, recovering, and nobody is eligible beside it | 15 |
+//! | a sufficient ISR empties the ELR | 14 |
+
+use crate::metadata::PartitionImage;
+use crate::rules::{Rule, Rules};
+use isthmus_wire::Uuid;
+use isthmus_wire::messages::PartitionChangeRecord;
+
+const NO_LEADER: i32 = -1;
+/// Kafka's `LeaderRecoveryState`.
+pub(super) const RECOVERED: i8 = 0;
+pub(super) const RECOVERING: i8 = 1;
+
+/// How far an election may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Election {
+    /// The preferred replica where it can lead, the present leader otherwise.
+    Preferred,
+    /// ISR, then ELR, then the last known leader.
+    Online,
+    /// Anybody who lives.
+    Unclean,
+}
+
+/// A broker whose coming or going changes partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Broker {
+    Leaves(i32),
+    LeavesUncleanly(i32),
+    Joins(i32),
+}
+
+impl Broker {
+    pub(super) fn touches(self, partition: &PartitionImage) -> bool {
+        let serves = |id| partition.isr.contains(&id) || partition.leader == id;
+        match self {
+            Self::Leaves(id) => serves(id),
+            Self::LeavesUncleanly(id) => {
+                serves(id) || partition.eligible_leader_replicas.contains(&id)
+            }
+            Self::Joins(id) => partition.leader == NO_LEADER && partition.replicas.contains(&id),
+        }
+    }
+
+    pub(super) fn isr(self, partition: &PartitionImage) -> Vec<i32> {
+        let mut isr = partition.isr.clone();
+        match self {
+            Self::Leaves(id) | Self::LeavesUncleanly(id) => isr.retain(|it| *it != id),
+            Self::Joins(_) => {}
+        }
+        isr
+    }
+
+    pub(super) fn uncleanly_stopped(self) -> Option<i32> {
+        match self {
+            Self::LeavesUncleanly(id) => Some(id),
+            Self::Leaves(_) | Self::Joins(_) => None,
+        }
+    }
+}
+
+/// What is wanted of a partition.
+pub(super) struct PartitionChange<'a> {
+    pub(super) topic_id: Uuid,
+    pub(super) index: i32,
+    pub(super) partition: &'a PartitionImage,
+    /// The wanted ISR.
+    pub(super) isr: Vec<i32>,
+    pub(super) election: Election,
+    pub(super) min_insync_replicas: usize,
+    pub(super) uncleanly_stopped: Option<i32>,
+    pub(super) rules: Rules,
+}
+
+enum Elected {
+    Cleanly(i32),
+    Uncleanly(i32),
+    Nobody,
+}
+
+impl PartitionChange<'_> {
+    /// The record of the change; `None` when nothing changes.
+    pub(super) fn record(&self, acceptable: &dyn Fn(i32) -> bool) -> Option<PartitionChangeRecord> {
+        let record = self.decide(acceptable);
+        let nothing = PartitionChangeRecord {
+            topic_id: self.topic_id,
+            partition_id: self.index,
+            ..PartitionChangeRecord::default()
+        };
+        (record != nothing).then_some(record)
+    }
+
+    fn decide(&self, acceptable: &dyn Fn(i32) -> bool) -> PartitionChangeRecord {
+        let before = self.partition;
+        let mut isr = self.isr.clone();
+        let mut elr = self.eligible(&isr);
+        let mut recovery = before.leader_recovery_state;
+        let leader = match self.elect(&isr, &elr, acceptable) {
+            Elected::Cleanly(id) => {
+                if !isr.contains(&id) {
+                    isr = vec![id];
+                    elr.retain(|it| *it != id);
+                }
+                id
+            }
+            Elected::Uncleanly(id) => {
+                // What was eligible is so no longer: the new leader's log is the truth now.
+                (isr, elr, recovery) = (vec![id], Vec::new(), RECOVERING);
+                id
+            }
+            Elected::Nobody => NO_LEADER,
+        };
+        let last_known = match (leader, before.leader) {
+            (NO_LEADER, NO_LEADER) => before.last_known_elr.clone(),
+            (NO_LEADER, leader) => vec![leader],
+            _ => Vec::new(),
+        };
+        if self.suffices(&isr) && self.rules.obeys(Rule::ElrClears) {
+            elr = Vec::new();
+        }
+        let changed = |new: Vec<i32>, old: &Vec<i32>| (new != *old).then_some(new);
+        PartitionChangeRecord {
+            topic_id: self.topic_id,
+            partition_id: self.index,
+            leader: if leader == before.leader {
+                LEADER_STAYS
+            } else {
+                leader
+            },
+            leader_recovery_state: if recovery == before.leader_recovery_state {
+                RECOVERY_STAYS
+            } else {
+                recovery
+            },
+            isr: changed(isr, &before.isr),
+            eligible_leader_replicas: changed(elr, &before.eligible_leader_replicas),
+            last_known_elr: changed(last_known, &before.last_known_elr),
+            ..PartitionChangeRecord::default()
+        }
+    }
+
+    /// Rule 14: who is not in the wanted ISR, but has everything up to the high watermark.
+    fn eligible(&self, isr: &[i32]) -> Vec<i32> {
+        let before = self.partition;
+        let mut elr = before.eligible_leader_replicas.clone();
+        if !self.suffices(isr) && self.rules.obeys(Rule::ElrKeeps) {
+            elr.extend(&before.isr);
+        }
+        elr.retain(|id| !isr.contains(id) && self.uncleanly_stopped != Some(*id));
+        elr.sort_unstable();
+        elr.dedup();
+        elr
+    }
+
+    fn elect(&self, isr: &[i32], elr: &[i32], acceptable: &dyn Fn(i32) -> bool) -> Elected {
+        let before = self.partition;
+        let replicas = &before.replicas;
+        let in_sync = |id: &i32| isr.contains(id) && acceptable(*id);
+        let live = |id: &i32| acceptable(*id);
+        let preferred = replicas
+            .first()
+            .filter(|_| self.election == Election::Preferred);
+        // Rule 16.
+        let preferred = preferred
+            .filter(|id| in_sync(id) || live(id) && !self.rules.obeys(Rule::PreferredInSync));
+        let present = Some(&before.leader).filter(|id| in_sync(id));
+        let first_in_sync = || replicas.iter().find(|id| in_sync(id));
+        let eligible = |id: &i32| isr.is_empty() && elr.contains(id) && live(id);
+        let first_eligible = || replicas.iter().find(|id| eligible(id));
+        let clean = preferred
+            .or(present)
+            .or_else(first_in_sync)
+            .or_else(first_eligible);
+        if let Some(id) = clean {
+            return Elected::Cleanly(*id);
+        }
+        let last_known = match before.last_known_elr[..] {
+            [id] if isr.is_empty() && elr.is_empty() && acceptable(id) => Some(id),
+            _ => None,
+        };
+        let anybody = || {
+            let wanted = self.election == Election::Unclean;
+            replicas.iter().find(|id| wanted && live(id)).copied()
+        };
+        match last_known.or_else(anybody) {
+            Some(id) => Elected::Uncleanly(id),
+            None => Elected::Nobody,
+        }
+    }
+
+    fn suffices(&self, isr: &[i32]) -> bool {
+        isr.len() >= self.min_insync_replicas.min(self.partition.replicas.len())
+    }
+}
+
+/// In a change record, these say that nothing changes.
+const LEADER_STAYS: i32 = -2;
+const RECOVERY_STAYS: i8 = -1;

@@ -1,0 +1,294 @@
+//! A follower of a partition: it asks its leader for records, appends them, and cuts off what the
+//! leader does not have.
+//!
+//! | Event | Condition | Then |
+//! |---|---|---|
+//! | poll | a credit is free, no pause | request with own log end and last epoch |
+//! | answer | of an earlier session | nothing |
+//! | records | they begin at the log end | append, then take the leader's high watermark |
+//! | | they do not | start over |
+//! | diverging epoch | | truncate to where histories part, start over (rule 13) |
+//! | out of range | the leader's log ends earlier | truncate to its end, start over |
+//! | | it begins later | drop everything, start at its log start |
+//! | error, or no answer | | start over after a pause |
+//!
+//! To start over is a new session: what is under way of the old one is ignored on both sides.
+//!
+//! Invariant: the high watermark is within the log, and goes back only where the log is cut.
+
+use super::epochs::{EpochHistory, truncation_point};
+use super::fetch::{FetchRefused, ReplicaFetch, ReplicaFetchAnswer};
+use crate::rules::{Rule, Rules};
+use std::time::Duration;
+
+/// The pause after an error: `replica.fetch.backoff.ms`.
+pub const FETCH_BACKOFF: Duration = Duration::from_secs(1);
+
+/// What the shell does with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FollowerStep {
+    Nothing,
+    /// Append the answer's records, then call [`Follower::appended`].
+    Append,
+    /// Cut the log so that it ends at `to`, then call [`Follower::truncated`].
+    Truncate {
+        to: i64,
+    },
+    /// Drop all records and begin the log at `at`, then call [`Follower::truncated`].
+    StartAt {
+        at: i64,
+    },
+}
+
+#[derive(Debug, Clone)]
+pub struct Follower {
+    broker_id: i32,
+    leader: i32,
+    leader_epoch: i32,
+    high_watermark: i64,
+    session: u64,
+    /// Requests of this session without an answer.
+    outstanding: usize,
+    credits: usize,
+    pause_until: Duration,
+    rules: Rules,
+}
+
+impl Follower {
+    /// Follows `leader` in `leader_epoch`, with at most `credits` requests out.
+    pub fn new(
+        broker_id: i32,
+        leader: i32,
+        leader_epoch: i32,
+        high_watermark: i64,
+        credits: usize,
+        rules: Rules,
+    ) -> Self {
+        assert!(credits > 0, "without a credit nothing is ever fetched");
+        Self {
+            broker_id,
+            leader,
+            leader_epoch,
+            high_watermark,
+            session: 1,
+            outstanding: 0,
+            credits,
+            pause_until: Duration::ZERO,
+            rules,
+        }
+    }
+
+    pub fn leader(&self) -> i32 {
+        self.leader
+    }
+
+    pub fn leader_epoch(&self) -> i32 {
+        self.leader_epoch
+    }
+
+    pub fn high_watermark(&self) -> i64 {
+        self.high_watermark
+    }
+
+    /// The next request, if one may go out. Ask again until there is none, after every event, and
+    /// when the time it names in [`Self::pause_until`] has come.
+    pub fn poll(
+        &mut self,
+        now: Duration,
+        broker_epoch: i64,
+        log: &impl EpochHistory,
+    ) -> Option<ReplicaFetch> {
+        if self.outstanding >= self.credits || now < self.pause_until {
+            return None;
+        }
+        self.outstanding += 1;
+        Some(ReplicaFetch {
+            replica_id: self.broker_id,
+            broker_epoch,
+            leader_epoch: self.leader_epoch,
+            session: self.session,
+            log_end: log.log_end(),
+            last_fetched_epoch: log.latest_epoch(),
+        })
+    }
+
+    pub fn pause_until(&self) -> Duration {
+        self.pause_until
+    }
+
+    /// An answer to a request of `session`.
+    pub fn answered(
+        &mut self,
+        now: Duration,
+        session: u64,
+        answer: ReplicaFetchAnswer,
+        log: &impl EpochHistory,
+    ) -> FollowerStep {
+        if session != self.session {
+            return FollowerStep::Nothing;
+        }
+        self.outstanding = self.outstanding.saturating_sub(1);
+        match answer {
+            ReplicaFetchAnswer::Records { base, .. } => {
+                let follows = base == log.log_end() || !self.rules.obeys(Rule::GapResets);
+                if follows {
+                    return FollowerStep::Append;
+                }
+                self.start_over();
+                FollowerStep::Nothing
+            }
+            ReplicaFetchAnswer::Refused(refused) => self.refused(now, refused, log),
+        }
+    }
+
+    fn refused(
+        &mut self,
+        now: Duration,
+        refused: FetchRefused,
+        log: &impl EpochHistory,
+    ) -> FollowerStep {
+        self.start_over();
+        match refused {
+            FetchRefused::Diverging(diverging) => {
+                let parted = truncation_point(log, diverging);
+                let to = if self.rules.obeys(Rule::TruncateByEpoch) {
+                    parted
+                } else {
+                    self.high_watermark
+                };
+                FollowerStep::Truncate { to }
+            }
+            FetchRefused::OutOfRange { log_end, .. } if log_end < log.log_end() => {
+                FollowerStep::Truncate { to: log_end }
+            }
+            FetchRefused::OutOfRange { log_start, .. } => FollowerStep::StartAt { at: log_start },
+            FetchRefused::SessionOver => FollowerStep::Nothing,
+            FetchRefused::Error(_) => {
+                self.pause_until = now + FETCH_BACKOFF;
+                FollowerStep::Nothing
+            }
+        }
+    }
+
+    /// No answer to a request of `session` came in time, or its connection ended.
+    pub fn lost(&mut self, now: Duration, session: u64) {
+        if session == self.session {
+            self.start_over();
+            self.pause_until = now + FETCH_BACKOFF;
+        }
+    }
+
+    /// The log now ends at `log_end`; returns whether the high watermark moved. It is what the
+    /// leader said, within what is here (rule 18).
+    pub fn appended(&mut self, log_end: i64, leader_high_watermark: i64) -> bool {
+        let shown = if self.rules.obeys(Rule::FollowerHighWatermark) {
+            leader_high_watermark.min(log_end)
+        } else {
+            log_end
+        };
+        let moved = shown > self.high_watermark;
+        self.high_watermark = self.high_watermark.max(shown);
+        moved
+    }
+
+    /// The log was cut to end at `log_end`, or begun anew there.
+    pub fn truncated(&mut self, log_end: i64) {
+        self.high_watermark = self.high_watermark.min(log_end);
+    }
+
+    fn start_over(&mut self) {
+        self.session += 1;
+        self.outstanding = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replica::DivergingEpoch;
+    use crate::replica::epochs::tests::Epochs;
+    use isthmus_wire::ErrorCode;
+
+    fn follower(credits: usize) -> Follower {
+        Follower::new(2, 1, 5, 0, credits, Rules::ALL)
+    }
+
+    fn records(base: i64, end: i64) -> ReplicaFetchAnswer {
+        ReplicaFetchAnswer::Records {
+            base,
+            end,
+            high_watermark: end,
+        }
+    }
+
+    #[test]
+    fn as_many_requests_are_out_as_there_are_credits() {
+        let (mut it, log) = (follower(2), Epochs::of("1 1"));
+        let first = it.poll(Duration::ZERO, 7, &log).unwrap();
+        assert_eq!(
+            (first.log_end, first.last_fetched_epoch, first.session),
+            (2, Some(1), 1)
+        );
+        assert!(it.poll(Duration::ZERO, 7, &log).is_some());
+        assert_eq!(it.poll(Duration::ZERO, 7, &log), None);
+        let step = it.answered(Duration::ZERO, 1, records(2, 3), &log);
+        assert_eq!(step, FollowerStep::Append);
+        assert!(it.appended(3, 9));
+        assert_eq!(it.high_watermark(), 3);
+        assert!(it.poll(Duration::ZERO, 7, &Epochs::of("1 1 5")).is_some());
+    }
+
+    #[test]
+    fn a_gap_starts_over_and_the_rest_of_the_session_is_ignored() {
+        let (mut it, log) = (follower(3), Epochs::of("1 1"));
+        for _ in 0..3 {
+            it.poll(Duration::ZERO, 7, &log).unwrap();
+        }
+        let gap = it.answered(Duration::ZERO, 1, records(4, 6), &log);
+        assert_eq!(gap, FollowerStep::Nothing);
+        let late = it.answered(Duration::ZERO, 1, records(2, 4), &log);
+        assert_eq!(late, FollowerStep::Nothing);
+        assert_eq!(it.poll(Duration::ZERO, 7, &log).unwrap().session, 2);
+    }
+
+    #[test]
+    fn a_parted_history_is_cut_and_the_high_watermark_with_it() {
+        let (mut it, log) = (follower(1), Epochs::of("1 1 1"));
+        it.appended(3, 3);
+        let parted = FetchRefused::Diverging(DivergingEpoch {
+            epoch: 1,
+            end_offset: 2,
+        });
+        let step = it.answered(Duration::ZERO, 1, ReplicaFetchAnswer::Refused(parted), &log);
+        assert_eq!(step, FollowerStep::Truncate { to: 2 });
+        it.truncated(2);
+        assert_eq!(it.high_watermark(), 2);
+    }
+
+    #[test]
+    fn an_error_is_followed_by_a_pause() {
+        let (mut it, log) = (follower(1), Epochs::of("1"));
+        it.poll(Duration::ZERO, 7, &log).unwrap();
+        let fenced = FetchRefused::Error(ErrorCode::FENCED_LEADER_EPOCH);
+        it.answered(Duration::ZERO, 1, ReplicaFetchAnswer::Refused(fenced), &log);
+        assert_eq!(it.poll(Duration::ZERO, 7, &log), None);
+        assert!(it.poll(it.pause_until(), 7, &log).is_some());
+        it.lost(Duration::from_secs(9), 1);
+        assert!(
+            it.poll(Duration::from_secs(9), 7, &log).is_none(),
+            "its one credit is out"
+        );
+    }
+
+    #[test]
+    fn outside_the_leaders_log_it_meets_it_at_its_ends() {
+        let range = |log_start, log_end| {
+            ReplicaFetchAnswer::Refused(FetchRefused::OutOfRange { log_start, log_end })
+        };
+        let log = Epochs::of("1 1 1");
+        let short = follower(1).answered(Duration::ZERO, 1, range(0, 1), &log);
+        assert_eq!(short, FollowerStep::Truncate { to: 1 });
+        let later = follower(1).answered(Duration::ZERO, 1, range(8, 12), &log);
+        assert_eq!(later, FollowerStep::StartAt { at: 8 });
+    }
+}

@@ -1,0 +1,78 @@
+//! What a leader knows of one follower (Kafka's `Replica`).
+
+use super::fetch::ReplicaFetch;
+use std::time::Duration;
+
+#[derive(Debug, Clone)]
+pub(super) struct Progress {
+    /// As the follower said; unknown before its first request in this leader epoch.
+    pub(super) log_end: Option<i64>,
+    /// As the follower said; unknown before its first request in this leader epoch.
+    pub(super) broker_epoch: Option<i64>,
+    /// Registered, neither fenced nor stopping, and the incarnation that asks is the registered one.
+    pub(super) eligible: bool,
+    pub(super) session: u64,
+    /// Up to where records were sent in this session.
+    pub(super) sent: i64,
+    /// The high watermark as of the last answer.
+    pub(super) told_high_watermark: i64,
+    /// The latest time at which the follower had everything.
+    last_caught_up: Duration,
+    last_fetch: Duration,
+    /// The leader's log end at the request before.
+    last_fetch_leader_end: i64,
+}
+
+impl Progress {
+    /// Members of the ISR get the whole of `replica.lag.time.max.ms` under a new leader.
+    pub(super) fn new(in_isr_at: Option<Duration>) -> Self {
+        Self {
+            log_end: None,
+            broker_epoch: None,
+            eligible: false,
+            session: 0,
+            sent: -1,
+            told_high_watermark: -1,
+            last_caught_up: in_isr_at.unwrap_or(Duration::ZERO),
+            last_fetch: Duration::ZERO,
+            last_fetch_leader_end: -1,
+        }
+    }
+
+    /// Whether the request comes from before one that was here already.
+    pub(super) fn is_past(&self, fetch: &ReplicaFetch) -> bool {
+        self.broker_epoch
+            .is_some_and(|epoch| (fetch.broker_epoch, fetch.session) < (epoch, self.session))
+    }
+
+    /// Requests of one session may overtake each other: within it the log end only grows, since
+    /// a follower that cuts its log starts over.
+    pub(super) fn fetched(&mut self, now: Duration, fetch: &ReplicaFetch, leader_end: i64) {
+        let started_over = self.broker_epoch != Some(fetch.broker_epoch)
+            || self.session != fetch.session
+            || self.log_end.is_none();
+        if started_over {
+            self.broker_epoch = Some(fetch.broker_epoch);
+            self.session = fetch.session;
+            self.sent = fetch.log_end;
+            self.log_end = Some(fetch.log_end);
+        }
+        let log_end = self
+            .log_end
+            .map_or(fetch.log_end, |it| it.max(fetch.log_end));
+        self.log_end = Some(log_end);
+        self.sent = self.sent.max(log_end);
+        if log_end >= leader_end {
+            self.last_caught_up = self.last_caught_up.max(now);
+        } else if self.last_fetch_leader_end >= 0 && log_end >= self.last_fetch_leader_end {
+            self.last_caught_up = self.last_caught_up.max(self.last_fetch);
+        }
+        self.last_fetch = now;
+        self.last_fetch_leader_end = leader_end;
+    }
+
+    /// Rule 5: has everything, or had it not longer than `lag_max` ago.
+    pub(super) fn is_caught_up(&self, now: Duration, leader_end: i64, lag_max: Duration) -> bool {
+        self.log_end == Some(leader_end) || now.saturating_sub(self.last_caught_up) <= lag_max
+    }
+}

@@ -1,0 +1,151 @@
+//! The life of a broker, as the controller sees it: rules 7, 8, 17, 23.
+
+use crate::cluster::{Cluster, told};
+use isthmus_broker_core::controller::{ControllerConfig, ControllerEvent, ControllerReply};
+use isthmus_wire::ErrorCode;
+use isthmus_wire::messages::PartitionRecord;
+use std::time::Duration;
+
+fn two_brokers() -> Cluster {
+    let config = ControllerConfig {
+        leader_balance_interval: None,
+        unclean_election_interval: Duration::MAX,
+        ..ControllerConfig::default()
+    };
+    let partition = PartitionRecord {
+        replicas: vec![1, 2],
+        isr: vec![1, 2],
+        leader: 1,
+        leader_epoch: 0,
+        partition_epoch: 0,
+        ..PartitionRecord::default()
+    };
+    let mut cluster = Cluster::new(config, partition);
+    cluster.broker(1, false, false);
+    cluster.broker(2, false, false);
+    cluster.hear(1);
+    cluster.hear(2);
+    cluster
+}
+
+#[test]
+fn a_broker_registers_catches_up_and_is_unfenced() {
+    let mut cluster = two_brokers();
+    let epoch = cluster.image.offset + 1;
+    let registered = ControllerReply::Registered {
+        broker_epoch: epoch,
+    };
+    assert_eq!(cluster.register(3, 1, -1), registered);
+    assert_eq!(
+        cluster.register(3, 1, -1),
+        registered,
+        "the answer was lost"
+    );
+    assert_eq!(cluster.image.broker(3).unwrap().epoch, epoch);
+    let behind = cluster.beat(3, epoch - 1, false);
+    let ControllerReply::Heartbeat(behind) = behind else {
+        panic!("{behind:?}")
+    };
+    assert!(behind.is_fenced && !behind.is_caught_up);
+    assert_eq!(cluster.beat(3, epoch, false), told(false, false));
+    assert!(!cluster.image.broker(3).unwrap().fenced);
+}
+
+#[test]
+fn a_second_process_of_a_live_broker_is_refused() {
+    let mut cluster = two_brokers();
+    let refused = ControllerReply::Refused(ErrorCode::DUPLICATE_BROKER_REGISTRATION);
+    assert_eq!(cluster.register(1, 2, -1), refused);
+    cluster.now += Duration::from_millis(2_001);
+    let registered = cluster.register(1, 2, -1);
+    assert!(matches!(registered, ControllerReply::Registered { .. }));
+    let registration = cluster.image.broker(1).unwrap();
+    // Rule 7, behind the record that takes it out of the ISR.
+    assert_eq!(registration.epoch, cluster.image.offset);
+    assert!(registration.fenced);
+    assert_eq!(
+        (cluster.partition().leader, &cluster.partition().isr[..]),
+        (2, &[2][..])
+    );
+}
+
+#[test]
+fn the_silent_are_fenced_one_at_a_time_and_only_they() {
+    let mut cluster = two_brokers();
+    cluster.now += Duration::from_millis(2_000);
+    cluster.event(&ControllerEvent::Tick);
+    assert!(
+        cluster.image.brokers().all(|it| !it.fenced),
+        "the session is not over"
+    );
+    cluster.now += Duration::from_millis(1);
+    cluster.event(&ControllerEvent::Tick);
+    let fenced = |cluster: &Cluster| cluster.image.brokers().filter(|it| it.fenced).count();
+    assert_eq!(fenced(&cluster), 1);
+    assert_eq!(cluster.partition().leader, 2);
+    cluster.event(&ControllerEvent::Tick);
+    assert_eq!(fenced(&cluster), 2);
+    assert_eq!(cluster.partition().leader, -1);
+    assert_eq!(cluster.partition().eligible_leader_replicas, [2]);
+}
+
+#[test]
+fn a_new_controller_waits_a_session_for_those_it_never_heard() {
+    let mut cluster = two_brokers();
+    cluster.broker(3, false, false);
+    cluster.now += Duration::from_secs(60);
+    cluster.controller.activate(cluster.now, &cluster.image);
+    cluster.event(&ControllerEvent::Tick);
+    // It had heard 1 and 2 before, as every voter does: it need not wait for them.
+    assert!(cluster.image.broker(1).unwrap().fenced);
+    cluster.event(&ControllerEvent::Tick);
+    cluster.event(&ControllerEvent::Tick);
+    assert!(!cluster.image.broker(3).unwrap().fenced);
+    cluster.now += Duration::from_millis(2_001);
+    cluster.event(&ControllerEvent::Tick);
+    assert!(cluster.image.broker(3).unwrap().fenced);
+}
+
+#[test]
+fn a_broker_stops_once_the_others_know() {
+    let mut cluster = two_brokers();
+    let before = cluster.image.offset;
+    assert_eq!(cluster.beat(1, before, true), told(false, false));
+    assert!(cluster.image.broker(1).unwrap().in_controlled_shutdown);
+    assert_eq!(
+        (cluster.partition().leader, &cluster.partition().isr[..]),
+        (2, &[2][..])
+    );
+    assert_eq!(cluster.beat(1, before, true), told(false, false));
+    cluster.beat(2, before, false);
+    assert_eq!(
+        cluster.beat(1, before, true),
+        told(false, false),
+        "2 does not know"
+    );
+    let known = cluster.image.offset;
+    cluster.beat(2, known, false);
+    assert_eq!(cluster.beat(1, before, true), told(true, true));
+    assert!(cluster.image.broker(1).unwrap().fenced);
+    // Its marker names the epoch: it comes back as one who stopped in good order.
+    let registered = cluster.register(1, 2, 1);
+    assert!(matches!(registered, ControllerReply::Registered { .. }));
+}
+
+#[test]
+fn an_epoch_that_is_not_registered_is_told_so() {
+    let mut cluster = two_brokers();
+    cluster.now += Duration::from_secs(9);
+    cluster.register(2, 2, -1);
+    let old = isthmus_broker_core::controller::BrokerHeartbeat {
+        broker_id: 2,
+        broker_epoch: 2,
+        metadata_offset: 99,
+        want_fence: false,
+        want_shut_down: false,
+    };
+    let stale = ControllerReply::Refused(ErrorCode::STALE_BROKER_EPOCH);
+    assert_eq!(cluster.event(&ControllerEvent::Heartbeat(old)), stale);
+    let unknown = ControllerReply::Refused(ErrorCode::BROKER_ID_NOT_REGISTERED);
+    assert_eq!(cluster.beat(8, 0, false), unknown);
+}

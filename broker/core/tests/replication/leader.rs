@@ -1,0 +1,344 @@
+//! A leader and the ISR: rules 1 to 6, told as stories.
+
+use crate::cluster::Cluster;
+use isthmus_broker_core::controller::ControllerConfig;
+use isthmus_broker_core::metadata::PartitionImage;
+use isthmus_broker_core::replica::{
+    AlterPartition, AlterPartitionAnswer, Completion, EpochHistory, FetchRefused, Leader,
+    LeaderEffects, Leadership, NewIsr, ReplicaFetch, ReplicaFetchAnswer,
+};
+use isthmus_broker_core::rules::Rules;
+use isthmus_wire::ErrorCode;
+use isthmus_wire::messages::PartitionRecord;
+use std::time::Duration;
+
+const EPOCH: i32 = 5;
+const LAG: Duration = Duration::from_secs(10);
+
+/// A log of which 0..20 is of epoch 4, and the rest of the leader's.
+struct Log(i64);
+
+impl EpochHistory for Log {
+    fn log_start(&self) -> i64 {
+        0
+    }
+
+    fn log_end(&self) -> i64 {
+        self.0
+    }
+
+    fn latest_epoch(&self) -> Option<i32> {
+        Some(EPOCH)
+    }
+
+    fn end_offset_for_epoch(&self, epoch: i32) -> (i32, i64) {
+        match epoch {
+            EPOCH => (EPOCH, self.0),
+            ..4 => (epoch, 0),
+            4 => (4, 20),
+            _ => (-1, -1),
+        }
+    }
+}
+
+struct Story {
+    cluster: Cluster,
+    leader: Leader,
+    log: Log,
+    now: Duration,
+    session: u64,
+}
+
+impl Story {
+    /// Broker 1 leads replicas 1 2 3 with 20 records, all below its high watermark.
+    fn new(isr: &[i32], min_insync_replicas: usize) -> Self {
+        let partition = PartitionRecord {
+            replicas: vec![1, 2, 3],
+            isr: isr.to_vec(),
+            leader: 1,
+            leader_epoch: EPOCH,
+            partition_epoch: 9,
+            ..PartitionRecord::default()
+        };
+        let mut cluster = Cluster::new(ControllerConfig::default(), partition);
+        for id in 1..=3 {
+            cluster.broker(id, false, false);
+        }
+        let now = Duration::from_secs(1_000);
+        let leadership = Leadership {
+            broker_id: 1,
+            partition: cluster.partition(),
+            min_insync_replicas,
+            replica_lag_time_max: LAG,
+            rules: Rules::ALL,
+        };
+        Self {
+            leader: Leader::lead(now, &leadership, 0..20, 20),
+            cluster,
+            log: Log(20),
+            now,
+            session: 1,
+        }
+    }
+
+    fn append(&mut self, records: i64) {
+        self.log.0 += records;
+        self.leader.appended(self.log.0);
+    }
+
+    fn request(&self, id: i32, log_end: i64) -> ReplicaFetch {
+        ReplicaFetch {
+            replica_id: id,
+            broker_epoch: i64::from(id),
+            leader_epoch: EPOCH,
+            session: self.session,
+            log_end,
+            last_fetched_epoch: Some(if log_end <= 20 { 4 } else { EPOCH }),
+        }
+    }
+
+    fn fetch(&mut self, id: i32, log_end: i64) -> Option<AlterPartition> {
+        let fetch = self.request(id, log_end);
+        let (verdict, effects) =
+            self.leader
+                .fetched(self.now, &self.cluster.image, &fetch, &self.log);
+        assert_eq!(verdict, Ok(()));
+        effects.alter_partition
+    }
+
+    fn refused(&mut self, fetch: ReplicaFetch) -> FetchRefused {
+        let (verdict, effects) =
+            self.leader
+                .fetched(self.now, &self.cluster.image, &fetch, &self.log);
+        assert_eq!(effects, LeaderEffects::default());
+        verdict.unwrap_err()
+    }
+
+    fn wait(&mut self, time: Duration) -> Option<AlterPartition> {
+        self.now += time;
+        self.leader
+            .tick(self.now, &self.cluster.image)
+            .alter_partition
+    }
+
+    fn answer(
+        &mut self,
+        request: &AlterPartition,
+        answer: AlterPartitionAnswer,
+    ) -> Option<AlterPartition> {
+        let (now, image) = (self.now, &self.cluster.image);
+        let effects = (self.leader).alter_partition_answered(now, image, request.proposal, answer);
+        effects.alter_partition
+    }
+
+    fn accept(&mut self, request: &AlterPartition) -> Option<AlterPartition> {
+        let new = NewIsr {
+            leader_epoch: EPOCH,
+            partition_epoch: request.partition_epoch + 1,
+            isr: members(request),
+        };
+        self.answer(request, AlterPartitionAnswer::Accepted(new))
+    }
+}
+
+fn members(request: &AlterPartition) -> Vec<i32> {
+    request.isr.iter().map(|it| it.broker_id).collect()
+}
+
+fn refused(code: ErrorCode) -> AlterPartitionAnswer {
+    AlterPartitionAnswer::Refused(code)
+}
+
+const PAUSE: Duration = Duration::from_millis(50);
+
+#[test]
+fn the_high_watermark_is_the_least_log_end_of_the_isr() {
+    let mut story = Story::new(&[1, 2, 3], 2);
+    story.append(5);
+    assert_eq!(story.leader.completion(25), Completion::Waiting);
+    story.fetch(2, 25);
+    assert_eq!(story.leader.high_watermark(), 20, "nobody knows where 3 is");
+    story.fetch(3, 22);
+    assert_eq!(story.leader.high_watermark(), 22);
+    story.fetch(3, 25);
+    assert_eq!(story.leader.high_watermark(), 25);
+    assert_eq!(story.leader.completion(25), Completion::Done);
+}
+
+#[test]
+fn a_lagging_follower_is_proposed_out_and_counts_until_that_is_committed() {
+    let mut story = Story::new(&[1, 2, 3], 2);
+    story.append(5);
+    story.fetch(2, 25);
+    assert_eq!(
+        story.wait(LAG),
+        None,
+        "3 has the whole of the lag under a new leader"
+    );
+    story.fetch(2, 25);
+    let out = story.wait(PAUSE).unwrap();
+    assert_eq!((members(&out), out.partition_epoch), (vec![1, 2], 9));
+    assert_eq!(
+        story.leader.high_watermark(),
+        20,
+        "3 may still be in the ISR"
+    );
+    assert_eq!(story.wait(PAUSE), None, "one at a time");
+    story.accept(&out);
+    assert_eq!(story.leader.high_watermark(), 25);
+}
+
+#[test]
+fn who_joins_counts_as_soon_as_it_is_proposed() {
+    let mut story = Story::new(&[1, 2], 2);
+    story.append(5);
+    story.fetch(2, 25);
+    assert_eq!(story.leader.high_watermark(), 25);
+    assert_eq!(story.fetch(3, 24), None, "below the high watermark");
+    let joins = story.fetch(3, 25).unwrap();
+    assert_eq!(members(&joins), [1, 2, 3]);
+    assert_eq!(joins.isr[2].broker_epoch, 3);
+    story.append(5);
+    story.fetch(2, 30);
+    assert_eq!(story.leader.high_watermark(), 25);
+    story.answer(&joins, refused(ErrorCode::INELIGIBLE_REPLICA));
+    assert_eq!(story.leader.isr().len(), 2);
+    assert_eq!(story.leader.maximal_isr().len(), 2);
+}
+
+#[test]
+fn an_unclear_answer_changes_nothing_and_the_request_goes_out_again() {
+    let mut story = Story::new(&[1, 2], 2);
+    let joins = story.fetch(3, 20).unwrap();
+    assert_eq!(story.answer(&joins, AlterPartitionAnswer::Lost), None);
+    assert_eq!(story.wait(PAUSE).unwrap(), joins);
+    assert_eq!(
+        story.answer(&joins, refused(ErrorCode::NOT_CONTROLLER)),
+        None
+    );
+    assert_eq!(story.wait(PAUSE).unwrap(), joins);
+    story.answer(&joins, refused(ErrorCode::INVALID_UPDATE_VERSION));
+    assert_eq!(story.wait(LAG / 2), None, "metadata will say");
+    assert_eq!(story.leader.maximal_isr().len(), 3);
+    let partition = PartitionImage {
+        partition_epoch: 11,
+        isr: vec![1, 2],
+        ..story.cluster.partition().clone()
+    };
+    let (now, image) = (story.now, &story.cluster.image);
+    let effects = story.leader.metadata_changed(now, image, &partition);
+    assert_eq!(effects.alter_partition, None, "it is heard from first");
+    assert_eq!(story.fetch(3, 20).unwrap().partition_epoch, 11);
+}
+
+#[test]
+fn a_lost_attempt_is_shut_out_before_its_members_are_forgotten() {
+    let mut story = Story::new(&[1, 2], 2);
+    let joins = story.fetch(3, 20).unwrap();
+    story.answer(&joins, AlterPartitionAnswer::Lost);
+    let again = story.wait(PAUSE).unwrap();
+    // 3 was fenced meanwhile; the first attempt may arrive when it no longer is.
+    story.cluster.broker(3, true, false);
+    story.answer(&again, refused(ErrorCode::INELIGIBLE_REPLICA));
+    let shuts = story.wait(PAUSE).unwrap();
+    assert_eq!((members(&shuts), shuts.partition_epoch), (vec![1, 2], 9));
+    story.append(5);
+    story.fetch(2, 25);
+    assert_eq!(story.leader.high_watermark(), 20);
+    story.answer(&joins, refused(ErrorCode::INELIGIBLE_REPLICA));
+    assert_eq!(
+        story.leader.maximal_isr().len(),
+        3,
+        "an answer to an earlier proposal"
+    );
+    story.accept(&shuts);
+    assert_eq!(story.leader.maximal_isr().len(), 2);
+}
+
+#[test]
+fn a_small_isr_refuses_and_freezes_and_says_so_late() {
+    let mut story = Story::new(&[1, 2], 2);
+    story.append(5);
+    let partition = PartitionImage {
+        partition_epoch: 10,
+        isr: vec![1],
+        ..story.cluster.partition().clone()
+    };
+    let (now, image) = (story.now, &story.cluster.image);
+    let effects = story.leader.metadata_changed(now, image, &partition);
+    assert!(!effects.high_watermark_moved);
+    assert!(story.leader.admit_acks_all().is_err());
+    assert_eq!(story.leader.completion(25), Completion::Waiting);
+    assert_eq!(story.leader.completion(20), Completion::TooFewReplicas);
+}
+
+#[test]
+fn fetches_that_do_not_fit_are_told_why() {
+    let mut story = Story::new(&[1, 2, 3], 2);
+    let good = story.request(2, 20);
+    let error = |code| FetchRefused::Error(code);
+    let older = ReplicaFetch {
+        leader_epoch: EPOCH - 1,
+        ..good
+    };
+    assert_eq!(story.refused(older), error(ErrorCode::FENCED_LEADER_EPOCH));
+    let newer = ReplicaFetch {
+        leader_epoch: EPOCH + 1,
+        ..good
+    };
+    assert_eq!(story.refused(newer), error(ErrorCode::UNKNOWN_LEADER_EPOCH));
+    let stranger = ReplicaFetch {
+        replica_id: 9,
+        ..good
+    };
+    assert_eq!(
+        story.refused(stranger),
+        error(ErrorCode::UNKNOWN_LEADER_EPOCH)
+    );
+    let longer = ReplicaFetch {
+        log_end: 23,
+        ..good
+    };
+    assert!(matches!(story.refused(longer), FetchRefused::Diverging(it) if it.end_offset == 20));
+    story.session = 7;
+    story.fetch(2, 20);
+    assert_eq!(story.refused(good), FetchRefused::SessionOver);
+    let reborn = ReplicaFetch {
+        broker_epoch: 40,
+        ..good
+    };
+    let (verdict, _) = story
+        .leader
+        .fetched(story.now, &story.cluster.image, &reborn, &story.log);
+    assert_eq!(verdict, Ok(()), "a new life begins with its first session");
+}
+
+#[test]
+fn credits_are_answered_from_where_was_sent_and_acknowledge_what_is_there() {
+    let mut story = Story::new(&[1, 2], 2);
+    story.fetch(2, 20);
+    story.fetch(2, 20);
+    let records = |base, end, high_watermark| ReplicaFetchAnswer::Records {
+        base,
+        end,
+        high_watermark,
+    };
+    assert_eq!(
+        story.leader.answer(2, 1, 8),
+        Some(records(20, 20, 20)),
+        "the high watermark"
+    );
+    assert!(!story.leader.owes(2));
+    story.append(5);
+    assert!(story.leader.owes(2));
+    assert_eq!(story.leader.answer(2, 1, 3), Some(records(20, 23, 20)));
+    assert_eq!(story.leader.answer(2, 1, 3), Some(records(23, 25, 20)));
+    assert_eq!(
+        story.leader.high_watermark(),
+        20,
+        "sent is not acknowledged"
+    );
+    story.fetch(2, 25);
+    assert_eq!(story.leader.high_watermark(), 25);
+    assert_eq!(story.leader.answer(2, 9, 3), None, "a session that is not");
+}
