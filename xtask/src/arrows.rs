@@ -24,6 +24,7 @@ isthmus-broker      | isthmus-wire isthmus-log isthmus-broker-core isthmus-confi
 isthmus-replicator  | isthmus-wire isthmus-client isthmus-replicator-core isthmus-config |
 isthmus-lab         | isthmus-config isthmus-client                               |
 isthmus-testcontainers |                                                          |
+isthmus-sim         | isthmus-wire isthmus-broker-core                            |
 isthmus             | isthmus-config isthmus-broker isthmus-client isthmus-replicator isthmus-lab | isthmus-wire
 xtask               |                                                             |
 ";
@@ -34,6 +35,7 @@ const BANS: &str = "
 isthmus-wire        | tokio mio rustix getrandom rand      | it knows bytes, not where they come from
 isthmus-broker-core | tokio mio rustix getrandom rand      | a core has no clock, socket, file, thread or entropy
 isthmus-replicator-core | tokio mio rustix getrandom rand  | a core has no clock, socket, file, thread or entropy
+isthmus-sim         | tokio mio rustix getrandom rand      | a seed is all that a run depends on
 isthmus-log         | tokio mio getrandom rand             | time is handed in and threads belong to the shell
 isthmus-config      | tokio mio                            | it reads once, before anything runs
 isthmus-client      | rdkafka-sys openssl-sys ring         | one crypto backend, and no C client in the data path

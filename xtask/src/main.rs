@@ -22,6 +22,7 @@ mod peers;
 mod process;
 mod python;
 mod setup;
+mod sim;
 mod sources;
 mod steps;
 mod test;
@@ -40,6 +41,7 @@ cargo xtask <part>
                               to FILE; --debug without optimisation, --program FILE of that one
   gen [--check]               generate the protocol code, or compare it with what is committed
   arrows                      check the direction of dependencies and the house rules of sources
+  sim [--seeds N] [--seed S]  run clusters of the broker's cores under seeded faults; `sim help` has more
 
   --install  install missing system packages without asking (asked for on a terminal otherwise)
   --quick    leave out what needs Java, kcat, Python and a container engine
@@ -90,6 +92,7 @@ fn run(args: &[String]) -> anyhow::Result<()> {
             parse_flags(rest, &[])?;
             arrows::run()
         }
+        "sim" => sim::run(rest),
         guard::COMMAND => guard::run(),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

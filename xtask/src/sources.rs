@@ -1,7 +1,8 @@
 //! House rules that a reader would otherwise have to repeat in every review.
 //!
 //! Checked here: each Rust file says at its head what it is; no file names a path of the machine
-//! it was written on; no test is ignored; pages link to what exists; the cores' `clippy.toml` bans what a core must not use.
+//! it was written on; no test is ignored; pages link to what exists; the cores' `clippy.toml` bans what a core must not use;
+//! only the simulator takes a rule away from a core.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,8 +17,9 @@ const SKIPPED: [&str; 3] = ["target", ".git", "node_modules"];
 /// Files of these kinds are read.
 const READ: [&str; 8] = ["rs", "toml", "md", "sh", "yml", "yaml", "json", "txt"];
 
-/// Crates that decide without IO, and what each of their `clippy.toml` must ban.
-const CORES: [&str; 2] = ["broker/core", "replicator/core"];
+/// Crates that decide without IO, and the one that runs them; what each of their `clippy.toml` must
+/// ban.
+const CORES: [&str; 3] = ["broker/core", "replicator/core", "sim"];
 const BANNED_IN_CORES: [&str; 11] = [
     "std::collections::HashMap",
     "std::collections::HashSet",
@@ -63,11 +65,18 @@ fn file_faults(name: &str, text: &str, machine_paths: &[String]) -> Vec<String> 
     }
     // Written in two halves, or this file would find itself.
     let ignored = concat!("#[", "ignore");
+    let rule_taken_away = concat!("Rules::", "without(");
+    let may_take_away = name.starts_with("sim/") || name == "broker/core/src/rules.rs";
     for (number, line) in text.lines().enumerate() {
         let at = number + 1;
         if name.ends_with(".rs") && line.trim_start().starts_with(ignored) {
             faults.push(format!(
                 "{name}:{at}: ignores a test; mend it or take it out"
+            ));
+        }
+        if line.contains(rule_taken_away) && name.ends_with(".rs") && !may_take_away {
+            faults.push(format!(
+                "{name}:{at}: takes a rule away; only the simulator may"
             ));
         }
         if let Some(path) = machine_paths

@@ -1,0 +1,101 @@
+//! The follower's side of a broker: it keeps its credits out, and does what the core says of answers.
+
+use super::replica::{Replica, Role};
+use super::{Asked, BrokerNode, FETCH_TIMEOUT};
+use crate::disk::{Log, Record};
+use crate::message::{Call, Message};
+use crate::world::Context;
+use isthmus_broker_core::replica::{EpochHistory, Follower, FollowerStep, ReplicaFetchAnswer};
+
+impl BrokerNode {
+    pub(super) fn following(
+        &mut self,
+        partition: usize,
+        leader_epoch: i32,
+    ) -> Option<(&mut Follower, &mut Log)> {
+        match self.replicas.get_mut(&partition)? {
+            Replica {
+                role: Role::Follower(follower),
+                log,
+                ..
+            } if follower.leader_epoch() == leader_epoch => Some((follower, log)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn fetched(
+        &mut self,
+        context: &mut Context<'_>,
+        call: Call,
+        answer: ReplicaFetchAnswer,
+        records: &[Record],
+    ) {
+        let Some((
+            Asked::Fetch {
+                partition,
+                leader_epoch,
+                session,
+            },
+            _,
+        )) = self.calls.remove(&call)
+        else {
+            return;
+        };
+        let Some((follower, log)) = self.following(partition, leader_epoch) else {
+            return;
+        };
+        match follower.answered(context.mono, session, answer, log) {
+            FollowerStep::Nothing => {}
+            FollowerStep::Append => {
+                records.iter().for_each(|record| log.append(*record));
+                if let ReplicaFetchAnswer::Records { high_watermark, .. } = answer {
+                    follower.appended(log.log_end(), high_watermark);
+                }
+            }
+            FollowerStep::Truncate { to } => {
+                context.judge.counts.truncations += 1;
+                log.truncate(to);
+                follower.truncated(log.log_end());
+            }
+            FollowerStep::StartAt { .. } => {
+                log.truncate(0);
+                follower.truncated(0);
+            }
+        }
+        let id = self.id;
+        if let Some(replica) = self.replicas.get_mut(&partition) {
+            replica.show(context, id, partition);
+        }
+        self.poll(context, partition);
+    }
+
+    pub(super) fn poll(&mut self, context: &mut Context<'_>, partition: usize) {
+        let Some(broker_epoch) = self.broker_epoch else {
+            return;
+        };
+        loop {
+            let Some(replica) = self.replicas.get_mut(&partition) else {
+                return;
+            };
+            let Role::Follower(follower) = &mut replica.role else {
+                return;
+            };
+            let Some(fetch) = follower.poll(context.mono, broker_epoch, &replica.log) else {
+                return;
+            };
+            let leader = follower.leader();
+            let asked = Asked::Fetch {
+                partition,
+                leader_epoch: fetch.leader_epoch,
+                session: fetch.session,
+            };
+            let call = self.call(asked, context.now + FETCH_TIMEOUT);
+            let message = Message::Fetch {
+                call,
+                partition,
+                fetch,
+            };
+            context.send(leader, message);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! A controller's process: a voter that may be the active one. Around the core it does what the
+//! broker's shell does: one change at a time, answered when it is committed.
+
+use crate::message::{Call, Message};
+use crate::scenario::{MS, Micros, Scenario};
+use crate::world::Context;
+use isthmus_broker_core::controller::{
+    Controller, ControllerConfig, ControllerEvent, ControllerReply,
+};
+use isthmus_broker_core::metadata::{MetadataChange, MetadataImage};
+use isthmus_wire::ErrorCode;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// `broker.session.timeout.ms`.
+pub(crate) const SESSION: Micros = 1_500 * MS;
+/// Events that wait for the one before; more are refused.
+const QUEUE_MAX: usize = 64;
+/// How long a broker's request for more metadata waits.
+const METADATA_WAIT: Micros = 400 * MS;
+
+#[derive(Debug)]
+pub(crate) struct ControllerNode {
+    pub(crate) id: i32,
+    pub(crate) image: MetadataImage,
+    /// Committed changes that are applied here.
+    pub(crate) index: usize,
+    /// The term this voter believes it leads.
+    pub(crate) active: Option<u64>,
+    core: Controller,
+    queue: VecDeque<(i32, Call, ControllerEvent)>,
+    /// The change that is on its way, and who waits for it.
+    waiting: Option<(u64, i32, Call, ControllerReply)>,
+    metadata_waiters: Vec<(i32, Call, usize, Micros)>,
+}
+
+/// What a controller wants of the quorum.
+pub(crate) struct Proposed {
+    pub(crate) term: u64,
+    pub(crate) change: MetadataChange,
+}
+
+impl ControllerNode {
+    pub(crate) fn new(id: i32, scenario: &Scenario, image: &MetadataImage) -> Self {
+        let config = ControllerConfig {
+            broker_session_timeout: Duration::from_micros(SESSION),
+            min_insync_replicas: scenario.min_insync_replicas,
+            unclean_leader_election: scenario.unclean_leader_election,
+            leader_balance_interval: Some(Duration::from_secs(4)),
+            unclean_election_interval: Duration::from_secs(3),
+        };
+        Self {
+            id,
+            image: image.clone(),
+            index: 0,
+            active: None,
+            core: Controller::new(config, scenario.rules),
+            queue: VecDeque::new(),
+            waiting: None,
+            metadata_waiters: Vec::new(),
+        }
+    }
+
+    /// What is left of it when its process ends: the log that it has.
+    pub(crate) fn stopped(&self) -> Self {
+        Self {
+            id: self.id,
+            image: self.image.clone(),
+            index: self.index,
+            active: None,
+            core: self.core.clone(),
+            queue: VecDeque::new(),
+            waiting: None,
+            metadata_waiters: Vec::new(),
+        }
+    }
+
+    pub(crate) fn activate(&mut self, boot: Duration, term: u64) {
+        self.active = Some(term);
+        self.core.activate(boot, &self.image);
+    }
+
+    /// This voter learns that it leads no more.
+    pub(crate) fn step_down(&mut self, context: &mut Context<'_>) {
+        self.active = None;
+        let waiting = self.waiting.take().map(|(_, to, call, _)| (to, call));
+        let queued = self.queue.drain(..).map(|(to, call, _)| (to, call));
+        for (to, call) in waiting.into_iter().chain(queued).filter(|(to, _)| *to != 0) {
+            let reply = ControllerReply::Refused(ErrorCode::NOT_CONTROLLER);
+            context.send(to, Message::FromController { call, reply });
+        }
+    }
+
+    /// A message, or a tick (from nobody).
+    pub(crate) fn receive(&mut self, context: &mut Context<'_>, from: i32, message: Message) {
+        match message {
+            Message::ToController { call, event } => self.event(context, from, call, event),
+            Message::FetchMetadata { call, from: index } => {
+                let until = context.now + METADATA_WAIT;
+                self.metadata_waiters.push((from, call, index, until));
+                self.serve_metadata(context);
+            }
+            other => unreachable!("a controller is not sent {other:?}"),
+        }
+    }
+
+    fn event(&mut self, context: &mut Context<'_>, from: i32, call: Call, event: ControllerEvent) {
+        if self.active.is_none() {
+            if let ControllerEvent::Heartbeat(beat) = &event {
+                self.core.heard(context.boot, beat);
+            }
+            refuse(context, from, call, ErrorCode::NOT_CONTROLLER);
+        } else if self.queue.len() >= QUEUE_MAX {
+            refuse(context, from, call, ErrorCode::NOT_CONTROLLER);
+        } else {
+            self.queue.push_back((from, call, event));
+        }
+    }
+
+    pub(crate) fn tick(&mut self, context: &mut Context<'_>) {
+        if self.active.is_some() && self.queue.is_empty() {
+            self.queue.push_back((0, 0, ControllerEvent::Tick));
+        }
+        self.serve_metadata(context);
+    }
+
+    /// Decides events until one needs a change of metadata, which is returned.
+    pub(crate) fn decide(&mut self, context: &mut Context<'_>) -> Option<Proposed> {
+        let term = self.active?;
+        while self.waiting.is_none() {
+            let (from, call, event) = self.queue.pop_front()?;
+            let (reply, records) = self.core.on_event(context.boot, &self.image, &event);
+            context.note_grant(&self.image, &event, &reply);
+            if records.is_empty() {
+                answer(context, from, call, reply);
+                continue;
+            }
+            self.waiting = Some((0, from, call, reply));
+            let change = MetadataChange {
+                controller_epoch: self.image.controller_epoch,
+                expected_last_offset: self.image.offset,
+                records,
+            };
+            return Some(Proposed { term, change });
+        }
+        None
+    }
+
+    /// The quorum took the change under that number.
+    pub(crate) fn proposed(&mut self, number: u64) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.0 = number;
+        }
+    }
+
+    /// The change under that number is committed, and applied here or a no-op.
+    pub(crate) fn settled(&mut self, context: &mut Context<'_>, number: u64, applied: bool) {
+        let ours = self.waiting.take_if(|waiting| waiting.0 == number);
+        let Some((_, from, call, reply)) = ours else {
+            return;
+        };
+        if applied {
+            answer(context, from, call, reply);
+        } else {
+            refuse(context, from, call, ErrorCode::NOT_CONTROLLER);
+        }
+    }
+
+    /// Applies what is committed up to before `to`.
+    pub(crate) fn follow(&mut self, context: &mut Context<'_>, to: usize) {
+        while self.index < to {
+            context.apply(&mut self.image, self.index);
+            self.index += 1;
+        }
+        self.serve_metadata(context);
+    }
+
+    fn serve_metadata(&mut self, context: &mut Context<'_>) {
+        let (index, now) = (self.index, context.now);
+        self.metadata_waiters.retain(|(to, call, from, until)| {
+            let due = *from < index || *until <= now;
+            if due {
+                let message = Message::Metadata {
+                    call: *call,
+                    to: index.max(*from),
+                };
+                context.send(*to, message);
+            }
+            !due
+        });
+    }
+}
+
+fn answer(context: &mut Context<'_>, to: i32, call: Call, reply: ControllerReply) {
+    if to != 0 {
+        context.send(to, Message::FromController { call, reply });
+    }
+}
+
+fn refuse(context: &mut Context<'_>, to: i32, call: Call, code: ErrorCode) {
+    answer(context, to, call, ControllerReply::Refused(code));
+}

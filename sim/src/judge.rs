@@ -1,0 +1,322 @@
+//! The judge stands outside of the cluster, sees everything, and says when something is wrong.
+//!
+//! After every event:
+//!
+//! | Invariant | Rules |
+//! |---|---|
+//! | one leader per epoch | 7 |
+//! | leader and partition epochs, and a role's high watermark, never go back | 3, 7 |
+//! | acks=all is appended only with a sufficient ISR | 1 |
+//! | what is acknowledged with acks=all is committed: below a leader's high watermark | 2 |
+//! | what is below a high watermark is the same everywhere, and stays (nothing acknowledged is lost, nothing that was read vanishes) | 3 to 7, 13 to 16, 18, 23 |
+//! | the controller's ISR is within the maximal ISR of the newest leader | 3, 5, 6 |
+//! | who is unfenced has applied its registration | 8 |
+//! | who may stop leads nothing for anyone that serves | 17 |
+//!
+//! The promise, executable (rule 23): what is committed survives all failures that leave one
+//! replica of the last sufficient ISR alive with its memory. Where they leave none, and where a
+//! leader was elected from outside ISR and ELR, the leader epochs so far are *void*: what they
+//! committed may go.
+
+use crate::disk::Record;
+use crate::scenario::{Scenario, TOPIC};
+use isthmus_broker_core::metadata::{
+    ChangeVerdict, MetadataChange, MetadataDelta, MetadataImage, MetadataRecord, PartitionImage,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What broke.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation(pub String);
+
+#[derive(Debug)]
+pub(crate) struct Judge {
+    /// All that is committed, applied.
+    pub(crate) truth: MetadataImage,
+    partitions: Vec<Watched>,
+    /// Brokers that crashed and have not registered since: the controller takes them for who they
+    /// were.
+    ghosts: BTreeSet<i32>,
+    violation: Option<Violation>,
+    pub(crate) counts: Counts,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub acks_all: u64,
+    pub acks_one: u64,
+    pub refused: u64,
+    pub elections: u64,
+    pub unclean_elections: u64,
+    pub isr_changes: u64,
+    pub truncations: u64,
+    pub stale_changes: u64,
+    /// Committed, but under a void epoch, and gone.
+    pub lost_outside_promise: u64,
+}
+
+impl Counts {
+    pub fn add(&mut self, other: &Self) {
+        // No `..`: what is counted is added up.
+        let Self {
+            acks_all,
+            acks_one,
+            refused,
+            elections,
+            unclean_elections,
+            isr_changes,
+            truncations,
+            stale_changes,
+            lost_outside_promise,
+        } = other;
+        self.acks_all += acks_all;
+        self.acks_one += acks_one;
+        self.refused += refused;
+        self.elections += elections;
+        self.unclean_elections += unclean_elections;
+        self.isr_changes += isr_changes;
+        self.truncations += truncations;
+        self.stale_changes += stale_changes;
+        self.lost_outside_promise += lost_outside_promise;
+    }
+}
+
+#[derive(Debug)]
+struct Watched {
+    leaders: BTreeMap<i32, i32>,
+    /// What was ever below a leader's high watermark, with that leader's epoch.
+    committed: Vec<(Record, i32)>,
+    last_sufficient_isr: Vec<i32>,
+    /// Members that lost their memory since they last joined the ISR.
+    crashed: BTreeSet<i32>,
+    /// Nothing is promised of this epoch and those before it.
+    void: i32,
+}
+
+impl Judge {
+    pub(crate) fn new(scenario: &Scenario, truth: MetadataImage) -> Self {
+        let watched = |replicas: &Vec<i32>| Watched {
+            leaders: BTreeMap::new(),
+            committed: Vec::new(),
+            last_sufficient_isr: replicas.clone(),
+            crashed: BTreeSet::new(),
+            void: -1,
+        };
+        Self {
+            truth,
+            partitions: scenario.partitions.iter().map(watched).collect(),
+            ghosts: BTreeSet::new(),
+            violation: None,
+            counts: Counts::default(),
+        }
+    }
+
+    pub(crate) fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    /// The first one stays: what follows may follow from it.
+    pub(crate) fn accuse(&mut self, what: impl FnOnce() -> String) {
+        self.violation.get_or_insert_with(|| Violation(what()));
+    }
+
+    pub(crate) fn partition(&self, partition: usize) -> &PartitionImage {
+        let topic = self.truth.topic_by_id(TOPIC);
+        &topic.expect("the topic is never deleted").partitions[partition]
+    }
+
+    /// A change of metadata was committed.
+    pub(crate) fn committed(
+        &mut self,
+        scenario: &Scenario,
+        change: &MetadataChange,
+        apply: fn(&mut MetadataImage, &MetadataChange, &mut MetadataDelta) -> ChangeVerdict,
+    ) -> ChangeVerdict {
+        let before: Vec<PartitionImage> = (0..self.partitions.len())
+            .map(|it| self.partition(it).clone())
+            .collect();
+        let verdict = apply(&mut self.truth, change, &mut MetadataDelta::default());
+        if verdict != ChangeVerdict::Applied {
+            self.counts.stale_changes += 1;
+            return verdict;
+        }
+        for record in &change.records {
+            if let MetadataRecord::RegisterBroker(body) = record {
+                self.ghosts.remove(&body.broker_id);
+            }
+        }
+        for (partition, before) in before.iter().enumerate() {
+            self.partition_changed(scenario, partition, before);
+        }
+        verdict
+    }
+
+    fn partition_changed(&mut self, scenario: &Scenario, at: usize, before: &PartitionImage) {
+        let after = self.partition(at).clone();
+        if after.partition_epoch == before.partition_epoch {
+            return;
+        }
+        if after.leader_epoch < before.leader_epoch {
+            self.accuse(|| format!("partition {at}: {before:?} became {after:?}"));
+        }
+        let watched = &mut self.partitions[at];
+        let joined = after.isr.iter().filter(|id| !before.isr.contains(id));
+        let joined = joined.filter(|id| !self.ghosts.contains(id));
+        joined.for_each(|id| {
+            watched.crashed.remove(id);
+        });
+        let elected = after.leader != before.leader && after.leader != -1;
+        let known = before.isr.contains(&after.leader)
+            || before.eligible_leader_replicas.contains(&after.leader);
+        if elected && !known {
+            if scenario.unclean_leader_election {
+                watched.void = watched.void.max(before.leader_epoch);
+            }
+            self.counts.unclean_elections += 1;
+        }
+        if after.isr.len() >= scenario.needed(at) {
+            watched.last_sufficient_isr.clone_from(&after.isr);
+        }
+        self.counts.elections += u64::from(elected);
+        self.counts.isr_changes += u64::from(after.isr != before.isr);
+        self.forget(at);
+    }
+
+    /// A broker's process ended without a clean stop.
+    pub(crate) fn crashed(&mut self, broker: i32) {
+        self.ghosts.insert(broker);
+        for at in 0..self.partitions.len() {
+            self.partitions[at].crashed.insert(broker);
+            self.forget(at);
+        }
+    }
+
+    /// Rule 23: no replica of the last sufficient ISR has its memory any more.
+    fn forget(&mut self, at: usize) {
+        if self.partitions[at].is_forgotten() {
+            let epoch = self.partition(at).leader_epoch;
+            self.partitions[at].void = self.partitions[at].void.max(epoch);
+        }
+    }
+
+    /// Whether a crash of that broker would leave the promise standing everywhere.
+    pub(crate) fn can_spare(&self, broker: i32) -> bool {
+        self.partitions.iter().all(|it| {
+            let mut left = it.last_sufficient_isr.iter();
+            left.any(|id| *id != broker && !it.crashed.contains(id))
+        })
+    }
+
+    /// A broker begins to lead.
+    pub(crate) fn leads(&mut self, at: usize, epoch: i32, broker: i32, log: &[Record]) {
+        let watched = &mut self.partitions[at];
+        let other = watched.leaders.insert(epoch, broker);
+        if let Some(other) = other.filter(|other| *other != broker) {
+            self.accuse(|| format!("partition {at}: {other} and {broker} lead in epoch {epoch}"));
+            return;
+        }
+        let void = watched.void;
+        let has = |offset: usize, record: &Record| log.get(offset) == Some(record);
+        let committed = watched.committed.iter().enumerate();
+        let missing = committed
+            .filter(|(offset, (record, of))| *of < epoch && !has(*offset, record))
+            .map(|(offset, (record, of))| (offset, *record, *of))
+            .next();
+        let Some((offset, record, of)) = missing else {
+            return;
+        };
+        let promised = watched.committed[offset..]
+            .iter()
+            .find(|(_, of)| *of > void && *of < epoch);
+        if let Some((kept, kept_of)) = promised {
+            let (kept, kept_of) = (*kept, *kept_of);
+            self.accuse(|| {
+                format!(
+                    "partition {at}: {broker} leads in epoch {epoch} with a log of {} records and \
+                     without {kept:?}, committed in epoch {kept_of}; first at {offset}, {record:?} \
+                     of epoch {of}; void up to {void}",
+                    log.len()
+                )
+            });
+        } else if epoch > void {
+            self.counts.lost_outside_promise += (watched.committed.len() - offset) as u64;
+            watched.committed.truncate(offset);
+        }
+    }
+
+    /// A role shows records up to before `to`; it showed them up to before `from`.
+    pub(crate) fn shows(
+        &mut self,
+        at: usize,
+        (broker, epoch, leads): (i32, i32, bool),
+        (from, to): (i64, i64),
+        log: &[Record],
+    ) {
+        if to < from && leads {
+            self.accuse(|| {
+                format!("partition {at}: the high watermark of {broker} went from {from} to {to}")
+            });
+        }
+        let offset = |it: i64| usize::try_from(it).unwrap_or(0);
+        for offset in offset(from)..offset(to) {
+            let Some(record) = log.get(offset).copied() else {
+                self.accuse(|| format!("partition {at}: {broker} shows {offset} and has it not"));
+                return;
+            };
+            let watched = &mut self.partitions[at];
+            match watched.committed.get(offset).copied() {
+                Some((known, _)) if known == record => {}
+                // From before the unclean election, or from a leader it replaced.
+                _ if epoch <= watched.void => {}
+                // A follower that has not heard yet what its new leader lacks.
+                _ if !leads && record.epoch <= watched.void => {}
+                None if leads => watched.committed.push((record, epoch)),
+                Some((_, of)) if of <= watched.void && leads => {
+                    watched.committed.truncate(offset);
+                    watched.committed.push((record, epoch));
+                }
+                other => self.accuse(|| {
+                    format!(
+                        "partition {at}: {broker} shows {record:?} at {offset} in epoch {epoch}; \
+                         committed is {other:?}"
+                    )
+                }),
+            }
+        }
+    }
+
+    /// An acks=all write was appended.
+    pub(crate) fn appended_for_all(&mut self, scenario: &Scenario, at: usize, isr: usize) {
+        let needed = scenario.needed(at);
+        if isr < needed {
+            self.accuse(|| {
+                format!("partition {at}: acks=all was appended with {isr} of {needed} in sync")
+            });
+        }
+    }
+
+    /// An acks=all write is acknowledged by the leader of `epoch`.
+    pub(crate) fn acknowledged(&mut self, at: usize, epoch: i32, offset: i64, record: Record) {
+        self.counts.acks_all += 1;
+        let watched = &self.partitions[at];
+        let known = usize::try_from(offset)
+            .ok()
+            .and_then(|it| watched.committed.get(it));
+        if known.is_none_or(|(known, _)| *known != record) && epoch > watched.void {
+            let known = known.copied();
+            self.accuse(|| {
+                format!(
+                    "partition {at}: {record:?} is acknowledged at {offset}; committed is {known:?}"
+                )
+            });
+        }
+    }
+}
+
+impl Watched {
+    fn is_forgotten(&self) -> bool {
+        let isr = &self.last_sufficient_isr;
+        !isr.is_empty() && isr.iter().all(|id| self.crashed.contains(id))
+    }
+}

@@ -1,0 +1,131 @@
+//! What a seed decides before anything runs: the cluster, its topic, and how rough it gets.
+
+use crate::random::Random;
+use isthmus_broker_core::rules::{Rule, Rules};
+use isthmus_wire::Uuid;
+
+/// Microseconds since the run began.
+pub(crate) type Micros = u64;
+pub(crate) const MS: Micros = 1_000;
+pub(crate) const SECOND: Micros = 1_000 * MS;
+
+pub(crate) const TOPIC: Uuid = Uuid([0x70; 16]);
+pub(crate) const FIRST_CONTROLLER: i32 = 100;
+pub(crate) const FIRST_CLIENT: i32 = 200;
+
+/// A rule that does not hold in a run. Those of the cores have names there; the others are obeyed
+/// by whoever runs the cores, as the simulator does here and the broker elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutation {
+    Core(Rule),
+    /// Rule 7: a leader stamps its records with its own epoch.
+    OldEpoch,
+    /// Design, decision 6: a change that was decided on another image is a no-op.
+    ZombieApplies,
+}
+
+impl Mutation {
+    pub fn all() -> Vec<Self> {
+        let cores = Rule::ALL.iter().map(|rule| Self::Core(*rule));
+        cores.chain([Self::OldEpoch, Self::ZombieApplies]).collect()
+    }
+
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Core(rule) => rule.id(),
+            Self::OldEpoch => "7",
+            Self::ZombieApplies => "D6",
+        }
+    }
+
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Core(rule) => rule.words(),
+            Self::OldEpoch => "a leader's records carry its own epoch",
+            Self::ZombieApplies => "a change decided on another image is a no-op",
+        }
+    }
+
+    pub fn named(id: &str) -> Option<Self> {
+        Self::all().into_iter().find(|it| it.id() == id)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Scenario {
+    pub(crate) brokers: Vec<i32>,
+    pub(crate) controllers: Vec<i32>,
+    pub(crate) clients: Vec<i32>,
+    /// Replicas of each partition of the one topic, the preferred leader first.
+    pub(crate) partitions: Vec<Vec<i32>>,
+    pub(crate) min_insync_replicas: usize,
+    pub(crate) unclean_leader_election: bool,
+    /// Requests that a follower has out (design, decision 5); 1 is Kafka.
+    pub(crate) credits: usize,
+    /// How long faults go on.
+    pub(crate) faults_until: Micros,
+    /// Between two faults, on average.
+    pub(crate) fault_every: Micros,
+    /// Messages lost, in 1000.
+    pub(crate) loss: usize,
+    /// One in so many acknowledged writes asks for acks=1.
+    pub(crate) acks_one_in: usize,
+    pub(crate) rules: Rules,
+    pub(crate) mutation: Option<Mutation>,
+}
+
+impl Scenario {
+    pub(crate) fn of(random: &mut Random, mutation: Option<Mutation>) -> Self {
+        let brokers: Vec<i32> = (1..=3 + i32::from(random.percent(40))).collect();
+        let factor = match random.below(10) {
+            0 => 2,
+            1 => brokers.len(),
+            _ => 3,
+        };
+        let partitions = (0..1 + random.below(2)).map(|_| {
+            let mut replicas = brokers.clone();
+            let first = random.below(replicas.len());
+            replicas.rotate_left(first);
+            replicas.truncate(factor);
+            replicas
+        });
+        let partitions = partitions.collect();
+        let min_insync_replicas = match random.below(10) {
+            0..3 => 1,
+            3..9 => 2,
+            _ => factor,
+        };
+        Self {
+            brokers,
+            controllers: (FIRST_CONTROLLER + 1..=FIRST_CONTROLLER + 3).collect(),
+            clients: vec![FIRST_CLIENT + 1, FIRST_CLIENT + 2],
+            partitions,
+            min_insync_replicas,
+            unclean_leader_election: random.percent(15),
+            credits: if random.one_in(2) {
+                1
+            } else {
+                2 + random.below(3)
+            },
+            faults_until: SECOND * random.between(6, 16),
+            fault_every: MS * random.between(150, 900),
+            loss: random.pick(&[0, 0, 2, 10, 40]).unwrap_or(0),
+            acks_one_in: 2 + random.below(4),
+            rules: match mutation {
+                Some(Mutation::Core(rule)) => Rules::without(rule),
+                Some(Mutation::OldEpoch | Mutation::ZombieApplies) | None => Rules::ALL,
+            },
+            mutation,
+        }
+    }
+
+    pub(crate) fn is(&self, mutation: Mutation) -> bool {
+        self.mutation == Some(mutation)
+    }
+
+    /// What acks=all asks for.
+    pub(crate) fn needed(&self, partition: usize) -> usize {
+        self.min_insync_replicas
+            .min(self.partitions[partition].len())
+    }
+}

@@ -1,0 +1,547 @@
+//! The run: machines, the events between them, and the order in which they happen.
+
+use crate::broker::BrokerNode;
+use crate::clocks::Clocks;
+use crate::controller::ControllerNode;
+use crate::disk::Log;
+use crate::judge::Judge;
+use crate::message::{Acks, Message};
+use crate::metadata_log::MetadataLog;
+use crate::net::Net;
+use crate::random::Random;
+use crate::scenario::{FIRST_CLIENT, FIRST_CONTROLLER, MS, Micros, Mutation, Scenario, TOPIC};
+use crate::trace::Trace;
+use isthmus_broker_core::controller::{ControllerEvent, ControllerReply};
+use isthmus_broker_core::metadata::{
+    ChangeVerdict, MetadataChange, MetadataDelta, MetadataImage, MetadataRecord,
+};
+use isthmus_wire::messages::{PartitionRecord, TopicRecord};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Machines do what time asks of them so often.
+const TICK: Micros = 100 * MS;
+const RAFT_TICK: Micros = 50 * MS;
+
+/// What a node is given with every event, and what it gives back.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Micros,
+    pub(crate) boot: Duration,
+    pub(crate) mono: Duration,
+    pub(crate) random: &'a mut Random,
+    pub(crate) judge: &'a mut Judge,
+    pub(crate) scenario: &'a Scenario,
+    committed: &'a [MetadataChange],
+    out: Vec<(i32, Message)>,
+    /// The broker was told that it may stop.
+    pub(crate) stops: bool,
+    /// Brokers that a controller lets stop, with the offset of the image it decided on.
+    grants: Vec<(i32, MetadataImage)>,
+}
+
+impl Context<'_> {
+    pub(crate) fn send(&mut self, to: i32, message: Message) {
+        self.out.push((to, message));
+    }
+
+    pub(crate) fn apply(&self, image: &mut MetadataImage, index: usize) {
+        let change = &self.committed[index];
+        applier(self.scenario)(image, change, &mut MetadataDelta::default());
+    }
+
+    pub(crate) fn note_grant(
+        &mut self,
+        image: &MetadataImage,
+        event: &ControllerEvent,
+        reply: &ControllerReply,
+    ) {
+        if let (ControllerEvent::Heartbeat(beat), ControllerReply::Heartbeat(reply)) =
+            (event, reply)
+            && reply.should_shut_down
+            && image.broker(beat.broker_id).is_some_and(|it| !it.fenced)
+        {
+            self.grants.push((beat.broker_id, image.clone()));
+        }
+    }
+}
+
+type Apply = fn(&mut MetadataImage, &MetadataChange, &mut MetadataDelta) -> ChangeVerdict;
+
+fn applier(scenario: &Scenario) -> Apply {
+    if scenario.is(Mutation::ZombieApplies) {
+        apply_anyway
+    } else {
+        MetadataImage::apply_change
+    }
+}
+
+fn apply_anyway(
+    image: &mut MetadataImage,
+    change: &MetadataChange,
+    delta: &mut MetadataDelta,
+) -> ChangeVerdict {
+    for record in &change.records {
+        image.apply(image.offset + 1, record, delta);
+    }
+    ChangeVerdict::Applied
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Event {
+    Deliver {
+        from: i32,
+        to: i32,
+        /// The receiver's process that the connection belongs to.
+        life: u32,
+        message: Message,
+    },
+    Tick {
+        node: i32,
+        life: u32,
+    },
+    RaftTick,
+    CommitDue,
+    Stray,
+    Client,
+    Fault,
+    Mend,
+    /// The cuts alone; what is stuck stays so.
+    MendLinks,
+    /// A part of a story that a fault began.
+    Crash {
+        broker: i32,
+        power: bool,
+        /// It comes back without a link to that one.
+        cut_off: Option<i32>,
+    },
+    /// No controller reaches that broker any more, nor it them.
+    CutOff {
+        broker: i32,
+    },
+    Restart {
+        node: i32,
+        life: u32,
+    },
+    Thaw {
+        node: i32,
+        suspended: Micros,
+    },
+}
+
+/// One machine: what outlives its process, and the process.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) life: u32,
+    pub(crate) clocks: Clocks,
+    pub(crate) frozen: bool,
+    /// What came while it was frozen.
+    held: Vec<Event>,
+    pub(crate) process: Process,
+}
+
+#[derive(Debug)]
+pub(crate) enum Process {
+    Broker(Box<BrokerNode>),
+    Controller(Box<ControllerNode>),
+    StoppedBroker {
+        logs: BTreeMap<usize, Log>,
+        /// What the clean-shutdown marker says.
+        marker: i64,
+    },
+    StoppedController(Box<ControllerNode>),
+}
+
+impl Machine {
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.process, Process::Broker(_) | Process::Controller(_))
+    }
+
+    pub(crate) fn works(&self) -> bool {
+        self.is_up() && !self.frozen
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) scenario: Scenario,
+    pub(crate) random: Random,
+    pub(crate) now: Micros,
+    queue: BTreeMap<(Micros, u64), Event>,
+    sequence: u64,
+    pub(crate) net: Net,
+    pub(crate) log: MetadataLog,
+    pub(crate) judge: Judge,
+    pub(crate) machines: BTreeMap<i32, Machine>,
+    /// Since when no voter leads with a majority.
+    pub(crate) leaderless_since: Option<Micros>,
+    /// While a story of several faults runs, no other fault begins.
+    pub(crate) quiet_until: Micros,
+    /// When the next commit is looked at.
+    commit_at: Option<Micros>,
+    next_id: u64,
+    pub(crate) healing: bool,
+    /// Partitions whose last write is acknowledged, and those writes.
+    pub(crate) proven: BTreeSet<usize>,
+    probes: BTreeMap<u64, usize>,
+    pub(crate) trace: Trace,
+    pub(crate) events: u64,
+    founded: MetadataImage,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, mutation: Option<Mutation>, trace: Trace) -> Self {
+        let mut random = Random::new(seed);
+        let scenario = Scenario::of(&mut random, mutation);
+        let founded = founded(&scenario);
+        let mut world = Self {
+            judge: Judge::new(&scenario, founded.clone()),
+            random,
+            now: 0,
+            queue: BTreeMap::new(),
+            sequence: 0,
+            net: Net::default(),
+            log: MetadataLog::default(),
+            machines: BTreeMap::new(),
+            leaderless_since: None,
+            quiet_until: 0,
+            commit_at: None,
+            next_id: 0,
+            healing: false,
+            proven: BTreeSet::new(),
+            probes: BTreeMap::new(),
+            trace,
+            events: 0,
+            founded: MetadataImage::default(),
+            scenario,
+        };
+        world.start_machines(&founded);
+        world.founded = founded;
+        world
+    }
+
+    /// The image that every node starts from.
+    pub(crate) fn founded(&self) -> MetadataImage {
+        self.founded.clone()
+    }
+
+    fn start_machines(&mut self, founded: &MetadataImage) {
+        let scenario = self.scenario.clone();
+        for &id in &scenario.controllers {
+            let node = ControllerNode::new(id, &scenario, founded);
+            self.add(id, Process::Controller(Box::new(node)));
+        }
+        for &id in &scenario.brokers {
+            let node = BrokerNode::start(id, 1, -1, &scenario, founded, BTreeMap::new());
+            self.add(id, Process::Broker(Box::new(node)));
+        }
+        self.at(0, Event::RaftTick);
+        self.at(300 * MS, Event::Client);
+        self.at(1_500 * MS, Event::Fault);
+    }
+
+    fn add(&mut self, id: i32, process: Process) {
+        let machine = Machine {
+            life: 1,
+            clocks: Clocks::new(&mut self.random),
+            frozen: false,
+            held: Vec::new(),
+            process,
+        };
+        self.machines.insert(id, machine);
+        let first = self.random.between(0, TICK);
+        self.at(first, Event::Tick { node: id, life: 1 });
+    }
+
+    /// Schedules an event.
+    pub(crate) fn at(&mut self, delay: Micros, event: Event) {
+        self.sequence += 1;
+        self.queue.insert((self.now + delay, self.sequence), event);
+    }
+
+    /// The next event; `false` when there is none before `until`.
+    pub(crate) fn step(&mut self, until: Micros) -> bool {
+        let Some(entry) = self.queue.first_entry() else {
+            return false;
+        };
+        if entry.key().0 > until {
+            self.now = until;
+            return false;
+        }
+        let ((now, _), event) = entry.remove_entry();
+        self.now = now;
+        self.events += 1;
+        self.trace.event(now, &event);
+        self.happen(event);
+        true
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Deliver {
+                from,
+                to,
+                life,
+                message,
+            } => self.deliver(from, to, life, message),
+            Event::Tick { node, life } => self.tick(node, life),
+            Event::RaftTick => {
+                self.raft_tick();
+                self.at(RAFT_TICK, Event::RaftTick);
+            }
+            Event::CommitDue => {
+                self.commit_at = None;
+                self.commit_due();
+            }
+            Event::Stray => self.commit_stray(),
+            Event::Client => self.client(),
+            Event::Fault => self.fault(),
+            // What stays broken while the cluster heals is not mended by chance.
+            Event::Mend | Event::MendLinks if self.healing => {}
+            Event::Mend => self.net.mend_all(),
+            Event::MendLinks => self.net.mend_links(),
+            Event::Crash { .. } if self.healing => {}
+            Event::Crash {
+                broker,
+                power,
+                cut_off,
+            } => self.crash_in_story(broker, power, cut_off),
+            Event::CutOff { .. } if self.healing => {}
+            Event::CutOff { broker } => self.cut_off(broker),
+            Event::Restart { node, life } => self.restart(node, life),
+            Event::Thaw { node, suspended } => self.thaw(node, suspended),
+        }
+    }
+
+    fn deliver(&mut self, from: i32, to: i32, life: u32, message: Message) {
+        if to >= FIRST_CLIENT {
+            self.client_hears(&message);
+            return;
+        }
+        let Some(machine) = self.machines.get_mut(&to) else {
+            return;
+        };
+        if machine.life != life || !machine.is_up() {
+            return;
+        }
+        if machine.frozen {
+            machine.held.push(Event::Deliver {
+                from,
+                to,
+                life,
+                message,
+            });
+            return;
+        }
+        self.with(to, |process, context| match process {
+            Process::Broker(broker) => broker.receive(context, from, message),
+            Process::Controller(controller) => controller.receive(context, from, message),
+            Process::StoppedBroker { .. } | Process::StoppedController(_) => {}
+        });
+    }
+
+    fn tick(&mut self, node: i32, life: u32) {
+        let Some(machine) = self.machines.get_mut(&node) else {
+            return;
+        };
+        if machine.life != life || !machine.is_up() {
+            return;
+        }
+        if machine.frozen {
+            machine.held.push(Event::Tick { node, life });
+            return;
+        }
+        self.with(node, |process, context| match process {
+            Process::Broker(broker) => broker.tick(context),
+            Process::Controller(controller) => controller.tick(context),
+            Process::StoppedBroker { .. } | Process::StoppedController(_) => {}
+        });
+        self.at(TICK, Event::Tick { node, life });
+    }
+
+    /// Lets a machine's process do something, and carries out what comes of it.
+    pub(crate) fn with(&mut self, id: i32, act: impl FnOnce(&mut Process, &mut Context<'_>)) {
+        let Some(machine) = self.machines.get_mut(&id) else {
+            return;
+        };
+        let mut context = Context {
+            now: self.now,
+            boot: machine.clocks.boot(self.now),
+            mono: machine.clocks.mono(self.now),
+            random: &mut self.random,
+            judge: &mut self.judge,
+            scenario: &self.scenario,
+            committed: &self.log.committed,
+            out: Vec::new(),
+            stops: false,
+            grants: Vec::new(),
+        };
+        act(&mut machine.process, &mut context);
+        let proposed = match &mut machine.process {
+            Process::Controller(controller) => controller.decide(&mut context),
+            Process::Broker(_) | Process::StoppedBroker { .. } | Process::StoppedController(_) => {
+                None
+            }
+        };
+        let Context {
+            out, stops, grants, ..
+        } = context;
+        if let Some(proposed) = proposed {
+            let by = (id, proposed.term);
+            let number = self
+                .log
+                .propose(&mut self.random, self.now, by, proposed.change);
+            if let Process::Controller(controller) = &mut machine.process {
+                controller.proposed(number);
+            }
+            self.await_commit();
+        }
+        for (to, message) in out {
+            self.send(id, to, message);
+        }
+        for (broker, image) in grants {
+            self.check_grant(broker, &image);
+        }
+        if stops {
+            self.stop_cleanly(id);
+        }
+    }
+
+    pub(crate) fn await_commit(&mut self) {
+        let Some(due) = self.log.next_due() else {
+            return;
+        };
+        if self.commit_at.is_none_or(|at| due < at) {
+            self.commit_at = Some(due);
+            self.at(due.saturating_sub(self.now), Event::CommitDue);
+        }
+    }
+
+    fn send(&mut self, from: i32, to: i32, message: Message) {
+        let life = self.machines.get(&to).map_or(0, |it| it.life);
+        let (random, scenario) = (&mut self.random, &self.scenario);
+        let delay = (self.net).delay(random, scenario, self.now, (from, to), &message);
+        if let Some(delay) = delay {
+            let event = Event::Deliver {
+                from,
+                to,
+                life,
+                message,
+            };
+            self.at(delay, event);
+        }
+    }
+
+    pub(crate) fn applier(&self) -> Apply {
+        applier(&self.scenario)
+    }
+
+    /// Rule 17: the controller lets a broker stop, so nobody who serves takes it for a leader.
+    fn check_grant(&mut self, stopping: i32, image: &MetadataImage) {
+        let life = image.broker(stopping).map_or(-1, |it| it.epoch);
+        for (id, machine) in &self.machines {
+            let Process::Broker(broker) = &machine.process else {
+                continue;
+            };
+            let serves = image.broker(*id).is_some_and(|it| {
+                !it.fenced && !it.in_controlled_shutdown && broker.broker_epoch == Some(it.epoch)
+            });
+            let seen = broker.image.broker(stopping);
+            let knows = seen.is_none_or(|it| it.in_controlled_shutdown || it.epoch > life);
+            if serves && !knows && *id != stopping {
+                let offset = broker.image.offset;
+                self.judge.accuse(|| {
+                    format!("broker {stopping} may stop, and {id} at offset {offset} does not know")
+                });
+            }
+        }
+    }
+
+    fn client(&mut self) {
+        let pause = if self.healing { 60 * MS } else { 25 * MS };
+        let pause = self.random.between(pause / 2, pause * 2);
+        self.at(pause, Event::Client);
+        let partition = self.random.below(self.scenario.partitions.len());
+        if self.healing && self.proven.contains(&partition) {
+            return;
+        }
+        let leader = self.judge.partition(partition).leader;
+        let replicas = &self.scenario.partitions[partition];
+        let guess = self.random.pick(replicas).unwrap_or(leader);
+        let to = if leader != -1 && self.random.percent(80) {
+            leader
+        } else {
+            guess
+        };
+        let acks = if self.healing || !self.random.one_in(self.scenario.acks_one_in) {
+            Acks::All
+        } else if self.random.one_in(8) {
+            Acks::None
+        } else {
+            Acks::Leader
+        };
+        self.next_id += 1;
+        if self.healing {
+            self.probes.insert(self.next_id, partition);
+        }
+        let client = self
+            .random
+            .pick(&self.scenario.clients)
+            .unwrap_or(FIRST_CLIENT);
+        let message = Message::Produce {
+            id: self.next_id,
+            partition,
+            acks,
+        };
+        self.send(client, to, message);
+    }
+
+    fn client_hears(&mut self, message: &Message) {
+        let Message::Produced { id, result } = message else {
+            unreachable!("a client is not sent {message:?}");
+        };
+        self.judge.counts.refused += u64::from(result.is_err());
+        if let Some(partition) = self.probes.remove(id).filter(|_| result.is_ok()) {
+            self.proven.insert(partition);
+        }
+    }
+
+    /// The controllers' machines.
+    pub(crate) fn voters(&self) -> impl Iterator<Item = (i32, &Machine)> {
+        let voters = self.machines.range(FIRST_CONTROLLER..FIRST_CLIENT);
+        voters.map(|(id, machine)| (*id, machine))
+    }
+
+    pub(crate) fn held(&mut self, id: i32) -> Vec<Event> {
+        let machine = self.machines.get_mut(&id);
+        machine
+            .map(|it| std::mem::take(&mut it.held))
+            .unwrap_or_default()
+    }
+}
+
+/// The topic is there before anyone looks, and all its replicas may lead, since they are empty.
+fn founded(scenario: &Scenario) -> MetadataImage {
+    let topic = TopicRecord {
+        name: "t".to_owned(),
+        topic_id: TOPIC,
+    };
+    let partitions = (0..).zip(&scenario.partitions);
+    let partitions = partitions.map(|(partition_id, replicas)| {
+        let record = PartitionRecord {
+            partition_id,
+            topic_id: TOPIC,
+            replicas: replicas.clone(),
+            isr: Vec::new(),
+            eligible_leader_replicas: Some(replicas.clone()),
+            leader: -1,
+            leader_epoch: 0,
+            partition_epoch: 0,
+            ..PartitionRecord::default()
+        };
+        MetadataRecord::from(record)
+    });
+    let mut image = MetadataImage::default();
+    for record in std::iter::once(MetadataRecord::from(topic)).chain(partitions) {
+        image.apply(image.offset + 1, &record, &mut MetadataDelta::default());
+    }
+    image
+}
