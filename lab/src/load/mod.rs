@@ -20,6 +20,7 @@ pub mod consumer;
 pub mod java;
 pub mod payload;
 pub mod producer;
+mod punctual;
 pub mod resume;
 
 use std::io;

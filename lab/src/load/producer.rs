@@ -25,7 +25,7 @@ use super::answers::{Answer, Answers, Offered, short};
 use super::client::{About, Who};
 use super::payload::Payload;
 use super::resume::{LastStart, last_start};
-use super::{LoadError, Summary};
+use super::{LoadError, Summary, punctual};
 use crate::clock::{Micros, micros, now, until};
 use crate::ledger::{ClientKind, Intended, LedgerWriter, Outcome, Row, Schedule};
 
@@ -183,7 +183,7 @@ impl Run<'_> {
     }
 
     fn generate(&self) {
-        prefer_this_thread();
+        punctual::this_thread();
         let who = &self.options.who;
         let mut offers = Offers {
             run: self,
@@ -362,13 +362,5 @@ impl Offers<'_> {
         while let Some(offered) = self.pending.pop_front() {
             self.refuse(offered);
         }
-    }
-}
-
-/// A generator that waits behind what it measures would be late. Without the right to do so it
-/// runs like any other thread, and its lateness tells.
-fn prefer_this_thread() {
-    if rustix::process::setpriority_process(None, -10).is_err() {
-        tracing::debug!(event = "generator_without_priority");
     }
 }
