@@ -137,7 +137,9 @@ fn a_cluster_is_killed_under_load_and_its_clients_are_switched() {
     let model = short_model("active-active", &folder);
     let out = folder.join("out");
     let words = ["drill", model.to_str().unwrap(), "--json", "--out"];
-    let output = lab(&binary, &words).arg(&out).output().unwrap();
+    // As people name folders: from where they stand.
+    let mut command = lab(&binary, &words);
+    let output = command.arg("out").current_dir(&folder).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     let code = output.status.code();
     assert!(code == Some(0) || code == Some(3), "{code:?}: {said}");

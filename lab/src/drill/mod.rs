@@ -11,7 +11,7 @@
 //! | failover: `isthmus failover` of the flows out of the cluster, where the target has it | `switch_after` later |
 //! | switch: audits of what can be read; clients of the lost cluster are started again with the other bootstrap | at once |
 //! | return: the killed nodes are started again, if the cell says so | `returns_after` the fault |
-//! | end: producers end by themselves, consumers are stopped, final audits | after `run` |
+//! | end: producers end by themselves, consumers when they have read all, final audits | after `run` |
 //!
 //! A placebo stands beside the cells of a cluster: the same, the switch too, but nothing is killed, nothing is
 //! failed over and nothing has to return. What it shows is what the procedure costs by itself.
@@ -34,6 +34,7 @@ use crate::checker::CheckError;
 use crate::deployment::DeployError;
 use crate::folder::Folder;
 use crate::ledger::find_cells;
+use crate::load::LoadError;
 use crate::report::{Report, WriteError};
 use crate::targets::{IsthmusProgram, Software, StartError};
 use cells::{Cell, cells};
@@ -64,6 +65,8 @@ pub enum DrillError {
     ClientFallen { name: String, log: String },
     #[error("end {name}: {cause}")]
     End { name: String, cause: io::Error },
+    #[error("watch the clients: {0}")]
+    Watch(#[from] LoadError),
     #[error("write {}: {cause}", path.display())]
     Write { path: PathBuf, cause: io::Error },
     #[error("read the clock: {0}")]
@@ -104,14 +107,18 @@ async fn one_run(
         .join(&cell.name)
         .join(format!("run-{number}"));
     let folder = options.out.join(&place);
-    let made = fs::create_dir_all(&folder).and_then(|()| match options.keep {
-        true => Folder::kept(&folder.join("programs")),
-        false => Folder::temporary(Some(&folder)),
-    });
-    let programs = made.map_err(|cause| DrillError::Write {
+    let failed = |cause| DrillError::Write {
         path: folder.clone(),
         cause,
-    })?;
+    };
+    // Clients run in a folder of their own, and are told where to write.
+    let made = fs::create_dir_all(&folder).and_then(|()| folder.canonicalize());
+    let folder = made.map_err(failed)?;
+    let programs = match options.keep {
+        true => Folder::kept(&folder.join("programs")),
+        false => Folder::temporary(Some(&folder)),
+    };
+    let programs = programs.map_err(failed)?;
     let tell = |text: &str| tell(&format!("{}: {text}", place.display()));
     let run = run::Run {
         model,
