@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::DrillError;
 use crate::deployment::Deployment;
+use crate::load::resume::written_bytes;
 use crate::process::Process;
 use crate::targets::{IsthmusProgram, StartError, probe};
 
@@ -25,6 +26,16 @@ const STOP_GRACE: Duration = Duration::from_secs(20);
 
 /// From the end of the schedule to the last answer: librdkafka gives up after 120 s.
 const LAST_ANSWERS_MAX: Duration = Duration::from_secs(150);
+
+/// A consumer that has written nothing for so long has read what there is.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// From the end of the producers to the end of the consumers, at most: for what is on its way through
+/// a mirror.
+const LAST_RECORDS_MAX: Duration = Duration::from_secs(30);
+
+/// Between two looks at what consumers have written.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// For the reading of all topics of a cluster.
 const AUDIT_MAX: Duration = Duration::from_secs(300);
@@ -58,6 +69,7 @@ pub(super) struct Clients<'a> {
 #[derive(Debug)]
 pub(super) struct Running {
     of: ModelClient,
+    place: Place,
     process: Process,
 }
 
@@ -75,16 +87,16 @@ impl Clients<'_> {
     }
 
     async fn start_one(&self, client: &ModelClient, place: Place) -> Result<Running, DrillError> {
-        let place = place.name();
-        let name = format!("{}-{place}", client.name);
+        let name = format!("{}-{}", client.name, place.name());
         let command = self
             .deployment
-            .client(&client.name, place, self.ledgers, self.drill);
+            .client(&client.name, place.name(), self.ledgers, self.drill);
         let process = Process::spawn(&name, command, &self.logs);
         let mut process = process.map_err(StartError::from)?;
         probe::line(&mut process, "ready load ", READY_MAX).await?;
         Ok(Running {
             of: client.clone(),
+            place,
             process,
         })
     }
@@ -104,6 +116,28 @@ impl Clients<'_> {
             Ok::<_, DrillError>(client.of.name.clone())
         });
         try_join_all(switching).await
+    }
+
+    /// Returns when the consumers of clusters that answer have nothing new to write down. The others
+    /// have nothing but complaints.
+    pub(super) async fn settle(
+        &self,
+        consumers: &[Running],
+        alive: &[&str],
+    ) -> Result<(), DrillError> {
+        let reading = consumers.iter().filter(|it| alive.contains(&it.cluster()));
+        let names: Vec<&str> = reading.map(|it| it.of.name.as_str()).collect();
+        let until = Instant::now() + LAST_RECORDS_MAX;
+        let (mut written, mut grew_at) = (0, Instant::now());
+        while Instant::now() < until.min(grew_at + QUIET) {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let bytes = names.iter().map(|name| written_bytes(self.ledgers, name));
+            let bytes = bytes.sum::<Result<u64, _>>()?;
+            if bytes != written {
+                (written, grew_at) = (bytes, Instant::now());
+            }
+        }
+        Ok(())
     }
 
     /// Starts an audit of each of these clusters; the library's own reading of metadata tells the
@@ -173,6 +207,14 @@ impl Running {
                 log: self.process.last_lines(),
             }),
             Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Where it is pointed at.
+    fn cluster(&self) -> &str {
+        match (self.place, &self.of.switch_to) {
+            (Place::Switched, Some(cluster)) => cluster,
+            (Place::Switched | Place::Home, _) => &self.of.cluster,
         }
     }
 

@@ -20,9 +20,6 @@ use crate::process::Process;
 /// Between two looks whether everything still runs.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// From the last answer to a producer to the end of the consumers, for what is on its way to them.
-const CONSUMERS_LINGER: Duration = Duration::from_secs(2);
-
 /// What a run is made of.
 pub(super) struct Run<'a> {
     pub(super) model: &'a Model,
@@ -139,7 +136,8 @@ impl Begun<'_> {
 
     /// What is there when everything is over.
     async fn end(mut self) -> Result<(), DrillError> {
-        tokio::time::sleep(CONSUMERS_LINGER).await;
+        let alive: Vec<&str> = self.alive().collect();
+        self.clients().settle(&self.consumers, &alive).await?;
         stop_consumers(&mut self.consumers).await?;
         finish_audits(std::mem::take(&mut self.audits)).await?;
         (self.run.tell)("reading what is there in the end");
@@ -191,6 +189,7 @@ impl Begun<'_> {
         self.phase("switch")?;
         let audits = self.clients().audit("switch", self.alive())?;
         self.audits = audits;
+        // Field by field, since the clients change while these are used.
         let clients = Clients {
             deployment: &self.deployment,
             lab: self.run.lab,

@@ -43,6 +43,22 @@ pub fn last_start(who: &Who) -> Result<Option<LastStart>, LoadError> {
     }))
 }
 
+/// What all starts of a client have written until now.
+pub(crate) fn written_bytes(folder: &Path, name: &str) -> Result<u64, LoadError> {
+    let failed = |cause| LoadError::Folder {
+        folder: folder.to_owned(),
+        cause,
+    };
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if incarnation_of(&entry.file_name().to_string_lossy(), name).is_some() {
+            bytes += entry.metadata().map_err(failed)?.len();
+        }
+    }
+    Ok(bytes)
+}
+
 fn last_incarnation(folder: &Path, name: &str) -> Result<Option<u32>, LoadError> {
     let failed = |cause| LoadError::Folder {
         folder: folder.to_owned(),
