@@ -11,7 +11,7 @@ use testcontainers::bollard::query_parameters::{
     KillContainerOptionsBuilder, RemoveContainerOptionsBuilder,
 };
 use testcontainers::core::client::docker_client_instance;
-use testcontainers::core::{IntoContainerPort, WaitFor};
+use testcontainers::core::{ExecCommand, IntoContainerPort, WaitFor};
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{
     ContainerAsync, ContainerRequest, GenericImage, ImageExt, TestcontainersError,
@@ -25,6 +25,12 @@ const TRIES: u32 = 5;
 
 /// A container is ready long before this, on a busy machine too.
 const READY_LIMIT: Duration = Duration::from_secs(60);
+
+/// A command in a container ends long before this.
+const COMMAND_LIMIT: Duration = Duration::from_secs(120);
+
+/// Between two questions to the engine for an exit code, which it knows a moment after the end.
+const EXIT_CODE_EVERY: Duration = Duration::from_millis(20);
 
 /// Where an engine of this machine publishes ports, and nobody else can reach them.
 const LOOPBACK: &str = "127.0.0.1";
@@ -59,6 +65,14 @@ pub(crate) struct Started {
     docker: Docker,
     /// How its ready line begins.
     ready: &'static str,
+}
+
+/// A command that has ended: what it said, and its exit code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    pub code: i64,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 /// The image to use when none is named.
@@ -198,6 +212,31 @@ impl Started {
     pub(crate) async fn log(&self) -> Result<String, Error> {
         let log = self.container.stderr_to_vec().await?;
         Ok(String::from_utf8_lossy(&log).into_owned())
+    }
+
+    /// Runs a command beside the program, to its end.
+    pub(crate) async fn run(&self, command: Vec<String>) -> Result<Finished, Error> {
+        let limit = COMMAND_LIMIT;
+        let ended = tokio::time::timeout(limit, self.run_to_end(command)).await;
+        ended.map_err(|_| Error::TooLong { limit })?
+    }
+
+    async fn run_to_end(&self, command: Vec<String>) -> Result<Finished, Error> {
+        let mut running = self.container.exec(ExecCommand::new(command)).await?;
+        let stdout = running.stdout_to_vec().await?;
+        let stderr = running.stderr_to_vec().await?;
+        let text = |said: Vec<u8>| String::from_utf8_lossy(&said).into_owned();
+        loop {
+            if let Some(code) = running.exit_code().await? {
+                let (stdout, stderr) = (text(stdout), text(stderr));
+                return Ok(Finished {
+                    code,
+                    stdout,
+                    stderr,
+                });
+            }
+            tokio::time::sleep(EXIT_CODE_EVERY).await;
+        }
     }
 
     /// SIGTERM, and SIGKILL if it does not go; gives its exit code.

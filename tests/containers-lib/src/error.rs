@@ -16,6 +16,8 @@ pub enum Error {
     Ended { log: String },
     #[error("it was not ready again within {limit:?}; its last lines:\n{log}")]
     NotReady { limit: Duration, log: String },
+    #[error("a command in the container had not ended after {limit:?}")]
+    TooLong { limit: Duration },
 }
 
 /// Why a container did not come up.

@@ -22,6 +22,8 @@
 //! let pair = Pair::new("east", "west").with_topics(["orders"]).start().await?;
 //! // Write to `orders` at pair.first.bootstrap(), then:
 //! pair.first.kill().await?;
+//! let failover = ["failover", "--cluster", "east", "--yes"];
+//! assert_eq!(pair.replicator.run(failover).await?.code, 0);
 //! // … and read `east.orders` at pair.second.bootstrap().
 //! # Ok(())
 //! # }
@@ -49,6 +51,7 @@ mod pair;
 mod replicator;
 
 pub use broker::{Broker, RunningBroker};
+pub use container::Finished;
 pub use error::{Error, StartError};
 pub use files::Tls;
 pub use pair::{Pair, RunningPair};

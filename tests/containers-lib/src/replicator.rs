@@ -2,9 +2,13 @@
 
 use testcontainers::{ContainerAsync, GenericImage};
 
-use crate::container::{self, Plan, Started};
+use crate::container::{self, Finished, Plan, Started};
 use crate::error::{Error, StartError};
 use crate::files::{FOLDER, OBSERVE_PORT};
+
+/// Where the program and its file stand in the container.
+const PROGRAM: &str = "/usr/bin/isthmus";
+const FILE: &str = "replicator.toml";
 
 /// A replicator about to be started with a file.
 #[derive(Debug, Clone)]
@@ -54,7 +58,7 @@ impl Replicator {
     ///
     /// When the engine refuses, or when the replicator ends at once; the error has its last lines.
     pub async fn start(self) -> Result<RunningReplicator, StartError> {
-        let file = format!("{FOLDER}/replicator.toml");
+        let file = format!("{FOLDER}/{FILE}");
         let observe = format!("daemon.observe=0.0.0.0:{OBSERVE_PORT}");
         let command = ["replicator", "-c", &file, "--set", &observe];
         let plan = Plan {
@@ -76,6 +80,23 @@ impl RunningReplicator {
     /// Where `/metrics`, `/healthz`, `/readyz` and `/status` are served, as `host:port`.
     pub fn observe(&self) -> &str {
         &self.observe
+    }
+
+    /// Runs a command of `isthmus` beside the daemon, with its file: `["failover", "--cluster", "east",
+    /// "--yes", "--json"]`, `["status"]`, `["verify", "east-to-west"]`.
+    ///
+    /// # Errors
+    ///
+    /// When the engine refuses, or when the command takes minutes. That it failed is no error but its
+    /// exit code.
+    pub async fn run<T: Into<String>>(
+        &self,
+        words: impl IntoIterator<Item = T>,
+    ) -> Result<Finished, Error> {
+        let mut command = vec![PROGRAM.to_owned()];
+        command.extend(words.into_iter().map(Into::into));
+        command.extend(["-c".to_owned(), format!("{FOLDER}/{FILE}")]);
+        self.started.run(command).await
     }
 
     /// What it logged until now.

@@ -9,6 +9,12 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// The status line of a GET.
 pub(crate) fn status(address: &str, path: &str) -> String {
+    let text = get(address, path);
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Everything that a GET gives.
+pub(crate) fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
     write!(
@@ -18,5 +24,5 @@ pub(crate) fn status(address: &str, path: &str) -> String {
     .unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
-    text.lines().next().unwrap_or_default().to_owned()
+    text
 }
