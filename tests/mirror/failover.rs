@@ -7,8 +7,10 @@
 use crate::content::{fill, wait_for};
 use crate::copies::copy_of;
 use crate::groups::{commit, committed, coordinate, wait_for_offset};
+use crate::kafka::{self, Kafka};
 use crate::replicator::{Daemon, Running};
 use crate::support::broker::{Broker, DevBroker, isthmus};
+use crate::support::peers::peers;
 use crate::support::process::{Finished, Program, run};
 use crate::support::random::{Random, number_from_env, seed};
 use crate::support::records::UNPACKED_MAX;
@@ -17,6 +19,7 @@ use crate::support::wire::{Connection, LATEST, batches};
 use isthmus_wire::ErrorCode;
 use rustix::process::Signal;
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::Duration;
@@ -33,10 +36,25 @@ const SIGKILL: i32 = 9;
 /// The daemon's name is that of the state topic.
 const STATE_TOPIC: &str = "__isthmus_replicator.dr";
 
+/// Who is taken.
+enum Target {
+    Isthmus(Broker),
+    Apache(Kafka),
+}
+
+impl Target {
+    fn address(&self) -> SocketAddr {
+        match self {
+            Self::Isthmus(broker) => broker.address(),
+            Self::Apache(kafka) => kafka.address,
+        }
+    }
+}
+
 struct Sides {
     folder: tempfile::TempDir,
     source: Broker,
-    target: Broker,
+    target: Target,
     from: Connection,
     to: Connection,
     random: Random,
@@ -45,9 +63,13 @@ struct Sides {
 
 impl Sides {
     fn new() -> Self {
+        Self::towards(|folder| Target::Isthmus(DevBroker::on(folder).start()))
+    }
+
+    fn towards(target: impl FnOnce(&Path) -> Target) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let source = DevBroker::on(&folder.path().join("a")).start();
-        let target = DevBroker::on(&folder.path().join("b")).start();
+        let target = target(&folder.path().join("b"));
         Self {
             from: Connection::open(source.address()).unwrap(),
             to: Connection::open(target.address()).unwrap(),
@@ -110,7 +132,23 @@ fn document(finished: &Finished) -> Value {
 
 #[test]
 fn a_lost_source_is_failed_over_without_a_daemon() {
-    let mut sides = Sides::new();
+    a_source_is_lost(Sides::new());
+    say("mirror: a dead source was failed over without a daemon, cut short and gone on with");
+}
+
+/// Roles stand in a topic as any other, so the target may be anybody's.
+#[test]
+fn a_lost_source_is_failed_over_on_apache_kafka() {
+    let Some(peers) = peers("a failover on Apache Kafka") else {
+        return;
+    };
+    a_source_is_lost(Sides::towards(|folder| {
+        Target::Apache(kafka::start(&peers, folder, ""))
+    }));
+    say("mirror: a dead source was failed over on Apache Kafka, cut short and gone on with");
+}
+
+fn a_source_is_lost(mut sides: Sides) {
     sides.create("orders");
     sides.fill_source("orders", RECORDS);
     for group in ["billing", "own"] {
@@ -156,7 +194,32 @@ fn a_lost_source_is_failed_over_without_a_daemon() {
     assert_eq!(document(&again)["flows"][0]["role_by"], "ops@here");
     assert_eq!(committed(&mut sides.to, "billing", &copy), 150);
     released(&file);
-    say("mirror: a dead source was failed over without a daemon, cut short and gone on with");
+}
+
+#[test]
+fn a_target_that_goes_away_midway_is_told_with_what_to_do() {
+    let mut sides = Sides::new();
+    sides.create("orders");
+    sides.fill_source("orders", RECORDS);
+    let daemon = sides.daemon(&["topics = 'orders'"]);
+    let running = daemon.start();
+    let saved = |flow: &Value| flow["partitions"][0]["source_next"] == RECORDS;
+    running.wait_for(LIMIT, "a-to-b", "whole", saved);
+    running.stop().succeeded();
+    sides.source.kill_now();
+    let mut command = isthmus();
+    command.args(["failover", "a-to-b", "--yes", "--json", "-c"]);
+    let mut acting = Program::start(command.arg(daemon.file()));
+    // The role is taken; seconds follow in which offsets of groups are carried.
+    let promoted = acting.line_where(LIMIT, |line| line.contains("\"promoted\""));
+    assert!(promoted.is_some(), "{:?}", acting.wait(LIMIT));
+    let Target::Isthmus(target) = sides.target else {
+        unreachable!("both sides are ours");
+    };
+    target.kill_now();
+    let cut = acting.wait(LIMIT);
+    assert_eq!(cut.code(), Some(5), "{cut:?}");
+    assert!(cut.stderr.contains("--resume"), "{cut:?}");
 }
 
 /// What is not to be done changes nothing.
