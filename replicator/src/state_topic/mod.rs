@@ -49,6 +49,10 @@ const WATCHED: Duration = Duration::from_millis(2_500);
 /// Replicas of the topic, where there are as many brokers.
 const REPLICAS: usize = 3;
 
+/// Only what stands in closed segments is compacted, and all of the topic is read at a start; with the
+/// usual gigabyte that would be much more than the state.
+const SEGMENT_BYTES: &str = "16777216";
+
 /// A record of state: key and value; none removes.
 pub(crate) type StateRecord = (Bytes, Option<Bytes>);
 
@@ -223,7 +227,9 @@ async fn create(cluster: &Cluster, topic: &str) -> Result<(), StateTopicError> {
         return Ok(());
     }
     let replicas = i16::try_from(metadata.brokers.len().clamp(1, REPLICAS)).unwrap_or(1);
-    let wanted = NewTopic::new(topic, 1, replicas).config("cleanup.policy", "compact");
+    let wanted = NewTopic::new(topic, 1, replicas)
+        .config("cleanup.policy", "compact")
+        .config("segment.bytes", SEGMENT_BYTES);
     let admin = cluster.admin().with_timeout(ATTEMPT);
     for (name, outcome) in admin.create_topics(&[wanted], false).await? {
         match outcome {
