@@ -9,7 +9,7 @@
 //! | consumers, then producers | the load begins |
 //! | fault: SIGKILL to every node of a cluster | `fault_after` |
 //! | failover: `isthmus failover` of the flows out of the cluster, where the target has it | `switch_after` later |
-//! | switch: audits of what can be read; clients of the lost cluster are started again with the other bootstrap | at once |
+//! | switch: audits of what can be read; clients of the lost cluster are started again with the other bootstrap | at once; with a failover, producers when it holds and consumers when it has ended |
 //! | return: the killed nodes are started again, if the cell says so | `returns_after` the fault |
 //! | end: producers end by themselves, consumers when they have read all, final audits | after `run` |
 //!

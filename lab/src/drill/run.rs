@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::cells::{Cell, Step};
 use super::clients::{Clients, Running, finish_audits, finish_producers, stop_consumers};
-use super::failover::fail_over;
+use super::failover::Failovers;
 use super::{DrillError, IsthmusProgram, Software};
 use crate::clock::{Clock, Micros, now};
 use crate::deployment::{Deployment, Plan};
@@ -122,8 +122,8 @@ impl Begun<'_> {
             match step {
                 Step::Fault => self.fault().await?,
                 Step::Switch => {
-                    self.fail_over().await?;
-                    self.switch().await?;
+                    let failovers = self.begin_failovers().await?;
+                    self.switch(failovers).await?;
                 }
                 Step::Return => self.bring_back().await?,
             }
@@ -170,22 +170,23 @@ impl Begun<'_> {
     }
 
     /// A cluster that lives is not given up.
-    async fn fail_over(&mut self) -> Result<(), DrillError> {
+    async fn begin_failovers(&mut self) -> Result<Option<Failovers>, DrillError> {
         let cluster = &self.run.cell.cluster;
-        let failovers = self.deployment.failovers(cluster);
-        if !self.is_down || failovers.is_empty() {
-            return Ok(());
+        let commands = self.deployment.failovers(cluster);
+        if !self.is_down || commands.is_empty() {
+            return Ok(None);
         }
         self.phase("failover")?;
         let logs = self.run.programs.join("logs");
-        fail_over(failovers, &logs, self.run.ledgers).await?;
+        let begun = Failovers::begin(commands, &logs).await?;
         (self.run.tell)(&format!("the flows out of {cluster} are failed over"));
-        Ok(())
+        Ok(Some(begun))
     }
 
     /// The audits begin first, since what counts is what could be read when clients were switched;
-    /// nobody waits for them.
-    async fn switch(&mut self) -> Result<(), DrillError> {
+    /// nobody waits for them. Producers may be switched as soon as a failover holds, consumers when
+    /// their groups' offsets are there.
+    async fn switch(&mut self, failovers: Option<Failovers>) -> Result<(), DrillError> {
         self.phase("switch")?;
         let audits = self.clients().audit("switch", self.alive())?;
         self.audits = audits;
@@ -198,10 +199,14 @@ impl Begun<'_> {
             drill: &self.drill,
         };
         let cluster = &self.run.cell.cluster;
-        let (producers, consumers) = tokio::join!(
-            clients.switch(cluster, &mut self.producers),
-            clients.switch(cluster, &mut self.consumers),
-        );
+        let consumers = async {
+            if let Some(failovers) = failovers {
+                failovers.finish(self.run.ledgers).await?;
+            }
+            clients.switch(cluster, &mut self.consumers).await
+        };
+        let (producers, consumers) =
+            tokio::join!(clients.switch(cluster, &mut self.producers), consumers);
         let switched = [producers?, consumers?].concat();
         match switched.is_empty() {
             true => (self.run.tell)("no client has a cluster to be switched to"),
