@@ -10,7 +10,9 @@
 //!   identify records, so mirrored copies on other clusters are no duplicates.
 //! - Latency runs from when a record was intended, so a full queue or a client that was down
 //!   counts.
-//! - A generator that ran late measured itself, and its cell is void.
+//! - A generator that ran late measured itself: its cell has no latency to be believed. One that was
+//!   so late that outages are not to be believed either makes its cell void
+//!   (docs/decisions/2026-11-23-late-generators.md).
 //!
 //! Reading order: [`verdict`], [`intake`], [`presence`], [`loss`], [`copies`], [`dirty`],
 //! [`outages`], [`timing`], [`timeline`].
@@ -41,8 +43,11 @@ pub use verdict::{
     Uncertain, Verdict,
 };
 
-/// A generator whose 99th percentile of lateness is above this voids its cell.
+/// With a generator whose 99th percentile of lateness is above this, no latency is to be believed.
 pub const LATENESS_P99_MAX_US: u64 = 2_000;
+
+/// Above this outages, which are told in hundredths of a second, are not to be believed either.
+pub const LATENESS_P99_VOID_US: u64 = 50_000;
 
 /// Takes the rows of one cell.
 #[derive(Debug, Default)]
@@ -102,6 +107,10 @@ impl Checker {
             consumers: copies::consumers(intake),
             outages: outages::outages(intake, &self.faults),
             latency: timing::latency(intake),
+            latency_void: lateness
+                .iter()
+                .filter_map(Lateness::voids_latency)
+                .collect(),
             lateness,
             torn: intake.torn(),
             timeline: timeline::timeline(intake),

@@ -228,7 +228,8 @@ proptest! {
         let odd = plant.unknown.iter().filter(|it| *it % 2 == 1).count() as u64;
         let dropped = plant.dropped.len() as u64 - plant.with_row(&plant.dropped);
         prop_assert_eq!(unknown.absent, odd + dropped);
-        prop_assert_eq!(verdict.void.len(), usize::from(plant.late));
+        prop_assert!(verdict.void.is_empty());
+        prop_assert_eq!(verdict.latency_void.len(), usize::from(plant.late));
         prop_assert_eq!(verdict.torn.len(), usize::from(plant.torn));
     }
 }

@@ -311,6 +311,8 @@ pub(super) fn tell(verdict: &Verdict) -> String {
     }
     told.extend(verdict.torn.iter().map(|name| format!("cut {name}")));
     told.extend(verdict.void.iter().map(|why| format!("void: {why}")));
+    let no_latency = verdict.latency_void.iter();
+    told.extend(no_latency.map(|why| format!("no latency: {why}")));
     match told.is_empty() {
         true => "clean".to_owned(),
         false => told.join("; "),

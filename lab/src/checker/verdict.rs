@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::LATENESS_P99_MAX_US;
+use super::{LATENESS_P99_MAX_US, LATENESS_P99_VOID_US};
 
 /// Ids that a finding names, so that a reader can look them up in the ledgers.
 pub(super) const EXAMPLES: usize = 5;
@@ -43,6 +43,8 @@ pub struct Verdict {
     /// RTO, per fault, client and direction.
     pub outages: Vec<Outage>,
     pub latency: Option<Latency>,
+    /// Why the latency is not to be believed; empty when it is.
+    pub latency_void: Vec<String>,
     pub lateness: Vec<Lateness>,
     /// Ledgers whose client was killed.
     pub torn: Vec<String>,
@@ -146,7 +148,15 @@ pub struct Lateness {
 
 impl Lateness {
     pub(super) fn voids(&self) -> Option<String> {
-        let max_ms = LATENESS_P99_MAX_US as f64 / 1_000.0;
+        self.above(LATENESS_P99_VOID_US)
+    }
+
+    pub(super) fn voids_latency(&self) -> Option<String> {
+        self.above(LATENESS_P99_MAX_US)
+    }
+
+    fn above(&self, max_us: u64) -> Option<String> {
+        let max_ms = max_us as f64 / 1_000.0;
         (self.p99_ms > max_ms).then(|| {
             format!(
                 "the generator of {} was late: p99 {:.3} ms, at most {max_ms} ms is allowed",

@@ -104,14 +104,23 @@ impl Report {
 
     /// Why these numbers are not to be shown to anybody; empty when they are.
     pub fn doubts(&self) -> Vec<String> {
-        let mut doubts = Vec::new();
+        self.of_each_cell(CellReport::doubts)
+    }
+
+    /// What is missing among the numbers, and why; the others hold.
+    pub fn remarks(&self) -> Vec<String> {
+        self.of_each_cell(CellReport::remarks)
+    }
+
+    fn of_each_cell(&self, told: impl Fn(&CellReport) -> Vec<String>) -> Vec<String> {
+        let mut lines = Vec::new();
         for model in &self.models {
             for cell in &model.cells {
                 let place = format!("{} on {}: {}", model.name, model.target.program, cell.name);
-                doubts.extend(cell.doubts().into_iter().map(|it| format!("{place}: {it}")));
+                lines.extend(told(cell).into_iter().map(|it| format!("{place}: {it}")));
             }
         }
-        doubts
+        lines
     }
 
     /// Whether any cell has the network between its sites emulated.
@@ -149,6 +158,16 @@ impl ModelReport {
 }
 
 impl CellReport {
+    /// Runs that count, but for their latency.
+    fn remarks(&self) -> Vec<String> {
+        let runs = self.runs.iter().filter(|run| run.verdict.void.is_empty());
+        let remarks = runs.flat_map(|run| {
+            let why = run.verdict.latency_void.iter();
+            why.map(|why| format!("run {} has no latency: {why}", run.run))
+        });
+        remarks.collect()
+    }
+
     fn doubts(&self) -> Vec<String> {
         let mut doubts = Vec::new();
         for run in &self.runs {

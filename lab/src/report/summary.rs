@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::document::RunReport;
-use crate::checker::{OutageKind, Verdict};
+use crate::checker::{Latency, OutageKind, Verdict};
 
 /// The least, the middle and the most of some runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -79,10 +79,15 @@ impl Summary {
             out_of_order: each(&|it| count(it.out_of_order.count + it.keys_moved.count)),
             dirty: each(&|it| count(it.read_then_gone.count + it.refused_yet_read.count)),
             strange: each(&|it| count(it.resurrected.count + it.phantom.count)),
-            latency_p50_ms: each(&|it| it.latency.map(|latency| latency.p50_ms)),
-            latency_p99_ms: each(&|it| it.latency.map(|latency| latency.p99_ms)),
+            latency_p50_ms: each(&|it| latency(it).map(|latency| latency.p50_ms)),
+            latency_p99_ms: each(&|it| latency(it).map(|latency| latency.p99_ms)),
         }
     }
+}
+
+/// If it is to be believed.
+fn latency(verdict: &Verdict) -> Option<Latency> {
+    verdict.latency.filter(|_| verdict.latency_void.is_empty())
 }
 
 fn worst(verdict: &Verdict, kind: OutageKind) -> Option<f64> {

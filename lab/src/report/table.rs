@@ -109,7 +109,7 @@ pub(super) fn target(model: &ModelReport) -> String {
     format!("{} {}", model.target.program, model.target.version)
 }
 
-/// For people: the table, then what is to be doubted.
+/// For people: the table, what is to be doubted, what is missing.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new();
@@ -130,8 +130,8 @@ impl fmt::Display for Report {
             column.set_cell_alignment(CellAlignment::Right);
         }
         write!(f, "{table}")?;
-        for doubt in self.doubts() {
-            write!(f, "\n{doubt}")?;
+        for line in self.doubts().iter().chain(&self.remarks()) {
+            write!(f, "\n{line}")?;
         }
         Ok(())
     }
