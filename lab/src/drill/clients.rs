@@ -27,8 +27,9 @@ const STOP_GRACE: Duration = Duration::from_secs(20);
 /// From the end of the schedule to the last answer: librdkafka gives up after 120 s.
 const LAST_ANSWERS_MAX: Duration = Duration::from_secs(150);
 
-/// A consumer that has written nothing for so long has read what there is.
-const QUIET: Duration = Duration::from_secs(2);
+/// A consumer that has written nothing for so long has read what there is. Longer than a group takes to
+/// form anew after a switch: three seconds, by `group.initial.rebalance.delay.ms` of both targets.
+const QUIET: Duration = Duration::from_secs(5);
 
 /// From the end of the producers to the end of the consumers, at most: for what is on its way through
 /// a mirror.
