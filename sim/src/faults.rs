@@ -69,11 +69,7 @@ impl World {
         let Some(machine) = self.machines.get_mut(&broker) else {
             return;
         };
-        let nothing = Process::StoppedBroker {
-            logs: std::collections::BTreeMap::new(),
-            marker: -1,
-        };
-        match std::mem::replace(&mut machine.process, nothing) {
+        match machine.take_process() {
             Process::Broker(node) => {
                 let mut logs = node.into_logs();
                 for log in logs.values_mut() {
@@ -89,7 +85,9 @@ impl World {
                 self.judge.crashed(broker);
                 self.held(broker);
             }
-            other => machine.process = other,
+            other @ (Process::Controller(_)
+            | Process::StoppedBroker { .. }
+            | Process::StoppedController(_)) => machine.process = other,
         }
     }
 
@@ -98,11 +96,7 @@ impl World {
         let Some(machine) = self.machines.get_mut(&broker) else {
             return;
         };
-        let nothing = Process::StoppedBroker {
-            logs: std::collections::BTreeMap::new(),
-            marker: -1,
-        };
-        match std::mem::replace(&mut machine.process, nothing) {
+        match machine.take_process() {
             Process::Broker(node) => {
                 let marker = node.broker_epoch.unwrap_or(-1);
                 let checkpoints: Vec<i64> = node
@@ -117,7 +111,9 @@ impl World {
                 }
                 machine.process = Process::StoppedBroker { logs, marker };
             }
-            other => machine.process = other,
+            other @ (Process::Controller(_)
+            | Process::StoppedBroker { .. }
+            | Process::StoppedController(_)) => machine.process = other,
         }
         self.restart_later(broker);
     }
@@ -139,11 +135,7 @@ impl World {
         }
         machine.life += 1;
         let life = machine.life;
-        let nothing = Process::StoppedBroker {
-            logs: std::collections::BTreeMap::new(),
-            marker: -1,
-        };
-        machine.process = match std::mem::replace(&mut machine.process, nothing) {
+        machine.process = match machine.take_process() {
             Process::StoppedBroker { logs, marker } => Process::Broker(Box::new(
                 BrokerNode::start(node, life, marker, &self.scenario, &founded, logs),
             )),
@@ -152,7 +144,7 @@ impl World {
                 new.index = old.index;
                 Process::Controller(Box::new(new))
             }
-            other => other,
+            running @ (Process::Broker(_) | Process::Controller(_)) => running,
         };
         self.at(0, Event::Tick { node, life });
     }

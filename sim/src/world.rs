@@ -152,6 +152,15 @@ pub(crate) enum Process {
 }
 
 impl Machine {
+    /// What runs on it, or is stopped there; the caller puts something back.
+    pub(crate) fn take_process(&mut self) -> Process {
+        let nothing = Process::StoppedBroker {
+            logs: BTreeMap::new(),
+            marker: -1,
+        };
+        std::mem::replace(&mut self.process, nothing)
+    }
+
     pub(crate) fn is_up(&self) -> bool {
         matches!(self.process, Process::Broker(_) | Process::Controller(_))
     }
