@@ -138,6 +138,10 @@ impl Begun<'_> {
     async fn end(mut self) -> Result<(), DrillError> {
         let alive: Vec<&str> = self.alive().collect();
         self.clients().settle(&self.consumers, &alive).await?;
+        // One that fell meanwhile read less than there was.
+        for consumer in &mut self.consumers {
+            consumer.check()?;
+        }
         stop_consumers(&mut self.consumers).await?;
         finish_audits(std::mem::take(&mut self.audits)).await?;
         (self.run.tell)("reading what is there in the end");
