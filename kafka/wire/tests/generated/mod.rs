@@ -1412,6 +1412,38 @@ fields! {
         id: "id",
         epoch: "epoch",
     }
+    fetch_metadata_request::FetchMetadataRequest {
+        last_log_id: "lastLogId",
+        max_wait_ms: "maxWaitMs",
+        max_bytes: "maxBytes",
+    }
+    fetch_metadata_response::FetchMetadataResponse {
+        error_code: "errorCode",
+        error_message: "errorMessage",
+        leader_node_id: "leaderNodeId",
+        entries: "entries",
+        snapshot: "snapshot",
+    }
+    fetch_metadata_response::EntryRow {
+        row: "row",
+    }
+    fetch_metadata_response::SnapshotId {
+        end_offset: "endOffset",
+        term: "term",
+        length: "length",
+    }
+    fetch_metadata_snapshot_request::FetchMetadataSnapshotRequest {
+        end_offset: "endOffset",
+        term: "term",
+        position: "position",
+        max_bytes: "maxBytes",
+    }
+    fetch_metadata_snapshot_response::FetchMetadataSnapshotResponse {
+        error_code: "errorCode",
+        error_message: "errorMessage",
+        length: "length",
+        piece: "piece",
+    }
     fetch_request::FetchRequest {
         cluster_id: "clusterId",
         replica_id: "replicaId",
@@ -1898,6 +1930,29 @@ fields! {
     }
     no_op_record::NoOpRecord {
     }
+    node_handshake_request::NodeHandshakeRequest {
+        cluster_id: "clusterId",
+        node_id: "nodeId",
+        directory_id: "directoryId",
+        broker_epoch: "brokerEpoch",
+        target_node_id: "targetNodeId",
+        nonce: "nonce",
+        proof: "proof",
+    }
+    node_handshake_response::NodeHandshakeResponse {
+        error_code: "errorCode",
+        error_message: "errorMessage",
+        directory_id: "directoryId",
+        is_done: "isDone",
+        nonce: "nonce",
+        proof: "proof",
+        apis: "apis",
+    }
+    node_handshake_response::InternalApi {
+        api_key: "apiKey",
+        min_version: "minVersion",
+        max_version: "maxVersion",
+    }
     offset_commit_key::OffsetCommitKey {
         group: "group",
         topic: "topic",
@@ -2158,6 +2213,23 @@ fields! {
         throttle_time_ms: "throttleTimeMs",
         error_code: "errorCode",
     }
+    quorum_append_request::QuorumAppendRequest {
+        target_raft_id: "targetRaftId",
+        vote: "vote",
+        previous_log_id: "previousLogId",
+        commit_log_id: "commitLogId",
+        entries: "entries",
+    }
+    quorum_append_request::EntryRow {
+        row: "row",
+    }
+    quorum_append_response::QuorumAppendResponse {
+        error_code: "errorCode",
+        error_message: "errorMessage",
+        outcome: "outcome",
+        vote: "vote",
+        last_log_id: "lastLogId",
+    }
     quorum_log_id_row::QuorumLogIdRow {
         term: "term",
         index: "index",
@@ -2174,6 +2246,10 @@ fields! {
     quorum_log_row::RecordRow {
         value: "value",
     }
+    quorum_owner_row::QuorumOwnerRow {
+        node_id: "nodeId",
+        directory_id: "directoryId",
+    }
     quorum_snapshot_record::QuorumSnapshotRecord {
         last_offset: "lastOffset",
         controller_epoch: "controllerEpoch",
@@ -2183,6 +2259,21 @@ fields! {
         voters_index: "votersIndex",
         voters: "voters",
         record_count: "recordCount",
+    }
+    quorum_snapshot_request::QuorumSnapshotRequest {
+        target_raft_id: "targetRaftId",
+        vote: "vote",
+        end_offset: "endOffset",
+        term: "term",
+        length: "length",
+        position: "position",
+        piece: "piece",
+    }
+    quorum_snapshot_response::QuorumSnapshotResponse {
+        error_code: "errorCode",
+        error_message: "errorMessage",
+        next_position: "nextPosition",
+        vote: "vote",
     }
     quorum_state_data::QuorumStateData {
         cluster_id: "clusterId",
@@ -2195,6 +2286,33 @@ fields! {
     }
     quorum_state_data::Voter {
         voter_id: "voterId",
+    }
+    quorum_transfer_request::QuorumTransferRequest {
+        target_raft_id: "targetRaftId",
+        from_vote: "fromVote",
+        to_raft_id: "toRaftId",
+        last_log_id: "lastLogId",
+    }
+    quorum_transfer_response::QuorumTransferResponse {
+        error_code: "errorCode",
+        error_message: "errorMessage",
+        outcome: "outcome",
+        vote: "vote",
+        last_log_id: "lastLogId",
+    }
+    quorum_vote_request::QuorumVoteRequest {
+        target_raft_id: "targetRaftId",
+        pre_vote: "preVote",
+        leadership_transfer: "leadershipTransfer",
+        vote: "vote",
+        last_log_id: "lastLogId",
+    }
+    quorum_vote_response::QuorumVoteResponse {
+        error_code: "errorCode",
+        error_message: "errorMessage",
+        granted: "granted",
+        vote: "vote",
+        last_log_id: "lastLogId",
     }
     quorum_vote_row::QuorumVoteRow {
         term: "term",
@@ -2416,6 +2534,54 @@ fields! {
         error_code: "errorCode",
         expiry_timestamp_ms: "expiryTimestampMs",
         throttle_time_ms: "throttleTimeMs",
+    }
+    replica_fetch_request::ReplicaFetchRequest {
+        replica_id: "replicaId",
+        broker_epoch: "brokerEpoch",
+        session_id: "sessionId",
+        session_epoch: "sessionEpoch",
+        max_wait_ms: "maxWaitMs",
+        max_bytes: "maxBytes",
+        partition_max_bytes: "partitionMaxBytes",
+        topics: "topics",
+        forgotten: "forgotten",
+    }
+    replica_fetch_request::ForgottenTopic {
+        topic_id: "topicId",
+        partitions: "partitions",
+    }
+    replica_fetch_request::ReplicaPartition {
+        partition: "partition",
+        leader_epoch: "leaderEpoch",
+        attempt: "attempt",
+        log_start_offset: "logStartOffset",
+        log_end_offset: "logEndOffset",
+        last_fetched_epoch: "lastFetchedEpoch",
+    }
+    replica_fetch_request::ReplicaTopic {
+        topic_id: "topicId",
+        partitions: "partitions",
+    }
+    replica_fetch_response::ReplicaFetchResponse {
+        error_code: "errorCode",
+        topics: "topics",
+    }
+    replica_fetch_response::FetchedPartition {
+        partition: "partition",
+        error_code: "errorCode",
+        leader_epoch: "leaderEpoch",
+        attempt: "attempt",
+        base_offset: "baseOffset",
+        end_offset: "endOffset",
+        high_watermark: "highWatermark",
+        log_start_offset: "logStartOffset",
+        diverging_epoch: "divergingEpoch",
+        diverging_end_offset: "divergingEndOffset",
+        records: "records",
+    }
+    replica_fetch_response::FetchedTopic {
+        topic_id: "topicId",
+        partitions: "partitions",
     }
     request_header::RequestHeader {
         request_api_key: "requestApiKey",
@@ -3560,9 +3726,26 @@ messages! { KAFKA_CASES:
 
 messages! { ISTHMUS_CASES:
     ControllerStartedRecord,
+    FetchMetadataRequest,
+    FetchMetadataResponse,
+    FetchMetadataSnapshotRequest,
+    FetchMetadataSnapshotResponse,
+    NodeHandshakeRequest,
+    NodeHandshakeResponse,
+    QuorumAppendRequest,
+    QuorumAppendResponse,
     QuorumLogIdRow,
     QuorumLogRow,
+    QuorumOwnerRow,
     QuorumSnapshotRecord,
+    QuorumSnapshotRequest,
+    QuorumSnapshotResponse,
+    QuorumTransferRequest,
+    QuorumTransferResponse,
+    QuorumVoteRequest,
+    QuorumVoteResponse,
     QuorumVoteRow,
     QuorumVoters,
+    ReplicaFetchRequest,
+    ReplicaFetchResponse,
 }
