@@ -27,6 +27,9 @@ pub use connection::{CallError, ConnectError, Connection, Connector};
 pub use deadline::Deadline;
 pub use secret::{Secret, SecretSource};
 
+/// What answers are made of.
+pub use isthmus_wire::{ErrorCode, Uuid};
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;

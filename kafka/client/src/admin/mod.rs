@@ -5,14 +5,16 @@
 //! for. Requests not served here go through [`Cluster::request`](crate::cluster::Cluster::request).
 //!
 //! A file per family: `cluster` (description), `features`, `topics`, `configs`, `offsets` (list, delete records,
-//! end of a leader epoch), `log_dirs`, `groups`.
+//! end of a leader epoch), `log_dirs`, `groups`, `quorum`, `elections`.
 
 mod cluster;
 mod configs;
+mod elections;
 mod features;
 mod groups;
 mod log_dirs;
 mod offsets;
+mod quorum;
 mod topics;
 
 use std::time::Duration;
@@ -21,6 +23,7 @@ use crate::cluster::Cluster;
 use crate::deadline::Deadline;
 pub use cluster::{ClusterDescription, DescribedBroker};
 pub use configs::{ConfigChange, ConfigEntry, ConfigOperation, ConfigResource, ResourceType};
+pub use elections::ElectionType;
 pub use features::{FeatureUpdate, Features, UpgradeType};
 pub use groups::{
     CommittedOffset, GroupDescription, GroupListing, GroupMember, OffsetToCommit,
@@ -28,6 +31,7 @@ pub use groups::{
 };
 pub use log_dirs::{LogDir, LogDirPartition};
 pub use offsets::{ByPartition, EpochEnd, ListedOffset, OffsetSpec};
+pub use quorum::{QuorumDescription, QuorumReplica, VoterListener};
 pub use topics::{CreatedTopic, NewPartitions, NewTopic};
 
 /// Admin calls on one cluster; cheap to clone.

@@ -34,6 +34,9 @@ pub enum RequestError {
         elapsed: Elapsed,
         last: Box<RequestError>,
     },
+    /// The answer to an earlier try was lost; this is why no later one settled it.
+    #[error("{0}; an earlier try may have been done")]
+    Unsure(Box<RequestError>),
     #[error("{0}")]
     Elapsed(#[from] Elapsed),
     /// One failure that several items of a request share.
@@ -57,7 +60,9 @@ impl RequestError {
             Self::Call(error) => error.class(),
             Self::Refused { code, .. } | Self::NoLeader { code, .. } => ErrorClass::of(*code),
             Self::Shared(error) => error.class(),
-            Self::Incomplete { .. } | Self::GaveUp { .. } | Self::Elapsed(_) => ErrorClass::Fatal,
+            Self::Incomplete { .. } | Self::GaveUp { .. } | Self::Unsure(_) | Self::Elapsed(_) => {
+                ErrorClass::Fatal
+            }
         }
     }
 
@@ -65,7 +70,7 @@ impl RequestError {
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Refused { code, .. } | Self::NoLeader { code, .. } => Some(*code),
-            Self::GaveUp { last, .. } => last.code(),
+            Self::GaveUp { last, .. } | Self::Unsure(last) => last.code(),
             Self::Shared(error) => error.code(),
             Self::Connect(_) | Self::Call(_) | Self::Incomplete { .. } | Self::Elapsed(_) => None,
         }
@@ -77,10 +82,19 @@ impl RequestError {
             Self::Call(error) => error.may_have_happened(),
             Self::GaveUp { last, .. } => last.may_have_happened(),
             Self::Shared(error) => error.may_have_happened(),
-            Self::Incomplete { .. } => true,
+            Self::Incomplete { .. } | Self::Unsure(_) => true,
             Self::Connect(_) | Self::Refused { .. } | Self::NoLeader { .. } | Self::Elapsed(_) => {
                 false
             }
+        }
+    }
+
+    /// Said of the last try, where one before it may have been done.
+    pub(crate) fn after_lost_answer(self, was_lost: bool) -> Self {
+        if was_lost && !self.may_have_happened() {
+            Self::Unsure(Box::new(self))
+        } else {
+            self
         }
     }
 

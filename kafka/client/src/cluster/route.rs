@@ -83,6 +83,7 @@ impl Cluster {
     ) -> Result<R::Response, RequestError> {
         let config = self.config();
         let mut backoff = Backoff::new(config.retry_backoff_min, config.retry_backoff_max);
+        let mut was_lost = false;
         loop {
             let attempt = self.attempt(to, version_max, deadline, &build);
             let error = match attempt.await {
@@ -103,11 +104,12 @@ impl Cluster {
             let generation = self.metadata().generation;
             let class = error.class();
             if !class.is_retriable() {
-                return Err(error);
+                return Err(error.after_lost_answer(was_lost));
             }
             if let Err(elapsed) = deadline.sleep(backoff.next_wait()).await {
-                return Err(error.given_up(elapsed));
+                return Err(error.given_up(elapsed).after_lost_answer(was_lost));
             }
+            was_lost |= error.may_have_happened();
             tracing::debug!(event = "request_retried", api = %R::KEY, %error);
             self.prepare_retry(class, to, generation, deadline).await;
         }

@@ -13,6 +13,7 @@ mod net;
 mod peer;
 mod pipeline;
 mod produce;
+mod quorum;
 mod routing;
 mod sasl;
 mod script;
