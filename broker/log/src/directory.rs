@@ -309,6 +309,16 @@ impl<D: Disk> LogDirectory<D> {
         write_offsets(&*self.disk, &self.path.join(kind.file_name()), offsets)
     }
 
+    /// The epoch that the clean-shutdown marker names, which stays; -1 without a marker, or an epoch
+    /// in it. What [`Self::take_clean_shutdown`] will say.
+    pub fn previous_broker_epoch(&self) -> io::Result<i64> {
+        match self.disk.read(&self.path.join(CLEAN_SHUTDOWN)) {
+            Ok(content) => Ok(parse_clean_shutdown(&String::from_utf8_lossy(&content))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(-1),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads the clean-shutdown marker and removes it, durably: from here on a crash is a crash.
     pub fn take_clean_shutdown(&self) -> io::Result<CleanShutdown> {
         let path = self.path.join(CLEAN_SHUTDOWN);

@@ -155,13 +155,19 @@ impl<D: Disk> Log<D> {
         self.epochs.end_offset_for(epoch, self.log_end_offset)
     }
 
-    /// Notes, durably, that a leader epoch starts here: what a new leader does first.
+    /// Notes that a leader epoch starts at the log end: what a new leader does first. It is durable
+    /// before anything is appended in it; until then a crash forgets an epoch of no records.
+    pub fn note_epoch(&mut self, epoch: i32) -> Result<(), StorageError> {
+        self.check_poison()?;
+        self.epochs.assign(epoch, self.log_end_offset);
+        Ok(())
+    }
+
+    /// Notes, durably, that a leader epoch starts here.
     pub fn assign_epoch(&mut self, epoch: i32, start_offset: i64) -> Result<(), StorageError> {
         self.check_poison()?;
-        if self.epochs.assign(epoch, start_offset) {
-            self.flush_epochs()?;
-        }
-        Ok(())
+        self.epochs.assign(epoch, start_offset);
+        self.flush_epochs()
     }
 
     /// The first offset whose transaction is not decided and replicated; the last stable offset is

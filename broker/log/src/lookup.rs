@@ -87,6 +87,34 @@ impl<F: DiskFile> Segment<F> {
         )
     }
 
+    /// The offset behind the batch that ends at `position`; `None` if none does.
+    pub(crate) fn offset_behind<D: Disk<File = F>>(
+        &self,
+        place: Place<'_, D>,
+        file: &F,
+        position: u64,
+    ) -> io::Result<Option<i64>> {
+        let in_tail = self
+            .tail
+            .partition_point(|batch| u64::from(batch.position) < position);
+        if in_tail > 0 {
+            return Ok(Some(self.tail[in_tail - 1].last_offset + 1));
+        }
+        let path = self.path(place.dir, FileType::OffsetIndex);
+        let hint = self
+            .offset_index
+            .lookup_position(place.disk, &path, position.saturating_sub(1))
+            .unwrap_or(None);
+        Ok(
+            match self.scan_from_hint(file, hint, |batch| batch.end() >= position)? {
+                Lookup::Found {
+                    end, last_offset, ..
+                } if end == position => Some(last_offset + 1),
+                Lookup::Found { .. } | Lookup::End | Lookup::Damaged { .. } => None,
+            },
+        )
+    }
+
     /// The first batch with a record at or after `timestamp`.
     pub(crate) fn find_timestamp<D: Disk<File = F>>(
         &self,

@@ -103,6 +103,29 @@ impl<D: Disk> Log<D> {
         Ok(self.nothing_at(offset))
     }
 
+    /// What a follower whose log ends at `offset` gets next, and where its log ends once it has that.
+    /// Reaches to the log end: what is committed is not the follower's question.
+    pub fn read_for_replica(
+        &self,
+        offset: i64,
+        max_bytes: usize,
+    ) -> Result<(LogRead<D::File>, i64), ReadError> {
+        let read = self.read(offset, max_bytes, self.log_end_offset, true)?;
+        if read.is_empty() {
+            return Ok((read, offset));
+        }
+        let index = self.segment_index(read.segment_base_offset);
+        let segment = &self.segments[index];
+        let storage = |e| StorageError::new("read", &segment.path(&self.dir, FileType::Log), e);
+        let file = self.read_handle(index).map_err(storage)?;
+        let end = read.position + read.len as u64;
+        let next_offset = segment
+            .offset_behind(self.place(), &file, end)
+            .map_err(storage)?;
+        let next_offset = next_offset.ok_or_else(|| self.corrupt(index, end))?;
+        Ok((read, next_offset))
+    }
+
     fn check_range(&self, offset: i64) -> Result<(), ReadError> {
         if (self.log_start_offset..=self.log_end_offset).contains(&offset) {
             return Ok(());

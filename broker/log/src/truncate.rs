@@ -20,11 +20,13 @@ use crate::segment::Segment;
 
 impl<D: Disk> Log<D> {
     /// Removes every batch that ends at or above `offset`; returns the new log end, which is below
-    /// `offset` if a batch spans it.
+    /// `offset` if a batch spans it. An epoch that begins there goes too, records or not: it was
+    /// another history's (rule 13).
     pub fn truncate_to(&mut self, offset: i64, now_ms: i64) -> Result<i64, StorageError> {
         self.check_poison()?;
         assert!(offset >= 0, "truncation to {offset}");
         if offset >= self.log_end_offset {
+            self.epochs.truncate_from_end(offset);
             return Ok(self.log_end_offset);
         }
         if offset <= self.segments[0].base_offset || offset < self.log_start_offset {

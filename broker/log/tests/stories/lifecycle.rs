@@ -313,6 +313,30 @@ fn epochs_are_noted_before_the_first_batch() {
 }
 
 #[test]
+fn a_noted_epoch_is_durable_before_its_first_batch() {
+    let (disk, mut log) = new_log(&small());
+    let file = dir().join("leader-epoch-checkpoint");
+    log.note_epoch(3).unwrap();
+    assert_eq!(log.end_offset_for_epoch(3), (3, 0));
+    assert!(!disk.exists(&file).unwrap(), "a crash may forget it");
+    let batch = Produced::records(5).build();
+    log.append_as_leader(&batch, AppendOrigin::Client, 3, &rules(), NOW)
+        .unwrap();
+    assert_eq!(disk.read(&file).unwrap(), b"0\n1\n3 0\n");
+}
+
+#[test]
+fn cut_where_it_ends_already_a_log_forgets_the_epoch_that_begins_there() {
+    let (_, mut log) = new_log(&small());
+    produce(&mut log, &Produced::records(5)).unwrap();
+    log.note_epoch(2).unwrap();
+    assert_eq!(log.end_offset_for_epoch(2), (2, 5));
+    assert_eq!(log.truncate_to(5, NOW).unwrap(), 5);
+    assert_eq!(log.latest_epoch(), Some(0));
+    assert_eq!(log.end_offset_for_epoch(0), (0, 5));
+}
+
+#[test]
 fn an_empty_log_has_one_file_and_opens_to_nothing() {
     let (disk, mut log) = new_log(&small());
     assert_eq!(names(&disk), ["00000000000000000000.log"]);

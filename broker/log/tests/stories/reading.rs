@@ -94,6 +94,34 @@ fn reads_end_at_whole_batches_below_the_end_and_the_limit() {
 }
 
 #[test]
+fn a_follower_is_told_where_its_log_will_end() {
+    let (disk, mut log) = new_log(&small());
+    let mut dice = Dice::new(7);
+    for _ in 0..120 {
+        let records = 1 + i32::try_from(dice.below(4)).unwrap();
+        produce(&mut log, &Produced::records(records)).unwrap();
+    }
+    let check_all = |log: &Log<MemDisk>| {
+        for header in headers(log) {
+            for max_bytes in [1, 150, 400, 5_000] {
+                let asked = log.read_for_replica(header.base_offset, max_bytes);
+                let (read, next_offset) = asked.unwrap();
+                let got = whole(&read.read_bytes().unwrap());
+                let end = got.last().unwrap().header().next_offset();
+                assert_eq!(next_offset, end, "from {header:?}, max {max_bytes}");
+            }
+        }
+        let end = log.log_end_offset();
+        let (read, next_offset) = log.read_for_replica(end, 100).unwrap();
+        assert_eq!((read.len, next_offset), (0, end));
+    };
+    check_all(&log);
+    log.close().unwrap();
+    let (log, _) = open(&disk, &small(), clean(0)).unwrap();
+    check_all(&log);
+}
+
+#[test]
 fn a_first_batch_above_the_limit_comes_only_where_asked_for() {
     let (_, mut log) = new_log(&small());
     produce(
