@@ -52,6 +52,12 @@ rules! {
     ShutdownGranted = "17", "a broker stops once all others know that it does";
     FollowerHighWatermark = "18", "a follower shows what its leader said is committed";
     UncleanRestart = "23", "who stopped uncleanly leaves ISR and ELR by registering";
+    MoveAddsAll = "455-added", "a move is complete only with all who are added in the ISR";
+    MoveKeepsOne = "455-stays", "a move is complete only with a member of the ISR that stays";
+    MoveUndoable = "455-undo", "a move is undone only while one of before is in the ISR";
+    GoneFromIsr = "455-isr", "who is a replica no more is not in the ISR";
+    GoneFromElr = "455-elr", "who is a replica no more is not eligible";
+    MoveMeetsAll = "455-meet", "a leader lets in who is added within its epoch";
     AckIsLogEnd = "D5-ack", "what a follower has is what it says, not what it was sent";
     GapResets = "D5-gap", "records that do not follow the log end are not appended";
 }

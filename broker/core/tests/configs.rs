@@ -6,7 +6,7 @@ use isthmus_broker_core::metadata::{
     MetadataDelta, MetadataImage, MetadataRecord, TopicDefaults, alter_configs, create_topics,
 };
 use isthmus_wire::Uuid;
-use isthmus_wire::messages::RegisterBrokerRecord;
+use isthmus_wire::messages::{PartitionChangeRecord, RegisterBrokerRecord};
 use std::fmt;
 
 const NODE: i32 = 1;
@@ -14,6 +14,29 @@ const NODE: i32 = 1;
 #[test]
 fn the_table_of_changes() {
     check(include_str!("../testdata/configs/alter.txt"));
+}
+
+/// Rule 14: eligible is who has everything by the old number, and the new one may ask for more.
+#[test]
+fn another_min_insync_replicas_leaves_nobody_eligible() {
+    for (request, left) in [
+        ("inc topic t | SET retention.ms=5", vec![7]),
+        ("inc topic u | SET min.insync.replicas=2", vec![7]),
+        ("inc topic t | SET min.insync.replicas=2", vec![]),
+        ("inc broker | SET min.insync.replicas=2", vec![]),
+    ] {
+        let mut image = cluster();
+        let eligible = PartitionChangeRecord {
+            topic_id: image.topic("t").expect("a topic").id,
+            partition_id: 0,
+            eligible_leader_replicas: Some(vec![7]),
+            ..Default::default()
+        };
+        commit(&mut image, &[eligible.into()]);
+        assert!(answer(&mut image, request).starts_with("  ok"), "{request}");
+        let partition = &image.topic("t").expect("a topic").partitions[0];
+        assert_eq!(partition.eligible_leader_replicas, left, "{request}");
+    }
 }
 
 /// One cluster lives through all requests of the table, from top to bottom.

@@ -31,6 +31,34 @@ fn cluster(brokers: i32) -> MetadataImage {
     image
 }
 
+/// The same broker again, fenced or not.
+fn registered(image: &mut MetadataImage, broker_id: i32, fenced: bool) {
+    let body = RegisterBrokerRecord {
+        broker_id,
+        fenced,
+        ..Default::default()
+    };
+    commit(image, &[body.into()]);
+}
+
+#[test]
+fn while_all_brokers_are_fenced_there_is_no_place() {
+    let mut image = cluster(2);
+    registered(&mut image, 1, true);
+    let wish = [topic("a", 1, 2)];
+    let (made, _) = create_topics(&image, &wish, DEFAULTS, ids(), &mut |_| true);
+    assert!(
+        made[0].is_ok(),
+        "one serves; the other comes into the ISR later"
+    );
+    registered(&mut image, 2, true);
+    let (refused, records) = create_topics(&image, &wish, DEFAULTS, ids(), &mut |_| true);
+    let error = refused[0].as_ref().unwrap_err();
+    assert_eq!(error.code, ErrorCode::INVALID_REPLICATION_FACTOR);
+    let words = "Unable to replicate the partition 2 time(s): All brokers are currently fenced.";
+    assert_eq!((error.message.as_str(), records.len()), (words, 0));
+}
+
 fn ids() -> impl FnMut() -> Uuid {
     let mut next = 0_u8;
     move || {

@@ -11,7 +11,9 @@
 //! | members that are no replicas, twice, or without the leader | INVALID_REQUEST |
 //! | recovering with more than one member, or again | INVALID_REQUEST |
 //! | a member fenced, stopping, unknown, or of another incarnation | INELIGIBLE_REPLICA |
+//! | it completes a move in which the sender goes | carried out, and NEW_LEADER_ELECTED |
 
+use super::assignment::Assignment;
 use super::heartbeats::is_active;
 use super::partition_change::{PartitionChange, RECOVERED, RECOVERING};
 use super::{Controller, ControllerReply, Decision};
@@ -67,6 +69,7 @@ impl Controller {
             topic_id: topic.id,
             index: request.partition,
             partition,
+            assignment: Assignment::of(partition),
             isr: request.isr.iter().map(|it| it.broker_id).collect(),
             election,
             min_insync_replicas,
@@ -83,7 +86,13 @@ impl Controller {
             record.leader_recovery_state = request.leader_recovery_state;
         }
         let state = state_after(partition, &record);
-        Ok((ControllerReply::AlterPartition(state), vec![record.into()]))
+        let reply = if state.leader == partition.leader {
+            ControllerReply::AlterPartition(state)
+        } else {
+            // Both at once: it is committed, and the sender must hear that it leads no more.
+            ControllerReply::Refused(ErrorCode::NEW_LEADER_ELECTED)
+        };
+        Ok((reply, vec![record.into()]))
     }
 
     fn check_epochs(
@@ -154,12 +163,22 @@ fn check_members(
     }
 }
 
-/// As [`MetadataImage::apply`] will leave it. The leader that asks is active, so it stays.
+/// As [`MetadataImage::apply`] will leave it. The leader that asks is active, so it stays, unless a
+/// move is completed.
 fn state_after(before: &PartitionImage, record: &PartitionChangeRecord) -> PartitionState {
+    /// In a change record, -2 says that the leader stays.
+    const LEADER_STAYS: i32 = -2;
     let recovery = record.leader_recovery_state;
+    let is_led_anew = record.leader != LEADER_STAYS;
+    let lost = |new: &Vec<i32>| before.replicas.iter().any(|id| !new.contains(id));
+    let next_epoch = is_led_anew || record.replicas.as_ref().is_some_and(lost);
     PartitionState {
-        leader: before.leader,
-        leader_epoch: before.leader_epoch,
+        leader: if is_led_anew {
+            record.leader
+        } else {
+            before.leader
+        },
+        leader_epoch: before.leader_epoch + i32::from(next_epoch),
         partition_epoch: before.partition_epoch + 1,
         leader_recovery_state: if recovery >= 0 {
             recovery

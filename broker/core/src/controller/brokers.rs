@@ -5,6 +5,7 @@
 //! | any | registration of another incarnation, session alive | DUPLICATE_BROKER_REGISTRATION |
 //! | any | registration of the registered incarnation | its epoch again |
 //! | any | registration | out of every ISR; out of ELR too if the stop was unclean (rule 23); fenced, new epoch |
+//! | any | an operator unregisters it | out of every ISR and ELR (rule 23), successors elected; not registered |
 //! | fenced | heartbeat, registration applied | unfenced, leads what has no leader (rule 8) |
 //! | fenced | heartbeat that wants to stop | may stop (rule 17) |
 //! | unfenced | silent for a session | fenced: out of every ISR, successors elected (rule 8) |
@@ -13,12 +14,15 @@
 //!
 //! A heartbeat of an epoch that is not the registered one is answered STALE_BROKER_EPOCH.
 
+use super::assignment::Assignment;
 use super::heartbeats::is_active;
 use super::partition_change::{Broker, Election, PartitionChange};
 use super::{Controller, ControllerReply, Decision};
 use crate::metadata::{BrokerRegistration, MetadataImage, MetadataRecord};
 use crate::rules::Rule;
-use isthmus_wire::messages::{BrokerRegistrationChangeRecord, RegisterBrokerRecord};
+use isthmus_wire::messages::{
+    BrokerRegistrationChangeRecord, RegisterBrokerRecord, UnregisterBrokerRecord,
+};
 use isthmus_wire::{ErrorCode, Uuid};
 use std::time::Duration;
 
@@ -96,6 +100,25 @@ impl Controller {
             Broker::LeavesUncleanly(before.id)
         };
         self.change_partitions(image, broker)
+    }
+
+    /// As in Kafka, a broker that lives may be unregistered too: it loses what it leads, and registers
+    /// again by itself. What becomes of its disk meanwhile nobody knows, so that it has stopped uncleanly;
+    /// Kafka leaves it in the ELR until it registers, to the same end.
+    pub(super) fn unregister(
+        &self,
+        image: &MetadataImage,
+        broker_id: i32,
+    ) -> Result<Decision, ErrorCode> {
+        let broker = image.broker(broker_id);
+        let broker = broker.ok_or(ErrorCode::BROKER_ID_NOT_REGISTERED)?;
+        let mut records = self.change_partitions(image, Broker::LeavesUncleanly(broker_id));
+        let record = UnregisterBrokerRecord {
+            broker_id,
+            broker_epoch: broker.epoch,
+        };
+        records.push(record.into());
+        Ok((ControllerReply::Unregistered, records))
     }
 
     pub(super) fn heartbeat(
@@ -202,6 +225,7 @@ impl Controller {
                     topic_id: topic.id,
                     index,
                     partition,
+                    assignment: Assignment::of(partition),
                     isr: broker.isr(partition),
                     election,
                     min_insync_replicas,

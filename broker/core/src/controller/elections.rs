@@ -1,5 +1,6 @@
 //! Elections that nobody's coming or going asks for: by request (ElectLeaders) and by time.
 
+use super::assignment::Assignment;
 use super::heartbeats::is_active;
 use super::partition_change::{Election, PartitionChange};
 use super::{Controller, ControllerReply, Decision};
@@ -89,6 +90,7 @@ impl Controller {
             topic_id: topic.id,
             index,
             partition,
+            assignment: Assignment::of(partition),
             isr: partition.isr.clone(),
             election,
             min_insync_replicas: self.min_insync_replicas(image, &topic.name),

@@ -70,6 +70,11 @@ impl Heartbeats {
             .is_some_and(|it| now.saturating_sub(it.at) <= session)
     }
 
+    /// When a broker was last heard from in this life, and the last record it had applied then.
+    pub(super) fn sighting(&self, broker: &BrokerRegistration) -> Option<(Duration, i64)> {
+        self.of(broker).map(|it| (it.at, it.metadata_offset))
+    }
+
     /// The record offset that others must have passed before the broker may stop: as noted first.
     pub(super) fn shutdown_offset(&mut self, broker: i32, offset: i64) -> i64 {
         match self.brokers.get_mut(&broker) {

@@ -9,22 +9,26 @@
 //!
 //! Reading order: [`heartbeats`], [`brokers`] (registration, fencing, controlled shutdown),
 //! [`alter_partition`], [`partition_change`] (how a partition's ISR, ELR and leader follow from
-//! each other), [`elections`]. The tables of events stand in docs/replication.md.
+//! each other), [`assignment`] and [`reassignment`], [`elections`]. The tables of events stand in docs/replication.md.
 
 mod alter_partition;
+mod assignment;
 mod brokers;
 mod elections;
 mod heartbeats;
 mod partition_change;
+mod reassignment;
 
 pub use alter_partition::{AlterPartitionRequest, PartitionState};
 pub use brokers::{BrokerHeartbeat, BrokerRegistrationRequest, HeartbeatReply};
 pub use elections::ElectionType;
+pub use reassignment::is_reassigning;
 
 use crate::metadata::{ConfigResource, MetadataImage, MetadataRecord};
 use crate::rules::{Rule, Rules};
 use heartbeats::Heartbeats;
 use isthmus_wire::{ErrorCode, Uuid};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The cluster's settings that a controller decides by.
@@ -59,11 +63,21 @@ impl Default for ControllerConfig {
 pub enum ControllerEvent {
     Register(BrokerRegistrationRequest),
     Heartbeat(BrokerHeartbeat),
+    /// An operator says that this broker is gone for good.
+    Unregister {
+        broker_id: i32,
+    },
     AlterPartition(AlterPartitionRequest),
     ElectLeader {
         election: ElectionType,
         topic_id: Uuid,
         partition: i32,
+    },
+    /// Other replicas for a partition; none ends the move that is under way.
+    Reassign {
+        topic_id: Uuid,
+        partition: i32,
+        replicas: Option<Vec<i32>>,
     },
     /// Time has passed. Wanted several times per session.
     Tick,
@@ -76,8 +90,11 @@ pub enum ControllerReply {
         broker_epoch: i64,
     },
     Heartbeat(HeartbeatReply),
+    Unregistered,
     AlterPartition(PartitionState),
     Elected,
+    /// It moves, or has moved, or stays as it was.
+    Reassigned,
     /// Nobody asked.
     None,
     Refused(ErrorCode),
@@ -117,6 +134,15 @@ impl Controller {
         );
     }
 
+    /// When each registered broker was last heard from, and the last record it had applied then.
+    pub fn sightings(&self, image: &MetadataImage) -> BTreeMap<i32, (Duration, i64)> {
+        let seen = image.brokers().filter_map(|broker| {
+            let sighting = self.heartbeats.sighting(broker)?;
+            Some((broker.id, sighting))
+        });
+        seen.collect()
+    }
+
     /// This controller becomes the active one. Whoever it never heard from gets a whole session.
     pub fn activate(&mut self, now: Duration, image: &MetadataImage) {
         self.heartbeats.activate(now, image);
@@ -133,12 +159,18 @@ impl Controller {
         let decision = match event {
             ControllerEvent::Register(request) => self.register(now, image, request),
             ControllerEvent::Heartbeat(heartbeat) => self.heartbeat(now, image, heartbeat),
+            ControllerEvent::Unregister { broker_id } => self.unregister(image, *broker_id),
             ControllerEvent::AlterPartition(request) => self.alter_partition(image, request),
             ControllerEvent::ElectLeader {
                 election,
                 topic_id,
                 partition,
             } => self.elect_leader(image, *election, *topic_id, *partition),
+            ControllerEvent::Reassign {
+                topic_id,
+                partition,
+                replicas,
+            } => self.reassign(image, *topic_id, *partition, replicas.as_deref()),
             ControllerEvent::Tick => Ok((ControllerReply::None, self.tick(now, image))),
         };
         decision.unwrap_or_else(|code| (ControllerReply::Refused(code), Vec::new()))
@@ -164,13 +196,15 @@ impl Controller {
 
     fn min_insync_replicas(&self, image: &MetadataImage, topic: &str) -> usize {
         let value = setting(image, topic, "min.insync.replicas");
-        let value = value.and_then(|it| it.parse().ok());
+        let value = value.and_then(|it| it.trim().parse().ok());
         value.unwrap_or(self.config.min_insync_replicas)
     }
 
     fn unclean_leader_election(&self, image: &MetadataImage, topic: &str) -> bool {
         let value = setting(image, topic, "unclean.leader.election.enable");
-        value.map_or(self.config.unclean_leader_election, |it| it == "true")
+        // Kafka takes TRUE as well, and keeps it as it was written.
+        let is_true = |it: &str| it.trim().eq_ignore_ascii_case("true");
+        value.map_or(self.config.unclean_leader_election, is_true)
             || !self.rules.obeys(Rule::UncleanWhenEnabled)
     }
 }

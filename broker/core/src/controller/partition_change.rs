@@ -1,8 +1,9 @@
-//! One change of a partition: from a wanted ISR follow ELR and leader (Kafka's
-//! `PartitionChangeBuilder`; KIP-966 part 1, rules 14 to 16).
+//! One change of a partition: from a wanted ISR follow replicas, ELR and leader (Kafka's
+//! `PartitionChangeBuilder`; KIP-966 part 1, rules 14 to 16; KIP-455).
 //!
 //! | Step | Rule |
 //! |---|---|
+//! | a move is complete once the ISR has all who are added and somebody who stays: the others go, from ISR and ELR too | 455 |
 //! | who leaves an insufficient ISR joins the ELR, unless it stopped uncleanly | 14, 23 |
 //! | leader: the present one, or the first replica in the ISR; in the ELR, when the ISR is empty | 14, 16 |
 //! | else the last known leader, if it lives and ISR and ELR are empty: unclean | 14, 23 |
@@ -10,6 +11,7 @@
 //! | an unclean leader is alone in the ISR, recovering, and nobody is eligible beside it | 15 |
 //! | a sufficient ISR empties the ELR | 14 |
 
+use super::assignment::Assignment;
 use crate::metadata::PartitionImage;
 use crate::rules::{Rule, Rules};
 use isthmus_wire::Uuid;
@@ -73,6 +75,8 @@ pub(super) struct PartitionChange<'a> {
     pub(super) topic_id: Uuid,
     pub(super) index: i32,
     pub(super) partition: &'a PartitionImage,
+    /// The wanted replicas.
+    pub(super) assignment: Assignment,
     /// The wanted ISR.
     pub(super) isr: Vec<i32>,
     pub(super) election: Election,
@@ -101,10 +105,10 @@ impl PartitionChange<'_> {
 
     fn decide(&self, acceptable: &dyn Fn(i32) -> bool) -> PartitionChangeRecord {
         let before = self.partition;
-        let mut isr = self.isr.clone();
-        let mut elr = self.eligible(&isr);
+        let (assignment, mut isr) = self.settled(self.assignment.clone(), self.isr.clone());
+        let mut elr = self.eligible(&assignment.replicas, &isr);
         let mut recovery = before.leader_recovery_state;
-        let leader = match self.elect(&isr, &elr, acceptable) {
+        let leader = match self.elect(&assignment.replicas, &isr, &elr, acceptable) {
             Elected::Cleanly(id) => {
                 if !isr.contains(&id) {
                     isr = vec![id];
@@ -119,15 +123,22 @@ impl PartitionChange<'_> {
             }
             Elected::Nobody => NO_LEADER,
         };
-        let last_known = match (leader, before.leader) {
+        // Who was elected from outside may be all that the move waited for. Kafka looks at the next
+        // change only: if nobody joins, the move can neither end nor be undone until then.
+        let (assignment, isr) = self.settled(assignment, isr);
+        let replicas = &assignment.replicas;
+        elr.retain(|id| self.may_be_eligible(replicas, *id));
+        let mut last_known = match (leader, before.leader) {
             (NO_LEADER, NO_LEADER) => before.last_known_elr.clone(),
             (NO_LEADER, leader) => vec![leader],
             _ => Vec::new(),
         };
-        if self.suffices(&isr) && self.rules.obeys(Rule::ElrClears) {
+        last_known.retain(|id| replicas.contains(id));
+        if self.suffices(replicas, &isr) && self.rules.obeys(Rule::ElrClears) {
             elr = Vec::new();
         }
         let changed = |new: Vec<i32>, old: &Vec<i32>| (new != *old).then_some(new);
+        let replicas_change = assignment.replicas != before.replicas;
         PartitionChangeRecord {
             topic_id: self.topic_id,
             partition_id: self.index,
@@ -144,26 +155,48 @@ impl PartitionChange<'_> {
             isr: changed(isr, &before.isr),
             eligible_leader_replicas: changed(elr, &before.eligible_leader_replicas),
             last_known_elr: changed(last_known, &before.last_known_elr),
+            directories: replicas_change.then_some(assignment.directories),
+            replicas: changed(assignment.replicas, &before.replicas),
+            adding_replicas: changed(assignment.adding, &before.adding_replicas),
+            removing_replicas: changed(assignment.removing, &before.removing_replicas),
             ..PartitionChangeRecord::default()
         }
     }
 
+    /// What becomes of replicas and ISR: the move may be over (rule 455).
+    fn settled(&self, assignment: Assignment, isr: Vec<i32>) -> (Assignment, Vec<i32>) {
+        let completed = assignment.completed(&isr, self.rules);
+        completed.unwrap_or((assignment, isr))
+    }
+
+    fn may_be_eligible(&self, replicas: &[i32], id: i32) -> bool {
+        replicas.contains(&id) || !self.rules.obeys(Rule::GoneFromElr)
+    }
+
     /// Rule 14: who is not in the wanted ISR, but has everything up to the high watermark.
-    fn eligible(&self, isr: &[i32]) -> Vec<i32> {
+    fn eligible(&self, replicas: &[i32], isr: &[i32]) -> Vec<i32> {
         let before = self.partition;
         let mut elr = before.eligible_leader_replicas.clone();
-        if !self.suffices(isr) && self.rules.obeys(Rule::ElrKeeps) {
+        if !self.suffices(replicas, isr) && self.rules.obeys(Rule::ElrKeeps) {
             elr.extend(&before.isr);
         }
-        elr.retain(|id| !isr.contains(id) && self.uncleanly_stopped != Some(*id));
+        elr.retain(|id| {
+            let lost = isr.contains(id) || self.uncleanly_stopped == Some(*id);
+            self.may_be_eligible(replicas, *id) && !lost
+        });
         elr.sort_unstable();
         elr.dedup();
         elr
     }
 
-    fn elect(&self, isr: &[i32], elr: &[i32], acceptable: &dyn Fn(i32) -> bool) -> Elected {
+    fn elect(
+        &self,
+        replicas: &[i32],
+        isr: &[i32],
+        elr: &[i32],
+        acceptable: &dyn Fn(i32) -> bool,
+    ) -> Elected {
         let before = self.partition;
-        let replicas = &before.replicas;
         let in_sync = |id: &i32| isr.contains(id) && acceptable(*id);
         let live = |id: &i32| acceptable(*id);
         let preferred = replicas
@@ -197,8 +230,8 @@ impl PartitionChange<'_> {
         }
     }
 
-    fn suffices(&self, isr: &[i32]) -> bool {
-        isr.len() >= self.min_insync_replicas.min(self.partition.replicas.len())
+    fn suffices(&self, replicas: &[i32], isr: &[i32]) -> bool {
+        isr.len() >= self.min_insync_replicas.min(replicas.len())
     }
 }
 

@@ -5,6 +5,7 @@
 //! the values that would hold afterwards.
 //! Must not know: what the values do. Whoever works by them reads them from the image.
 
+use super::min_isr::clear_eligible;
 use super::{ConfigResource, MetadataImage, MetadataRecord};
 use crate::config::{
     BrokerKey, ConfigValues, Update, broker_key, check_topic_configs, listener_key, topic_key,
@@ -107,14 +108,17 @@ pub fn alter_configs(
 
 fn alter(image: &MetadataImage, one: &AlterConfigs, context: &ConfigContext<'_>) -> Verdict {
     check_request(one)?;
-    match one.resource.kind {
+    let mut records = match one.resource.kind {
         ConfigResource::TOPIC => alter_topic(image, one, context),
         ConfigResource::BROKER => alter_broker(image, one, context),
         other => refuse(
             ErrorCode::INVALID_REQUEST,
             format!("Unknown resource type {other}"),
         ),
-    }
+    }?;
+    let mut cleared = clear_eligible(image, &one.resource, &records);
+    records.append(&mut cleared);
+    Ok(records)
 }
 
 /// What can be wrong whatever the resource is.

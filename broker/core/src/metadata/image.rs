@@ -6,6 +6,7 @@
 //! Invariants: a topic stands under its name and under its id, or under neither; partitions of a
 //! topic are numbered 0..n without gaps; partition and leader epochs never go back.
 
+mod delta;
 mod snapshot;
 
 use super::record::MetadataRecord;
@@ -60,6 +61,9 @@ pub struct PartitionImage {
     pub directories: Vec<Uuid>,
     /// Replicas outside the ISR by decision (rule 22).
     pub observers: Vec<i32>,
+    /// While the partition moves (KIP-455): replicas that are new, and those that go in the end.
+    pub adding_replicas: Vec<i32>,
+    pub removing_replicas: Vec<i32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -230,6 +234,10 @@ impl MetadataImage {
                 self.register_broker(body);
                 delta.brokers_changed = true;
             }
+            MetadataRecord::UnregisterBroker(body) => {
+                self.remove_broker(body.broker_id, body.broker_epoch);
+                delta.brokers_changed = true;
+            }
             MetadataRecord::BrokerRegistrationChange(body) => {
                 self.change_broker(body.broker_id, body.fenced, body.in_controlled_shutdown);
                 delta.brokers_changed = true;
@@ -285,6 +293,14 @@ impl MetadataImage {
             features: body.features.iter().map(levels).collect(),
         };
         Arc::make_mut(&mut self.brokers).insert(registration.id, Arc::new(registration));
+    }
+
+    /// Of that life only: one that registered since is another.
+    fn remove_broker(&mut self, id: i32, epoch: i64) {
+        let brokers = Arc::make_mut(&mut self.brokers);
+        if brokers.get(&id).is_some_and(|it| it.epoch == epoch) {
+            brokers.remove(&id);
+        }
     }
 
     /// `fenced` and `in_controlled_shutdown`: 1 sets, -1 clears, 0 leaves as it is.
@@ -347,6 +363,8 @@ impl MetadataImage {
             partition_epoch: body.partition_epoch,
             directories: body.directories.clone(),
             observers: body.observers.clone(),
+            adding_replicas: body.adding_replicas.clone(),
+            removing_replicas: body.removing_replicas.clone(),
         });
         delta.topics_changed.insert(body.topic_id);
     }
@@ -381,6 +399,8 @@ impl MetadataImage {
             ),
             (&mut partition.last_known_elr, &body.last_known_elr),
             (&mut partition.observers, &body.observers),
+            (&mut partition.adding_replicas, &body.adding_replicas),
+            (&mut partition.removing_replicas, &body.removing_replicas),
         ] {
             if let Some(new) = new {
                 field.clone_from(new);

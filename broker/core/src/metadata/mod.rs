@@ -7,6 +7,7 @@ mod change;
 mod configs;
 mod features;
 mod image;
+mod min_isr;
 mod placement;
 mod producer_ids;
 mod record;

@@ -2,6 +2,9 @@
 //!
 //! Kafka's rack-aware rule (KIP-36): brokers are dealt out rack by rack, leaders go round all
 //! brokers, and the replicas of a partition meet as many racks as there are before one repeats.
+//!
+//! A fenced broker leads nothing, and gets a replica only where its rack has nobody else: a partition
+//! whose only replica was fenced when it was made would have no leader, and never had one to come back.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +14,7 @@ use std::fmt;
 pub struct UsableBroker {
     pub id: i32,
     pub rack: Option<String>,
+    pub fenced: bool,
 }
 
 /// Not enough brokers for the factor asked for.
@@ -78,11 +82,20 @@ fn replicas_of(
     shift: usize,
     replication_factor: usize,
 ) -> Vec<i32> {
+    // The next one round the ring that lives.
+    let mut round = (0..ring.len()).map(|step| (first % ring.len()) + step);
+    let lives = |at: &usize| !ring[at % ring.len()].fenced;
+    let first = round.find(lives).unwrap_or(first);
     let leader = ring[first % ring.len()];
     let mut chosen = vec![leader];
     let others = ring.len() - 1;
     let candidates: Vec<&UsableBroker> = (0..others)
         .map(|step| ring[(first + 1 + (shift + step) % others.max(1)) % ring.len()])
+        .collect();
+    let candidates: Vec<&UsableBroker> = [false, true]
+        .iter()
+        .flat_map(|fenced| candidates.iter().filter(move |it| it.fenced == *fenced))
+        .copied()
         .collect();
     // First pass: only racks not met yet; second pass: whoever is left.
     for new_racks_only in [true, false] {
@@ -107,10 +120,11 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn brokers(racks: &[&str]) -> Vec<UsableBroker> {
-        let rack = |name: &&str| (!name.is_empty()).then(|| (*name).to_owned());
+        let rack = |name: &str| (!name.is_empty()).then(|| name.to_owned());
         let broker = |(id, name): (i32, &&str)| UsableBroker {
             id,
-            rack: rack(name),
+            rack: rack(name.trim_end_matches('!')),
+            fenced: name.ends_with('!'),
         };
         (1..).zip(racks.iter()).map(broker).collect()
     }
@@ -146,6 +160,36 @@ mod tests {
                 placed.iter().filter(|replicas| replicas[0] == id).count(),
                 3
             );
+        }
+    }
+
+    /// The racks of brokers 1, 2 …, fenced ones with a mark; the factor; replicas of three partitions.
+    const FENCED: &str = "
+-  -! -  | 1 | 1     3     3
+-  -! -  | 2 | 1,3   3,1   3,1
+-  -! -  | 3 | 1,3,2 3,1,2 3,1,2
+a  a  b! | 2 | 1,3   2,3   2,3
+a! a  b  | 2 | 3,2   3,2   2,3
+-! -! -! | 1 | 1     2     3
+";
+
+    #[test]
+    fn fenced_brokers_lead_nothing_and_come_last_in_their_rack() {
+        for row in FENCED.lines().filter(|row| !row.is_empty()) {
+            let cells: Vec<Vec<&str>> = row
+                .split('|')
+                .map(|cell| cell.split_whitespace().collect())
+                .collect();
+            let racks: Vec<String> = cells[0].iter().map(|it| it.replace('-', "")).collect();
+            let racks: Vec<&str> = racks.iter().map(String::as_str).collect();
+            let factor = cells[1][0].parse().unwrap();
+            let placed = place(&brokers(&racks), 3, factor, 0).unwrap();
+            let text = |ids: &Vec<i32>| {
+                let ids: Vec<String> = ids.iter().map(i32::to_string).collect();
+                ids.join(",")
+            };
+            let placed: Vec<String> = placed.iter().map(text).collect();
+            assert_eq!(placed, cells[2], "{row}");
         }
     }
 

@@ -9,7 +9,8 @@ use isthmus_wire::messages::{
     AccessControlEntryRecord, BrokerRegistrationChangeRecord, ClientQuotaRecord, ConfigRecord,
     ControllerStartedRecord, FeatureLevelRecord, PartitionChangeRecord, PartitionRecord,
     ProducerIdsRecord, RegisterBrokerRecord, RemoveAccessControlEntryRecord, RemoveTopicRecord,
-    RemoveUserScramCredentialRecord, TopicRecord, UserScramCredentialRecord,
+    RemoveUserScramCredentialRecord, TopicRecord, UnregisterBrokerRecord,
+    UserScramCredentialRecord,
 };
 use std::fmt;
 
@@ -67,6 +68,7 @@ macro_rules! metadata_records {
 
 metadata_records! {
     RegisterBroker(RegisterBrokerRecord) = 0 at 3;
+    UnregisterBroker(UnregisterBrokerRecord) = 1 at 0;
     Topic(TopicRecord) = 2 at 0;
     Partition(PartitionRecord) = 3 at 2;
     Config(ConfigRecord) = 4 at 0;

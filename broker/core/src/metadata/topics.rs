@@ -260,6 +260,14 @@ fn place_new(
     factor: usize,
     first: usize,
 ) -> Result<Vec<Vec<i32>>, TopicError> {
+    // Kafka's words. Of those that are there, the replicas on fenced ones come into the ISR later.
+    if image.brokers().all(|broker| broker.fenced) && image.brokers().next().is_some() {
+        let message = format!(
+            "Unable to replicate the partition {factor} time(s): All brokers are currently fenced."
+        );
+        let code = ErrorCode::INVALID_REPLICATION_FACTOR;
+        return Err(TopicError::new(code, message));
+    }
     let brokers = usable_brokers(image);
     let start = usize::from(u16::from_be_bytes([id.0[0], id.0[1]])) + first;
     place(&brokers, partitions, factor, start)
@@ -274,6 +282,7 @@ fn usable_brokers(image: &MetadataImage) -> Vec<UsableBroker> {
         .map(|broker| UsableBroker {
             id: broker.id,
             rack: broker.rack.clone(),
+            fenced: broker.fenced,
         })
         .collect()
 }

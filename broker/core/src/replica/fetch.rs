@@ -21,6 +21,8 @@ pub struct ReplicaFetch {
     pub leader_epoch: i32,
     /// Grows with every start over of this incarnation under this leader epoch.
     pub session: u64,
+    /// Where the follower's log begins: what is deleted everywhere is deleted (KIP-107).
+    pub log_start: i64,
     pub log_end: i64,
     pub last_fetched_epoch: Option<i32>,
 }
@@ -109,12 +111,22 @@ impl Leader {
     }
 
     /// Whether a follower with a request out should get its answer now: there are records it was
-    /// not sent, or the high watermark moved.
+    /// not sent, or the high watermark or the log start moved.
     pub fn owes(&self, replica_id: i32) -> bool {
         self.followers.get(&replica_id).is_some_and(|it| {
             it.log_end.is_some()
-                && (it.sent < self.log_end || it.told_high_watermark < self.high_watermark)
+                && (it.sent < self.log_end
+                    || it.told_high_watermark < self.high_watermark
+                    || it.told_log_start < self.log_start)
         })
+    }
+
+    /// From where the next answer to that session reads; nothing when the follower has started over
+    /// since.
+    pub fn sent(&self, replica_id: i32, session: u64) -> Option<i64> {
+        let follower = self.followers.get(&replica_id);
+        let follower = follower.filter(|it| it.log_end.is_some() && it.session == session);
+        follower.map(|it| it.sent)
     }
 
     /// The answer to a credit of that session, with at most `records_max` records, which the shell
@@ -126,12 +138,14 @@ impl Leader {
         records_max: i64,
     ) -> Option<ReplicaFetchAnswer> {
         let (log_end, high_watermark) = (self.log_end, self.high_watermark);
+        let log_start = self.log_start;
         let ack_is_log_end = self.rules.obeys(Rule::AckIsLogEnd);
         let follower = self.followers.get_mut(&replica_id);
         let follower = follower.filter(|it| it.log_end.is_some() && it.session == session)?;
         let base = follower.sent;
         follower.sent = log_end.min(base.saturating_add(records_max));
         follower.told_high_watermark = high_watermark;
+        follower.told_log_start = log_start;
         if !ack_is_log_end {
             follower.log_end = Some(follower.sent);
         }

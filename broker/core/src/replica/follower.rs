@@ -10,6 +10,7 @@
 //! | diverging epoch | | truncate to where histories part, start over (rule 13) |
 //! | out of range | the leader's log ends earlier | truncate to its end, start over |
 //! | | it begins later | drop everything, start at its log start |
+//! | | neither, by now | start over: an earlier answer came in between |
 //! | error, or no answer | | start over after a pause |
 //!
 //! To start over is a new session: what is under way of the old one is ignored on both sides.
@@ -34,7 +35,7 @@ pub enum FollowerStep {
     Truncate {
         to: i64,
     },
-    /// Drop all records and begin the log at `at`, then call [`Follower::truncated`].
+    /// Drop all records and begin the log at `at`, then call [`Follower::started_at`].
     StartAt {
         at: i64,
     },
@@ -107,6 +108,7 @@ impl Follower {
             broker_epoch,
             leader_epoch: self.leader_epoch,
             session: self.session,
+            log_start: log.log_start(),
             log_end: log.log_end(),
             last_fetched_epoch: log.latest_epoch(),
         })
@@ -161,7 +163,12 @@ impl Follower {
             FetchRefused::OutOfRange { log_end, .. } if log_end < log.log_end() => {
                 FollowerStep::Truncate { to: log_end }
             }
-            FetchRefused::OutOfRange { log_start, .. } => FollowerStep::StartAt { at: log_start },
+            FetchRefused::OutOfRange { log_start, .. } if log_start > log.log_end() => {
+                FollowerStep::StartAt { at: log_start }
+            }
+            // Records of this session have come since it was asked: dropping them now would take
+            // back what the leader counts on.
+            FetchRefused::OutOfRange { .. } => FollowerStep::Nothing,
             FetchRefused::SessionOver => FollowerStep::Nothing,
             FetchRefused::Error(_) => {
                 self.pause_until = now + FETCH_BACKOFF;
@@ -178,6 +185,11 @@ impl Follower {
         }
     }
 
+    /// The connection to the leader ended: whatever was out is lost.
+    pub fn disconnected(&mut self, now: Duration) {
+        self.lost(now, self.session);
+    }
+
     /// The log now ends at `log_end`; returns whether the high watermark moved. It is what the
     /// leader said, within what is here (rule 18).
     pub fn appended(&mut self, log_end: i64, leader_high_watermark: i64) -> bool {
@@ -191,9 +203,15 @@ impl Follower {
         moved
     }
 
-    /// The log was cut to end at `log_end`, or begun anew there.
+    /// The log was cut to end at `log_end`, or will be.
     pub fn truncated(&mut self, log_end: i64) {
         self.high_watermark = self.high_watermark.min(log_end);
+    }
+
+    /// The log was emptied and goes on at `at`, where the leader's begins: what was before is
+    /// committed, and deleted.
+    pub fn started_at(&mut self, at: i64) {
+        self.high_watermark = at;
     }
 
     fn start_over(&mut self) {
@@ -288,7 +306,16 @@ mod tests {
         let log = Epochs::of("1 1 1");
         let short = follower(1).answered(Duration::ZERO, 1, range(0, 1), &log);
         assert_eq!(short, FollowerStep::Truncate { to: 1 });
-        let later = follower(1).answered(Duration::ZERO, 1, range(8, 12), &log);
+        let mut behind = follower(1);
+        let later = behind.answered(Duration::ZERO, 1, range(8, 12), &log);
         assert_eq!(later, FollowerStep::StartAt { at: 8 });
+        let overtaken = follower(1).answered(Duration::ZERO, 1, range(2, 12), &log);
+        assert_eq!(overtaken, FollowerStep::Nothing);
+        behind.started_at(8);
+        assert_eq!(
+            behind.high_watermark(),
+            8,
+            "nothing before it is to be read"
+        );
     }
 }

@@ -62,6 +62,7 @@ pub struct Leader {
     pub(super) partition_epoch: i32,
     /// This replica's log end as it took the lead.
     pub(super) epoch_start_offset: i64,
+    pub(super) log_start: i64,
     pub(super) log_end: i64,
     pub(super) high_watermark: i64,
     /// As the controller committed it.
@@ -140,6 +141,7 @@ impl Leader {
             epoch: partition.leader_epoch,
             partition_epoch: partition.partition_epoch,
             epoch_start_offset: log.end,
+            log_start: log.start,
             log_end: log.end,
             high_watermark: high_watermark.clamp(log.start, log.end),
             followers: followers.collect(),
@@ -164,6 +166,12 @@ impl Leader {
 
     pub fn high_watermark(&self) -> i64 {
         self.high_watermark
+    }
+
+    /// This replica's log end as it took the lead: until the high watermark is there, nobody knows
+    /// what is committed.
+    pub fn epoch_start_offset(&self) -> i64 {
+        self.epoch_start_offset
     }
 
     /// The committed ISR.
@@ -217,8 +225,17 @@ impl Leader {
 
     /// Records were deleted up to `log_start`: nothing before it is to be read any more.
     pub fn log_start_moved(&mut self, log_start: i64) {
+        self.log_start = self.log_start.max(log_start);
         self.high_watermark = self.high_watermark.max(log_start);
         self.check();
+    }
+
+    /// Before it records are deleted at all replicas that live (KIP-107); -1 before all were heard from.
+    pub fn low_watermark(&self, image: &MetadataImage) -> i64 {
+        let lives = |id: i32| image.broker(id).is_some_and(|it| !it.fenced);
+        let living = self.followers.iter().filter(|(id, _)| lives(**id));
+        let lowest = living.map(|(_, it)| it.log_start).min();
+        lowest.map_or(self.log_start, |it| it.min(self.log_start))
     }
 
     /// Rule 2, asked of a write whose last record is before `required_offset`.
@@ -259,12 +276,29 @@ impl Leader {
         image: &MetadataImage,
         partition: &PartitionImage,
     ) -> LeaderEffects {
+        if partition.leader_epoch == self.epoch && partition.partition_epoch >= self.partition_epoch
+        {
+            self.meet_replicas(&partition.replicas);
+        }
         self.commit_isr(&NewIsr {
             leader_epoch: partition.leader_epoch,
             partition_epoch: partition.partition_epoch,
             isr: partition.isr.clone(),
         });
         self.settle(now, image, None)
+    }
+
+    /// A move adds replicas within a leader epoch; one that goes ends it (rule 7).
+    fn meet_replicas(&mut self, replicas: &[i32]) {
+        if !self.rules.obeys(Rule::MoveMeetsAll) {
+            return;
+        }
+        self.replicas = replicas.len();
+        for id in replicas.iter().filter(|id| **id != self.broker_id) {
+            self.followers
+                .entry(*id)
+                .or_insert_with(|| Progress::new(None));
+        }
     }
 
     /// What follows from any event; `fetched` names the follower whose fetch it was.

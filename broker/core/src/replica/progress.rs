@@ -7,6 +7,8 @@ use std::time::Duration;
 pub(super) struct Progress {
     /// As the follower said; unknown before its first request in this leader epoch.
     pub(super) log_end: Option<i64>,
+    /// As the follower said; -1 before its first request in this leader epoch.
+    pub(super) log_start: i64,
     /// As the follower said; unknown before its first request in this leader epoch.
     pub(super) broker_epoch: Option<i64>,
     /// Registered, neither fenced nor stopping, and the incarnation that asks is the registered one.
@@ -16,11 +18,12 @@ pub(super) struct Progress {
     pub(super) sent: i64,
     /// The high watermark as of the last answer.
     pub(super) told_high_watermark: i64,
+    /// The log start as of the last answer.
+    pub(super) told_log_start: i64,
     /// The latest time at which the follower had everything.
     last_caught_up: Duration,
-    last_fetch: Duration,
-    /// The leader's log end at the request before.
-    last_fetch_leader_end: i64,
+    /// Where the leader's log ended at the time of an earlier request; what the follower is to reach.
+    mark: Option<(Duration, i64)>,
 }
 
 impl Progress {
@@ -28,14 +31,15 @@ impl Progress {
     pub(super) fn new(in_isr_at: Option<Duration>) -> Self {
         Self {
             log_end: None,
+            log_start: -1,
             broker_epoch: None,
             eligible: false,
             session: 0,
             sent: -1,
             told_high_watermark: -1,
+            told_log_start: -1,
             last_caught_up: in_isr_at.unwrap_or(Duration::ZERO),
-            last_fetch: Duration::ZERO,
-            last_fetch_leader_end: -1,
+            mark: None,
         }
     }
 
@@ -56,19 +60,34 @@ impl Progress {
             self.session = fetch.session;
             self.sent = fetch.log_end;
             self.log_end = Some(fetch.log_end);
+            self.log_start = fetch.log_start;
         }
+        self.log_start = self.log_start.max(fetch.log_start);
         let log_end = self
             .log_end
             .map_or(fetch.log_end, |it| it.max(fetch.log_end));
         self.log_end = Some(log_end);
         self.sent = self.sent.max(log_end);
-        if log_end >= leader_end {
+        self.note_progress(now, log_end, leader_end);
+    }
+
+    /// The follower had everything at the latest time whose log end it has reached. Kafka compares with
+    /// the request before; where several are on the way at once, a follower that keeps up never
+    /// reaches that, so a mark stays until it is reached.
+    fn note_progress(&mut self, now: Duration, reached: i64, leader_end: i64) {
+        if reached >= leader_end {
             self.last_caught_up = self.last_caught_up.max(now);
-        } else if self.last_fetch_leader_end >= 0 && log_end >= self.last_fetch_leader_end {
-            self.last_caught_up = self.last_caught_up.max(self.last_fetch);
+            self.mark = None;
+            return;
         }
-        self.last_fetch = now;
-        self.last_fetch_leader_end = leader_end;
+        match self.mark {
+            Some((_, end)) if reached < end => {}
+            passed => {
+                let (at, _) = passed.unwrap_or_default();
+                self.last_caught_up = self.last_caught_up.max(at);
+                self.mark = Some((now, leader_end));
+            }
+        }
     }
 
     /// Rule 5: has everything, or had it not longer than `lag_max` ago.

@@ -9,6 +9,7 @@ mod acl_changes;
 mod acl_filter;
 mod acls;
 mod authorizer;
+mod node;
 mod plain;
 mod principal;
 mod sasl;
@@ -23,6 +24,10 @@ pub use acl_changes::{
 pub use acl_filter::{AclFilter, PatternFilter};
 pub use acls::Acls;
 pub use authorizer::Authorizer;
+pub use node::{
+    CLUSTER_SECRET_LEN_MIN, ClusterSecret, Greeting, NODE_WORD_LEN, NodeDoor, NodeHello,
+    NodeIdentity, NodePeer, NodeRefusal, NodeWord, ShortSecret, answer_node,
+};
 pub use principal::{Principal, PrincipalError};
 pub use sasl::{
     Admission, SaslFailure, SaslMechanism, SaslRules, SaslSession, SaslUsers, TokenAnswer,

@@ -90,6 +90,38 @@ fn the_silent_are_fenced_one_at_a_time_and_only_they() {
 }
 
 #[test]
+fn a_broker_that_is_unregistered_leaves_everything_and_comes_again_with_nothing() {
+    let mut cluster = two_brokers();
+    let gone = |broker_id| ControllerEvent::Unregister { broker_id };
+    let unknown = ControllerReply::Refused(ErrorCode::BROKER_ID_NOT_REGISTERED);
+    assert_eq!(cluster.event(&gone(1)), ControllerReply::Unregistered);
+    assert!(cluster.image.broker(1).is_none());
+    assert_eq!(
+        (cluster.partition().leader, &cluster.partition().isr[..]),
+        (2, &[2][..])
+    );
+    assert_eq!(cluster.event(&gone(1)), unknown);
+    let offset = cluster.image.offset;
+    assert_eq!(cluster.beat(1, offset, false), unknown, "it notices");
+    assert_eq!(cluster.event(&gone(2)), ControllerReply::Unregistered);
+    assert_eq!(cluster.partition().leader, -1);
+    // Rule 23: what it has when it comes again is not known, whatever its marker says.
+    assert!(cluster.partition().eligible_leader_replicas.is_empty());
+    assert_eq!(cluster.partition().last_known_elr, [2]);
+    cluster.register(2, 9, offset);
+    let registered = cluster.image.offset;
+    assert_eq!(cluster.beat(2, registered, false), told(false, false));
+    // The last known leader is better than none (rule 14), and it is known to have lost records.
+    assert_eq!(
+        (
+            cluster.partition().leader,
+            cluster.partition().leader_recovery_state
+        ),
+        (2, 1)
+    );
+}
+
+#[test]
 fn a_new_controller_waits_a_session_for_those_it_never_heard() {
     let mut cluster = two_brokers();
     cluster.broker(3, false, false);

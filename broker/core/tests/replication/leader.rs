@@ -86,12 +86,17 @@ impl Story {
         self.leader.appended(self.log.0);
     }
 
+    fn append_to(&mut self, log_end: i64) {
+        self.append(log_end - self.log.0);
+    }
+
     fn request(&self, id: i32, log_end: i64) -> ReplicaFetch {
         ReplicaFetch {
             replica_id: id,
             broker_epoch: i64::from(id),
             leader_epoch: EPOCH,
             session: self.session,
+            log_start: 0,
             log_end,
             last_fetched_epoch: Some(if log_end <= 20 { 4 } else { EPOCH }),
         }
@@ -188,6 +193,21 @@ fn a_lagging_follower_is_proposed_out_and_counts_until_that_is_committed() {
     assert_eq!(story.leader.high_watermark(), 25);
 }
 
+/// With several requests on the way each says less than the leader had at the one before.
+#[test]
+fn a_follower_that_is_always_a_little_behind_does_not_lag() {
+    const MS: Duration = Duration::from_millis(1);
+    let mut story = Story::new(&[1, 2], 1);
+    for end in 21..11_000 {
+        story.append_to(end);
+        let out = story.fetch(2, (end - 10).max(20));
+        assert_eq!(out, None, "it is ten records behind at {end}");
+        assert_eq!(story.wait(MS), None, "at {end}");
+    }
+    let stopped = story.wait(LAG);
+    assert!(stopped.is_some_and(|it| members(&it) == [1]));
+}
+
 #[test]
 fn who_joins_counts_as_soon_as_it_is_proposed() {
     let mut story = Story::new(&[1, 2], 2);
@@ -270,6 +290,51 @@ fn a_small_isr_refuses_and_freezes_and_says_so_late() {
     assert!(story.leader.admit_acks_all().is_err());
     assert_eq!(story.leader.completion(25), Completion::Waiting);
     assert_eq!(story.leader.completion(20), Completion::TooFewReplicas);
+}
+
+#[test]
+fn a_replica_that_is_added_within_the_epoch_is_met_and_may_join() {
+    let mut story = Story::new(&[1, 2], 2);
+    story.cluster.broker(4, false, false);
+    assert_eq!(
+        story.refused(story.request(4, 20)),
+        FetchRefused::Error(ErrorCode::UNKNOWN_LEADER_EPOCH)
+    );
+    let partition = PartitionImage {
+        partition_epoch: 10,
+        replicas: vec![1, 4, 2, 3],
+        adding_replicas: vec![4],
+        removing_replicas: vec![2, 3],
+        ..story.cluster.partition().clone()
+    };
+    let (now, image) = (story.now, &story.cluster.image);
+    let effects = story.leader.metadata_changed(now, image, &partition);
+    assert_eq!(effects.alter_partition, None);
+    let joins = story.fetch(4, 20).unwrap();
+    assert_eq!(members(&joins), [1, 2, 4]);
+}
+
+#[test]
+fn the_low_watermark_waits_for_whoever_lives() {
+    let mut story = Story::new(&[1, 2, 3], 1);
+    assert_eq!(story.leader.low_watermark(&story.cluster.image), -1);
+    story.fetch(2, 20);
+    story.fetch(3, 20);
+    assert_eq!(story.leader.low_watermark(&story.cluster.image), 0);
+    assert!(story.leader.answer(2, 1, 0).is_some());
+    assert!(!story.leader.owes(2));
+    story.leader.log_start_moved(7);
+    assert!(story.leader.owes(2), "it must hear of that");
+    let deleted = ReplicaFetch {
+        log_start: 7,
+        ..story.request(2, 20)
+    };
+    let (now, image) = (story.now, &story.cluster.image);
+    let (verdict, _) = story.leader.fetched(now, image, &deleted, &story.log);
+    assert_eq!(verdict, Ok(()));
+    assert_eq!(story.leader.low_watermark(&story.cluster.image), 0);
+    story.cluster.broker(3, true, false);
+    assert_eq!(story.leader.low_watermark(&story.cluster.image), 7);
 }
 
 #[test]

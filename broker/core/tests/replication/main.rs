@@ -11,3 +11,4 @@ mod brokers;
 mod cluster;
 mod elections;
 mod leader;
+mod reassignments;

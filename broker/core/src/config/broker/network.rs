@@ -4,8 +4,8 @@ use super::super::key::ConfigType::{Boolean, Class, Int, List, Text};
 use super::super::key::{ANY_INT, ANY_LONG, INT_FROM_0, INT_FROM_1};
 use super::Update::{ClusterWide, Internal, PerBroker, ReadOnly};
 use super::effect::{
-    Applied, BYTES_NOT_COUNT, FIXED_BACKLOG, NO_PLUGINS, NO_PURGATORY, NO_SESSIONS, NO_TXN,
-    NO_UNSTABLE, ONE_NODE, ONE_POOL, SYSTEM_BUFFERS,
+    ALWAYS_EARLY, Applied, BYTES_NOT_COUNT, FIXED_BACKLOG, NO_PLUGINS, NO_PURGATORY, NO_SESSIONS,
+    NO_TXN, NO_UNSTABLE, NODE_DEADLINES, ONE_POOL, SYSTEM_BUFFERS,
 };
 use super::{BrokerKey, Effect, keys};
 
@@ -26,7 +26,7 @@ pub(super) const KEYS: &[BrokerKey] = keys! {
         "How long an authentication holds before the client must authenticate again; 0 is for ever.";
     "delete.records.purgatory.purge.interval.requests", ANY_INT, Some("1"), ReadOnly, NO_PURGATORY,
         "How many finished waits of DeleteRecords pile up before they are cleared.";
-    "early.start.listeners", List, None, ReadOnly, ONE_NODE,
+    "early.start.listeners", List, None, ReadOnly, ALWAYS_EARLY,
         "Listeners that take connections before the authorizer is ready.";
     "fetch.max.bytes", Int { min: 1_024, max: i32::MAX }, Some("57671680"), ReadOnly, Applied,
         "Most bytes of records in one fetch answer, whatever the client asks for.";
@@ -60,9 +60,9 @@ pub(super) const KEYS: &[BrokerKey] = keys! {
         "How many requests may wait before no more are read.";
     "request.timeout.ms", ANY_INT, Some("30000"), ReadOnly, Applied,
         "How long a change of metadata that no client set a time for may take.";
-    "socket.connection.setup.timeout.max.ms", ANY_LONG, Some("30000"), ReadOnly, ONE_NODE,
+    "socket.connection.setup.timeout.max.ms", ANY_LONG, Some("30000"), ReadOnly, NODE_DEADLINES,
         "Longest time to set up a connection to another node.";
-    "socket.connection.setup.timeout.ms", ANY_LONG, Some("10000"), ReadOnly, ONE_NODE,
+    "socket.connection.setup.timeout.ms", ANY_LONG, Some("10000"), ReadOnly, NODE_DEADLINES,
         "Time to set up a connection to another node; it grows with each failure.";
     "socket.listen.backlog.size", INT_FROM_1, Some("50"), ReadOnly, FIXED_BACKLOG,
         "How many connections may wait in the system to be accepted.";

@@ -6,27 +6,27 @@ use super::super::key::{
 };
 use super::Update::{ClusterWide, Internal, ReadOnly};
 use super::effect::{
-    Applied, NO_PERFORMANCE_LOG, NO_PLUGINS, NO_START_LIMIT, NO_UNSTABLE, ONE_NODE,
-    OWN_METADATA_LOG,
+    ALWAYS_LEAVES, Applied, NO_PERFORMANCE_LOG, NO_PLUGINS, NO_START_LIMIT, NO_UNSTABLE,
+    NODE_DEADLINES, OWN_METADATA_LOG,
 };
 use super::{BrokerKey, Effect, keys};
 
 pub(super) const KEYS: &[BrokerKey] = keys! {
     "alter.config.policy.class.name", Class, None, ReadOnly, NO_PLUGINS,
         "Class that may refuse changes of configurations.";
-    "broker.heartbeat.interval.ms", ANY_INT, Some("2000"), ReadOnly, ONE_NODE,
+    "broker.heartbeat.interval.ms", ANY_INT, Some("500"), ReadOnly, Applied,
         "Time between two heartbeats of a broker to the controller.";
     "broker.id", ANY_INT, Some("-1"), ReadOnly, Effect::At("node.id"),
         "Number of this node, by its older name.";
     "broker.rack", Text, None, ReadOnly, Effect::At("node.rack"),
         "Rack, zone or site this node stands in; clients see it.";
-    "broker.session.timeout.ms", ANY_INT, Some("9000"), ReadOnly, ONE_NODE,
+    "broker.session.timeout.ms", ANY_INT, Some("2000"), ReadOnly, Applied,
         "How long a broker may be silent before the controller fences it.";
     "client.quota.callback.class", Class, None, ReadOnly, NO_PLUGINS,
         "Class that decides on client quotas.";
     "config.providers", List, Some(""), ClusterWide, NO_PLUGINS,
         "Providers that fill in ${provider:path:key} in values.";
-    "controlled.shutdown.enable", Boolean, Some("true"), ReadOnly, ONE_NODE,
+    "controlled.shutdown.enable", Boolean, Some("true"), ReadOnly, ALWAYS_LEAVES,
         "Whether a broker hands over its leaderships before it stops.";
     "controller.listener.names", List, None, ReadOnly, Effect::At("[[listeners]]"),
         "Names of the listeners for controllers.";
@@ -34,21 +34,21 @@ pub(super) const KEYS: &[BrokerKey] = keys! {
         "Length from which an act of the controller is always logged.";
     "controller.performance.sample.period.ms", Long { min: 100, max: i64::MAX }, Some("60000"), Internal, NO_PERFORMANCE_LOG,
         "Time between two summaries of the controller's acts.";
-    "controller.quorum.append.linger.ms", INT_FROM_0, Some("25"), ReadOnly, ONE_NODE,
+    "controller.quorum.append.linger.ms", INT_FROM_0, Some("25"), ReadOnly, OWN_METADATA_LOG,
         "How long the quorum's leader gathers records before it writes them.";
-    "controller.quorum.auto.join.enable", Boolean, Some("false"), ReadOnly, ONE_NODE,
+    "controller.quorum.auto.join.enable", Boolean, Some("false"), ReadOnly, OWN_METADATA_LOG,
         "Whether a controller joins the quorum by itself.";
     "controller.quorum.bootstrap.servers", List, Some(""), ReadOnly, Effect::At("cluster.controllers"),
         "Controllers to ask who leads the quorum.";
-    "controller.quorum.election.backoff.max.ms", INT_FROM_0, Some("1000"), ReadOnly, ONE_NODE,
+    "controller.quorum.election.backoff.max.ms", INT_FROM_0, Some("1000"), ReadOnly, OWN_METADATA_LOG,
         "Longest pause before a new election.";
-    "controller.quorum.election.timeout.ms", INT_FROM_0, Some("1000"), ReadOnly, ONE_NODE,
+    "controller.quorum.election.timeout.ms", INT_FROM_0, Some("1000"), ReadOnly, OWN_METADATA_LOG,
         "How long a candidate waits for votes.";
-    "controller.quorum.fetch.timeout.ms", INT_FROM_0, Some("2000"), ReadOnly, ONE_NODE,
+    "controller.quorum.fetch.timeout.ms", INT_FROM_0, Some("2000"), ReadOnly, OWN_METADATA_LOG,
         "How long a voter may hear nothing of its leader before it stands for election.";
-    "controller.quorum.request.timeout.ms", INT_FROM_0, Some("2000"), ReadOnly, ONE_NODE,
+    "controller.quorum.request.timeout.ms", INT_FROM_0, Some("2000"), ReadOnly, OWN_METADATA_LOG,
         "How long a request within the quorum may take.";
-    "controller.quorum.retry.backoff.ms", INT_FROM_0, Some("20"), ReadOnly, ONE_NODE,
+    "controller.quorum.retry.backoff.ms", INT_FROM_0, Some("20"), ReadOnly, OWN_METADATA_LOG,
         "Pause before a request within the quorum is repeated.";
     "controller.quorum.voters", List, Some(""), ReadOnly, Effect::At("cluster.controllers"),
         "The quorum's voters, as id@host:port.";
@@ -56,11 +56,11 @@ pub(super) const KEYS: &[BrokerKey] = keys! {
         "Samples over which changes of metadata are measured.";
     "controller.quota.window.size.seconds", INT_FROM_1, Some("1"), ReadOnly, Applied,
         "Length of a sample when changes of metadata are measured.";
-    "controller.socket.timeout.ms", ANY_INT, Some("30000"), ReadOnly, ONE_NODE,
+    "controller.socket.timeout.ms", ANY_INT, Some("30000"), ReadOnly, NODE_DEADLINES,
         "How long a broker waits for the controller's answer.";
     "create.topic.policy.class.name", Class, None, ReadOnly, NO_PLUGINS,
         "Class that may refuse new topics.";
-    "initial.broker.registration.timeout.ms", ANY_INT, Some("60000"), ReadOnly, ONE_NODE,
+    "initial.broker.registration.timeout.ms", ANY_INT, Some("60000"), ReadOnly, Applied,
         "How long a starting broker tries to register.";
     "inter.broker.listener.name", Text, None, ReadOnly, Effect::At("[[listeners]]"),
         "Name of the listener that brokers use among each other.";

@@ -5,7 +5,7 @@ use super::super::key::ConfigType::{
 };
 use super::super::key::{ANY_DOUBLE, ANY_INT, ANY_LONG, ANY_SHORT, LONG_FROM_1};
 use super::Update::{PerBroker, PerListener, ReadOnly};
-use super::effect::{Applied, NO_AUTH, NO_KERBEROS, NO_OAUTH, NO_PLUGINS, NO_TOKENS, ONE_NODE};
+use super::effect::{Applied, NO_AUTH, NO_KERBEROS, NO_OAUTH, NO_PLUGINS, NO_TOKENS, NODE_PROOF};
 use super::{BrokerKey, keys};
 
 pub(super) const KEYS: &[BrokerKey] = keys! {
@@ -57,9 +57,9 @@ pub(super) const KEYS: &[BrokerKey] = keys! {
         "Longest pause between tries to log in.";
     "sasl.login.retry.backoff.ms", ANY_LONG, Some("100"), ReadOnly, NO_OAUTH,
         "First pause between tries to log in.";
-    "sasl.mechanism.controller.protocol", Text, Some("GSSAPI"), ReadOnly, ONE_NODE,
+    "sasl.mechanism.controller.protocol", Text, Some("GSSAPI"), ReadOnly, NODE_PROOF,
         "SASL mechanism towards controllers.";
-    "sasl.mechanism.inter.broker.protocol", Text, Some("GSSAPI"), PerBroker, ONE_NODE,
+    "sasl.mechanism.inter.broker.protocol", Text, Some("GSSAPI"), PerBroker, NODE_PROOF,
         "SASL mechanism among brokers.";
     "sasl.oauthbearer.assertion.algorithm", ChoiceAnyCase(&["ES256", "RS256"]), Some("RS256"), ReadOnly, NO_OAUTH,
         "Algorithm that signs an assertion.";
@@ -117,7 +117,7 @@ pub(super) const KEYS: &[BrokerKey] = keys! {
         "Class that answers a SASL server's callbacks.";
     "sasl.server.max.receive.size", ANY_INT, Some("524288"), ReadOnly, NO_AUTH,
         "Largest message of an authentication.";
-    "security.inter.broker.protocol", Choice(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]), Some("PLAINTEXT"), ReadOnly, ONE_NODE,
+    "security.inter.broker.protocol", Choice(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]), Some("PLAINTEXT"), ReadOnly, NODE_PROOF,
         "Security protocol among brokers.";
     "security.providers", Text, None, ReadOnly, NO_PLUGINS,
         "Classes that add security algorithms.";

@@ -135,6 +135,8 @@ fn partition_record(topic: Uuid, index: i32, partition: &PartitionImage) -> Meta
         partition_epoch,
         directories,
         observers,
+        adding_replicas,
+        removing_replicas,
     } = partition;
     let some = |ids: &Vec<i32>| Some(ids.clone()).filter(|ids| !ids.is_empty());
     let record = PartitionRecord {
@@ -150,7 +152,8 @@ fn partition_record(topic: Uuid, index: i32, partition: &PartitionImage) -> Meta
         partition_epoch: *partition_epoch,
         directories: directories.clone(),
         observers: observers.clone(),
-        ..PartitionRecord::default()
+        adding_replicas: adding_replicas.clone(),
+        removing_replicas: removing_replicas.clone(),
     };
     record.into()
 }
