@@ -9,11 +9,12 @@ pub(crate) use replica::{Replica, Role};
 
 use crate::disk::Log;
 use crate::message::{Call, Message};
-use crate::scenario::{MS, Micros, Scenario, TOPIC};
+use crate::scenario::{MS, Micros, Mutation, Scenario, TOPIC};
 use crate::world::Context;
 use isthmus_broker_core::controller::{
-    BrokerHeartbeat, BrokerRegistrationRequest, ControllerEvent, ControllerReply,
+    BrokerRegistrationRequest, ControllerEvent, ControllerReply,
 };
+use isthmus_broker_core::lifecycle::{BrokerLifecycle, LifecycleAction, LifecycleConfig};
 use isthmus_broker_core::metadata::{MetadataImage, PartitionImage};
 use isthmus_broker_core::replica::{AlterPartitionAnswer, NewIsr};
 use isthmus_wire::messages::RegisterBrokerRecord;
@@ -35,27 +36,25 @@ const PRODUCE_TIMEOUT: Micros = 1_000 * MS;
 #[derive(Debug)]
 pub(crate) struct BrokerNode {
     pub(crate) id: i32,
-    incarnation: Uuid,
-    /// What the clean-shutdown marker said when this process began; -1 without one.
-    previous_epoch: i64,
-    pub(crate) broker_epoch: Option<i64>,
-    fenced: bool,
-    /// Wants to stop in an orderly way.
-    pub(crate) stopping: bool,
+    /// Registration, heartbeats, the wish to stop.
+    pub(crate) life: BrokerLifecycle,
     pub(crate) image: MetadataImage,
     index: usize,
     pub(crate) replicas: BTreeMap<usize, Replica>,
+    /// Deleted, but not yet from the disk itself.
+    deleted: BTreeMap<usize, Log>,
     calls: BTreeMap<Call, (Asked, Micros)>,
     next_call: Call,
     /// The controller that last behaved as the active one.
     controller: i32,
-    next_heartbeat: Micros,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Asked {
     Register,
-    Heartbeat,
+    Heartbeat {
+        broker_epoch: i64,
+    },
     Metadata,
     AlterPartition {
         partition: usize,
@@ -77,48 +76,40 @@ impl BrokerNode {
         previous_epoch: i64,
         scenario: &Scenario,
         image: &MetadataImage,
-        mut logs: BTreeMap<usize, Log>,
+        logs: BTreeMap<usize, Log>,
     ) -> Self {
         let mut incarnation = Uuid([0; 16]);
         incarnation.0[0] = u8::try_from(id).unwrap_or(0);
         incarnation.0[12..].copy_from_slice(&life.to_be_bytes());
-        let held = scenario.partitions.iter().enumerate();
-        let held = held.filter(|(_, replicas)| replicas.contains(&id));
-        let replicas = held.map(|(partition, _)| {
-            let mut log = logs.remove(&partition).unwrap_or_default();
+        let replicas = logs.into_iter().map(|(partition, mut log)| {
             log.reopen();
-            let replica = Replica {
-                kept: log.high_watermark_checkpoint,
-                shown: 0,
-                log,
-                role: Role::Unknown,
-            };
-            (partition, replica)
+            (partition, Replica::on(log))
         });
         Self {
             id,
-            incarnation,
-            previous_epoch,
-            broker_epoch: None,
-            fenced: true,
-            stopping: false,
+            life: BrokerLifecycle::new(
+                life_config(),
+                id,
+                incarnation,
+                previous_epoch,
+                Duration::ZERO,
+            ),
             image: image.clone(),
             index: 0,
             replicas: replicas.collect(),
+            deleted: BTreeMap::new(),
             calls: BTreeMap::new(),
             // Calls of an earlier life are never mistaken for this one's.
             next_call: u64::from(life) << 32,
             controller: scenario.controllers[0],
-            next_heartbeat: 0,
         }
     }
 
-    /// The process ends; what it leaves.
-    pub(crate) fn into_logs(self) -> BTreeMap<usize, Log> {
-        self.replicas
-            .into_iter()
-            .map(|(partition, it)| (partition, it.log))
-            .collect()
+    /// The process ends; what it leaves, and what it deleted lately.
+    pub(crate) fn into_logs(self) -> (BTreeMap<usize, Log>, BTreeMap<usize, Log>) {
+        let logs = self.replicas.into_iter();
+        let logs = logs.map(|(partition, it)| (partition, it.log));
+        (logs.collect(), self.deleted)
     }
 
     pub(crate) fn receive(&mut self, context: &mut Context<'_>, from: i32, message: Message) {
@@ -169,6 +160,9 @@ impl BrokerNode {
                 }
             }
         }
+        if !self.deleted.is_empty() && context.random.one_in(12) {
+            self.deleted.clear();
+        }
     }
 
     fn expire_calls(&mut self, context: &mut Context<'_>) {
@@ -180,8 +174,11 @@ impl BrokerNode {
         for (call, asked) in late {
             self.calls.remove(&call);
             match asked {
-                Asked::Register => self.another_controller(context),
-                Asked::Heartbeat | Asked::Metadata => {}
+                Asked::Register => {
+                    self.another_controller(context);
+                    self.life.not_registered(None);
+                }
+                Asked::Heartbeat { .. } | Asked::Metadata => {}
                 Asked::AlterPartition { .. } => {
                     self.another_controller(context);
                     self.isr_answered(context, asked, AlterPartitionAnswer::Lost);
@@ -217,38 +214,38 @@ impl BrokerNode {
     /// Registers, or tells every voter that this broker lives (design, decision 7).
     fn ask_controllers(&mut self, context: &mut Context<'_>) {
         let deadline = context.now + CONTROLLER_TIMEOUT;
-        let Some(broker_epoch) = self.broker_epoch else {
-            if self.is_asking(|it| matches!(it, Asked::Register)) {
-                return;
+        let now = Duration::from_micros(context.now);
+        match self.life.tick(now, self.image.offset) {
+            None => {}
+            Some(LifecycleAction::Register {
+                incarnation,
+                previous_broker_epoch,
+            }) => {
+                let record = RegisterBrokerRecord {
+                    broker_id: self.id,
+                    incarnation_id: incarnation,
+                    ..RegisterBrokerRecord::default()
+                };
+                let event = ControllerEvent::Register(BrokerRegistrationRequest {
+                    record,
+                    previous_broker_epoch,
+                });
+                let call = self.call(Asked::Register, deadline);
+                context.send(self.controller, Message::ToController { call, event });
             }
-            let record = RegisterBrokerRecord {
-                broker_id: self.id,
-                incarnation_id: self.incarnation,
-                ..RegisterBrokerRecord::default()
-            };
-            let event = ControllerEvent::Register(BrokerRegistrationRequest {
-                record,
-                previous_broker_epoch: self.previous_epoch,
-            });
-            let call = self.call(Asked::Register, deadline);
-            context.send(self.controller, Message::ToController { call, event });
-            return;
-        };
-        if context.now < self.next_heartbeat {
-            return;
+            Some(LifecycleAction::Heartbeat(beat)) => {
+                for controller in context.scenario.controllers.clone() {
+                    let asked = Asked::Heartbeat {
+                        broker_epoch: beat.broker_epoch,
+                    };
+                    let call = self.call(asked, deadline);
+                    let event = ControllerEvent::Heartbeat(beat);
+                    context.send(controller, Message::ToController { call, event });
+                }
+            }
+            Some(LifecycleAction::GiveUp(_)) => unreachable!("there is no end to its patience"),
         }
-        self.next_heartbeat = context.now + HEARTBEAT_EVERY;
-        for controller in context.scenario.controllers.clone() {
-            let event = ControllerEvent::Heartbeat(BrokerHeartbeat {
-                broker_id: self.id,
-                broker_epoch,
-                metadata_offset: self.image.offset,
-                want_fence: false,
-                want_shut_down: self.stopping,
-            });
-            let call = self.call(Asked::Heartbeat, deadline);
-            context.send(controller, Message::ToController { call, event });
-        }
+        context.stops |= self.life.may_stop();
     }
 
     fn ask_for_metadata(&mut self, context: &mut Context<'_>) {
@@ -276,26 +273,23 @@ impl BrokerNode {
         };
         match (asked, reply) {
             (Asked::Register, ControllerReply::Registered { broker_epoch }) => {
-                self.broker_epoch = self.broker_epoch.max(Some(broker_epoch));
-                self.previous_epoch = -1;
+                self.life.registered(broker_epoch);
                 self.controller = from;
                 self.metadata_changed(context);
             }
-            (Asked::Register, _) => self.another_controller(context),
-            (Asked::Heartbeat, ControllerReply::Heartbeat(reply)) => {
+            (Asked::Register, _) => {
+                self.another_controller(context);
+                self.life.not_registered(None);
+            }
+            (Asked::Heartbeat { .. }, ControllerReply::Heartbeat(reply)) => {
                 self.controller = from;
-                self.fenced = reply.is_fenced;
-                context.stops |= reply.should_shut_down && self.stopping;
+                self.life
+                    .heartbeat_answered(Duration::from_micros(context.now), reply);
+                context.stops |= self.life.may_stop();
                 self.check_unfenced(context);
             }
-            (Asked::Heartbeat, ControllerReply::Refused(code)) => {
-                let unknown = [
-                    ErrorCode::STALE_BROKER_EPOCH,
-                    ErrorCode::BROKER_ID_NOT_REGISTERED,
-                ];
-                if unknown.contains(&code) {
-                    self.broker_epoch = None;
-                }
+            (Asked::Heartbeat { broker_epoch }, ControllerReply::Refused(code)) => {
+                self.life.heartbeat_refused(broker_epoch, code);
             }
             (Asked::AlterPartition { .. }, ControllerReply::AlterPartition(state)) => {
                 let new = NewIsr {
@@ -317,8 +311,8 @@ impl BrokerNode {
 
     /// Rule 8.
     fn check_unfenced(&self, context: &mut Context<'_>) {
-        let (id, offset, epoch) = (self.id, self.image.offset, self.broker_epoch);
-        if !self.fenced && epoch.is_some_and(|it| offset < it) {
+        let (id, offset, epoch) = (self.id, self.image.offset, self.life.epoch());
+        if !self.life.is_fenced() && epoch.is_some_and(|it| offset < it) {
             context.judge.accuse(|| {
                 format!("broker {id} is unfenced at offset {offset}, registered at {epoch:?}")
             });
@@ -338,7 +332,7 @@ impl BrokerNode {
 
     /// Rule 23: no role before this broker's own registration is applied.
     fn metadata_changed(&mut self, context: &mut Context<'_>) {
-        let registered = self.broker_epoch.is_some_and(|it| self.image.offset >= it);
+        let registered = self.life.epoch().is_some_and(|it| self.image.offset >= it);
         let started = self
             .replicas
             .values()
@@ -346,11 +340,36 @@ impl BrokerNode {
         if !registered && !started {
             return;
         }
-        let partitions: Vec<usize> = self.replicas.keys().copied().collect();
-        for partition in partitions {
+        for partition in 0..context.scenario.partitions.len() {
             let image = partition_image(&self.image, partition).clone();
+            self.hold(context, partition, &image);
             self.take_role(context, partition, &image);
         }
+    }
+
+    /// Replicas come and go as metadata says (KIP-455): one that comes is empty.
+    fn hold(&mut self, context: &mut Context<'_>, partition: usize, image: &PartitionImage) {
+        let goes = image.removing_replicas.contains(&self.id);
+        let gone_early = goes && context.scenario.is(Mutation::DeletesEarly);
+        let is_replica = image.replicas.contains(&self.id) && !gone_early;
+        if is_replica {
+            let begin = || Replica::on(Log::default());
+            self.replicas.entry(partition).or_insert_with(begin);
+        } else if let Some(mut replica) = self.replicas.remove(&partition) {
+            replica.leave_role(context);
+            context.judge.deleted(partition, self.id);
+            self.deleted.insert(partition, replica.log);
+        }
+    }
+}
+
+/// A run has no end to its patience: whoever wants to stop waits for the controller.
+fn life_config() -> LifecycleConfig {
+    LifecycleConfig {
+        heartbeat_interval: Duration::from_micros(HEARTBEAT_EVERY),
+        initial_registration_timeout: Duration::MAX,
+        controlled_shutdown_timeout: Duration::MAX,
+        controller_silence_timeout: Duration::MAX,
     }
 }
 

@@ -6,6 +6,7 @@ use crate::controller::ControllerNode;
 use crate::net::{Stuck, StuckPart};
 use crate::scenario::{MS, Micros, SECOND};
 use crate::world::{Event, Process, World};
+use std::time::Duration;
 
 impl World {
     pub(crate) fn fault(&mut self) {
@@ -71,7 +72,15 @@ impl World {
         };
         match machine.take_process() {
             Process::Broker(node) => {
-                let mut logs = node.into_logs();
+                let (mut logs, deleted) = node.into_logs();
+                if power {
+                    // A deletion that was not synced may be undone.
+                    for (partition, log) in deleted {
+                        if self.random.one_in(2) {
+                            logs.entry(partition).or_insert(log);
+                        }
+                    }
+                }
                 for log in logs.values_mut() {
                     log.crash();
                     if power {
@@ -98,13 +107,13 @@ impl World {
         };
         match machine.take_process() {
             Process::Broker(node) => {
-                let marker = node.broker_epoch.unwrap_or(-1);
+                let marker = node.life.marker();
                 let checkpoints: Vec<i64> = node
                     .replicas
                     .values()
                     .map(|it| it.high_watermark())
                     .collect();
-                let mut logs = node.into_logs();
+                let (mut logs, _) = node.into_logs();
                 for (log, high_watermark) in logs.values_mut().zip(checkpoints) {
                     log.high_watermark_checkpoint = high_watermark;
                     log.sync();
@@ -296,9 +305,9 @@ impl World {
     }
 
     fn want_stop(&mut self, broker: i32) {
-        self.with(broker, |process, _| {
+        self.with(broker, |process, context| {
             if let Process::Broker(broker) = process {
-                broker.stopping = true;
+                broker.life.stop(Duration::from_micros(context.now));
             }
         });
     }

@@ -8,6 +8,7 @@ use crate::disk::Record;
 use crate::judge::Violation;
 use crate::scenario::{MS, Micros, SECOND};
 use crate::world::{Process, World};
+use isthmus_broker_core::controller::is_reassigning;
 use isthmus_broker_core::metadata::PartitionImage;
 use std::collections::BTreeSet;
 
@@ -16,11 +17,25 @@ const HEALING_MAX: Micros = 40 * SECOND;
 
 /// What stays broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Residue {
+pub(crate) enum Residue {
     Nothing,
     Down(i32),
     /// These brokers cannot reach each other; both reach all others.
     Cut(i32, i32),
+}
+
+impl Residue {
+    /// Whether the replicas that the partition is to have may never be in sync together.
+    pub(crate) fn blocks_move(self, partition: &PartitionImage) -> bool {
+        let is_to_stay =
+            |id| partition.replicas.contains(&id) && !partition.removing_replicas.contains(&id);
+        let away = match self {
+            Self::Nothing => false,
+            Self::Down(broker) => is_to_stay(broker),
+            Self::Cut(a, b) => is_to_stay(a) || is_to_stay(b),
+        };
+        away || partition.leader == -1
+    }
 }
 
 impl World {
@@ -45,7 +60,7 @@ impl World {
             // Who is about to stop would be away at the end.
             let stopping = matches!(
                 self.machines.get(&node).map(|it| &it.process),
-                Some(Process::Broker(broker)) if broker.stopping
+                Some(Process::Broker(broker)) if broker.life.is_stopping()
             );
             if stopping {
                 self.crash(node, false);
@@ -62,6 +77,7 @@ impl World {
         let now = self.now;
         self.trace
             .note(now, || format!("healing; what stays: {residue:?}"));
+        self.residue = (residue, now);
         residue
     }
 
@@ -111,8 +127,10 @@ impl World {
 
     fn partition_unrest(&self, partition: usize, residue: Residue) -> Option<String> {
         let truth = self.judge.partition(partition);
-        let replicas = &self.scenario.partitions[partition];
-        let up: BTreeSet<i32> = replicas
+        if is_reassigning(truth) {
+            return Some(format!("partition {partition}: it still moves, {truth:?}"));
+        }
+        let up: BTreeSet<i32> = (truth.replicas)
             .iter()
             .copied()
             .filter(|id| residue != Residue::Down(*id))
@@ -139,7 +157,16 @@ impl World {
                 "partition {partition}: {up:?} should be in sync: {truth:?}"
             ));
         }
-        if isr.len() < self.scenario.needed(partition) {
+        let stray = self.scenario.brokers.iter().copied().find(|id| {
+            let holds = |it: &BrokerNode| it.replicas.contains_key(&partition);
+            !truth.replicas.contains(id) && self.broker(*id).is_some_and(holds)
+        });
+        if let Some(id) = stray {
+            return Some(format!(
+                "partition {partition}: {id} holds a replica that is none, {truth:?}"
+            ));
+        }
+        if isr.len() < self.scenario.needed(truth) {
             return None;
         }
         if !self.proven.contains(&partition) {

@@ -20,6 +20,7 @@
 
 use crate::disk::Record;
 use crate::scenario::{Scenario, TOPIC};
+use isthmus_broker_core::controller::is_reassigning;
 use isthmus_broker_core::metadata::{
     ChangeVerdict, MetadataChange, MetadataDelta, MetadataImage, MetadataRecord, PartitionImage,
 };
@@ -51,6 +52,11 @@ pub struct Counts {
     pub unclean_elections: u64,
     pub isr_changes: u64,
     pub truncations: u64,
+    /// Begun by an operator, or given another end.
+    pub moves: u64,
+    pub moves_done: u64,
+    pub moves_undone: u64,
+    pub replicas_deleted: u64,
     pub stale_changes: u64,
     /// Committed, but under a void epoch, and gone.
     pub lost_outside_promise: u64,
@@ -67,6 +73,10 @@ impl Counts {
             unclean_elections,
             isr_changes,
             truncations,
+            moves,
+            moves_done,
+            moves_undone,
+            replicas_deleted,
             stale_changes,
             lost_outside_promise,
         } = other;
@@ -77,6 +87,10 @@ impl Counts {
         self.unclean_elections += unclean_elections;
         self.isr_changes += isr_changes;
         self.truncations += truncations;
+        self.moves += moves;
+        self.moves_done += moves_done;
+        self.moves_undone += moves_undone;
+        self.replicas_deleted += replicas_deleted;
         self.stale_changes += stale_changes;
         self.lost_outside_promise += lost_outside_promise;
     }
@@ -157,9 +171,10 @@ impl Judge {
         if after.partition_epoch == before.partition_epoch {
             return;
         }
-        if after.leader_epoch < before.leader_epoch {
-            self.accuse(|| format!("partition {at}: {before:?} became {after:?}"));
+        if let Some(why) = wrong_change(before, &after) {
+            self.accuse(|| format!("partition {at}: {why}: {before:?} became {after:?}"));
         }
+        self.count_moves(before, &after);
         let watched = &mut self.partitions[at];
         let joined = after.isr.iter().filter(|id| !before.isr.contains(id));
         let joined = joined.filter(|id| !self.ghosts.contains(id));
@@ -175,12 +190,37 @@ impl Judge {
             }
             self.counts.unclean_elections += 1;
         }
-        if after.isr.len() >= scenario.needed(at) {
+        if after.isr.len() >= scenario.needed(&after) {
             watched.last_sufficient_isr.clone_from(&after.isr);
+        } else if !still(&before.replicas, &after.replicas) {
+            watched.let_go(&after);
         }
         self.counts.elections += u64::from(elected);
         self.counts.isr_changes += u64::from(after.isr != before.isr);
         self.forget(at);
+    }
+
+    fn count_moves(&mut self, before: &PartitionImage, after: &PartitionImage) {
+        let ends = is_reassigning(before) && !is_reassigning(after);
+        let lost = |gone: &Vec<i32>| gone.iter().all(|id| !after.replicas.contains(id));
+        let done = ends && lost(&before.removing_replicas);
+        self.counts.moves += u64::from(after.adding_replicas != before.adding_replicas && !ends);
+        self.counts.moves_done += u64::from(done);
+        self.counts.moves_undone += u64::from(ends && !done);
+    }
+
+    /// A broker deleted its replica. Who does not know yet that it was elected uncleanly may do so:
+    /// nothing is promised then.
+    pub(crate) fn deleted(&mut self, at: usize, broker: i32) {
+        let watched = &self.partitions[at];
+        let remembers =
+            watched.last_sufficient_isr.contains(&broker) && !watched.crashed.contains(&broker);
+        let mut committed = watched.committed.iter();
+        if remembers && committed.any(|(_, of)| *of > watched.void) {
+            let image = self.partition(at).clone();
+            self.accuse(|| format!("partition {at}: {broker} deleted its replica: {image:?}"));
+        }
+        self.counts.replicas_deleted += 1;
     }
 
     /// A broker's process ended without a clean stop.
@@ -287,8 +327,7 @@ impl Judge {
     }
 
     /// An acks=all write was appended.
-    pub(crate) fn appended_for_all(&mut self, scenario: &Scenario, at: usize, isr: usize) {
-        let needed = scenario.needed(at);
+    pub(crate) fn appended_for_all(&mut self, at: usize, isr: usize, needed: usize) {
         if isr < needed {
             self.accuse(|| {
                 format!("partition {at}: acks=all was appended with {isr} of {needed} in sync")
@@ -314,7 +353,65 @@ impl Judge {
     }
 }
 
+/// What no change of a partition may do, whoever decides it.
+fn wrong_change(before: &PartitionImage, after: &PartitionImage) -> Option<&'static str> {
+    let is_replica = |id: &i32| after.replicas.contains(id);
+    let goes = !still(&before.replicas, &after.replicas);
+    // Rule 455: whoever is new and no longer on the way is in sync.
+    let came = after.replicas.iter().filter(|id| {
+        let is_moving = |of: &PartitionImage| of.adding_replicas.contains(id);
+        let was_there = before.replicas.contains(id) && !is_moving(before);
+        !was_there && !is_moving(after)
+    });
+    let wrong = [
+        (
+            after.leader_epoch < before.leader_epoch,
+            "its leader epoch goes back",
+        ),
+        (
+            goes && after.leader_epoch == before.leader_epoch,
+            "a replica goes within a leader epoch",
+        ),
+        (
+            !after.isr.iter().all(is_replica),
+            "who is no replica is in sync",
+        ),
+        (
+            !after.eligible_leader_replicas.iter().all(is_replica),
+            "who is no replica is eligible",
+        ),
+        (
+            after.leader != -1 && !after.isr.contains(&after.leader),
+            "its leader is not in sync",
+        ),
+        (
+            !came.clone().all(|id| after.isr.contains(id)),
+            "the move is over, and who was added is not in sync",
+        ),
+        (
+            goes && after.isr.is_empty() && !before.isr.is_empty(),
+            "all who were in sync go",
+        ),
+    ];
+    let mut wrong = wrong.into_iter();
+    wrong.find(|(is_so, _)| *is_so).map(|(_, why)| why)
+}
+
+/// Whether all of these are still replicas.
+fn still(before: &[i32], after: &[i32]) -> bool {
+    before.iter().all(|id| after.contains(id))
+}
+
 impl Watched {
+    /// Replicas went by an operator's wish: of those that the promise counts on, the others stay.
+    fn let_go(&mut self, after: &PartitionImage) {
+        let isr = &mut self.last_sufficient_isr;
+        isr.retain(|id| after.replicas.contains(id));
+        if isr.is_empty() {
+            isr.clone_from(&after.isr);
+        }
+    }
+
     fn is_forgotten(&self) -> bool {
         let isr = &self.last_sufficient_isr;
         !isr.is_empty() && isr.iter().all(|id| self.crashed.contains(id))

@@ -8,10 +8,10 @@
 //! whether the cluster comes to rest.
 //!
 //! Reading order: [`scenario`], [`judge`], [`world`], [`broker`], [`controller`], [`quorum`],
-//! [`faults`], [`heal`].
+//! [`faults`], [`operator`], [`heal`].
 //!
 //! *Knows no tokio, socket or file.* What is left out: log start offsets that move, transactions,
-//! reassignment, metadata snapshots, and a change of `min.insync.replicas` on the way.
+//! metadata snapshots, and a change of `min.insync.replicas` on the way.
 
 mod broker;
 mod clocks;
@@ -23,6 +23,7 @@ mod judge;
 mod message;
 mod metadata_log;
 mod net;
+mod operator;
 mod quorum;
 mod random;
 mod scenario;

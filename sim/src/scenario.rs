@@ -1,6 +1,7 @@
 //! What a seed decides before anything runs: the cluster, its topic, and how rough it gets.
 
 use crate::random::Random;
+use isthmus_broker_core::metadata::PartitionImage;
 use isthmus_broker_core::rules::{Rule, Rules};
 use isthmus_wire::Uuid;
 
@@ -12,6 +13,8 @@ pub(crate) const SECOND: Micros = 1_000 * MS;
 pub(crate) const TOPIC: Uuid = Uuid([0x70; 16]);
 pub(crate) const FIRST_CONTROLLER: i32 = 100;
 pub(crate) const FIRST_CLIENT: i32 = 200;
+/// The operator's tools are a client too.
+pub(crate) const OPERATOR: i32 = FIRST_CLIENT;
 
 /// A rule that does not hold in a run. Those of the cores have names there; the others are obeyed
 /// by whoever runs the cores, as the simulator does here and the broker elsewhere.
@@ -22,12 +25,18 @@ pub enum Mutation {
     OldEpoch,
     /// Design, decision 6: a change that was decided on another image is a no-op.
     ZombieApplies,
+    /// KIP-455: a replica is deleted only once metadata says that it is none.
+    DeletesEarly,
+}
+
+impl Mutation {
+    const OF_SHELLS: [Self; 3] = [Self::OldEpoch, Self::ZombieApplies, Self::DeletesEarly];
 }
 
 impl Mutation {
     pub fn all() -> Vec<Self> {
         let cores = Rule::ALL.iter().map(|rule| Self::Core(*rule));
-        cores.chain([Self::OldEpoch, Self::ZombieApplies]).collect()
+        cores.chain(Self::OF_SHELLS).collect()
     }
 
     pub fn id(self) -> &'static str {
@@ -35,6 +44,7 @@ impl Mutation {
             Self::Core(rule) => rule.id(),
             Self::OldEpoch => "7",
             Self::ZombieApplies => "D6",
+            Self::DeletesEarly => "455-delete",
         }
     }
 
@@ -43,6 +53,7 @@ impl Mutation {
             Self::Core(rule) => rule.words(),
             Self::OldEpoch => "a leader's records carry its own epoch",
             Self::ZombieApplies => "a change decided on another image is a no-op",
+            Self::DeletesEarly => "a replica is deleted once metadata says that it is none",
         }
     }
 
@@ -56,7 +67,7 @@ pub(crate) struct Scenario {
     pub(crate) brokers: Vec<i32>,
     pub(crate) controllers: Vec<i32>,
     pub(crate) clients: Vec<i32>,
-    /// Replicas of each partition of the one topic, the preferred leader first.
+    /// The first replicas of each partition of the one topic, the preferred leader first.
     pub(crate) partitions: Vec<Vec<i32>>,
     pub(crate) min_insync_replicas: usize,
     pub(crate) unclean_leader_election: bool,
@@ -70,6 +81,8 @@ pub(crate) struct Scenario {
     pub(crate) loss: usize,
     /// One in so many acknowledged writes asks for acks=1.
     pub(crate) acks_one_in: usize,
+    /// Between two acts of the operator, on average; none in most runs.
+    pub(crate) operator_every: Option<Micros>,
     pub(crate) rules: Rules,
     pub(crate) mutation: Option<Mutation>,
 }
@@ -111,12 +124,25 @@ impl Scenario {
             fault_every: MS * random.between(150, 900),
             loss: random.pick(&[0, 0, 2, 10, 40]).unwrap_or(0),
             acks_one_in: 2 + random.below(4),
+            operator_every: None,
             rules: match mutation {
                 Some(Mutation::Core(rule)) => Rules::without(rule),
-                Some(Mutation::OldEpoch | Mutation::ZombieApplies) | None => Rules::ALL,
+                Some(Mutation::OldEpoch | Mutation::ZombieApplies | Mutation::DeletesEarly)
+                | None => Rules::ALL,
             },
             mutation,
         }
+    }
+
+    /// In one run of three an operator is at work, with a broker to spare in every other of them.
+    pub(crate) fn with_operator(mut self, operator: &mut Random) -> Self {
+        if operator.one_in(3) {
+            self.operator_every = Some(MS * operator.between(100, 1_500));
+            if operator.one_in(2) {
+                self.brokers.extend(self.brokers.last().map(|id| id + 1));
+            }
+        }
+        self
     }
 
     pub(crate) fn is(&self, mutation: Mutation) -> bool {
@@ -124,8 +150,7 @@ impl Scenario {
     }
 
     /// What acks=all asks for.
-    pub(crate) fn needed(&self, partition: usize) -> usize {
-        self.min_insync_replicas
-            .min(self.partitions[partition].len())
+    pub(crate) fn needed(&self, partition: &PartitionImage) -> usize {
+        self.min_insync_replicas.min(partition.replicas.len())
     }
 }

@@ -58,6 +58,7 @@ fn numbers(event: &Event) -> (u64, u64, u64) {
         Event::Stray => (13, 0, 0),
         Event::Client => (14, 0, 0),
         Event::Fault => (15, 0, 0),
+        Event::Operator => (22, 0, 0),
         Event::Mend => (16, 0, 0),
         Event::MendLinks => (21, 0, 0),
         Event::CutOff { broker } => (20, id(*broker), 0),

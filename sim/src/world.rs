@@ -4,10 +4,12 @@ use crate::broker::BrokerNode;
 use crate::clocks::Clocks;
 use crate::controller::ControllerNode;
 use crate::disk::Log;
+use crate::heal::Residue;
 use crate::judge::Judge;
 use crate::message::{Acks, Message};
 use crate::metadata_log::MetadataLog;
 use crate::net::Net;
+use crate::operator::Operator;
 use crate::random::Random;
 use crate::scenario::{FIRST_CLIENT, FIRST_CONTROLLER, MS, Micros, Mutation, Scenario, TOPIC};
 use crate::trace::Trace;
@@ -104,6 +106,7 @@ pub(crate) enum Event {
     Stray,
     Client,
     Fault,
+    Operator,
     Mend,
     /// The cuts alone; what is stuck stays so.
     MendLinks,
@@ -144,6 +147,7 @@ pub(crate) enum Process {
     Broker(Box<BrokerNode>),
     Controller(Box<ControllerNode>),
     StoppedBroker {
+        /// Of the partitions that it has a replica of.
         logs: BTreeMap<usize, Log>,
         /// What the clean-shutdown marker says.
         marker: i64,
@@ -188,6 +192,9 @@ pub(crate) struct World {
     commit_at: Option<Micros>,
     next_id: u64,
     pub(crate) healing: bool,
+    /// Once it heals: what stays broken, and since when.
+    pub(crate) residue: (Residue, Micros),
+    pub(crate) operator: Operator,
     /// Partitions whose last write is acknowledged, and those writes.
     pub(crate) proven: BTreeSet<usize>,
     probes: BTreeMap<u64, usize>,
@@ -199,7 +206,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, mutation: Option<Mutation>, trace: Trace) -> Self {
         let mut random = Random::new(seed);
-        let scenario = Scenario::of(&mut random, mutation);
+        let mut operator = Operator::new(seed);
+        let scenario = Scenario::of(&mut random, mutation).with_operator(&mut operator.random);
         let founded = founded(&scenario);
         let mut world = Self {
             judge: Judge::new(&scenario, founded.clone()),
@@ -215,6 +223,8 @@ impl World {
             commit_at: None,
             next_id: 0,
             healing: false,
+            residue: (Residue::Nothing, 0),
+            operator,
             proven: BTreeSet::new(),
             probes: BTreeMap::new(),
             trace,
@@ -239,12 +249,18 @@ impl World {
             self.add(id, Process::Controller(Box::new(node)));
         }
         for &id in &scenario.brokers {
-            let node = BrokerNode::start(id, 1, -1, &scenario, founded, BTreeMap::new());
+            let founding = scenario.partitions.iter().enumerate();
+            let founding = founding.filter(|(_, replicas)| replicas.contains(&id));
+            let logs = founding.map(|(partition, _)| (partition, Log::default()));
+            let node = BrokerNode::start(id, 1, -1, &scenario, founded, logs.collect());
             self.add(id, Process::Broker(Box::new(node)));
         }
         self.at(0, Event::RaftTick);
         self.at(300 * MS, Event::Client);
         self.at(1_500 * MS, Event::Fault);
+        if scenario.operator_every.is_some() {
+            self.at(1_000 * MS, Event::Operator);
+        }
     }
 
     fn add(&mut self, id: i32, process: Process) {
@@ -303,6 +319,7 @@ impl World {
             Event::Stray => self.commit_stray(),
             Event::Client => self.client(),
             Event::Fault => self.fault(),
+            Event::Operator => self.operate(),
             // What stays broken while the cluster heals is not mended by chance.
             Event::Mend | Event::MendLinks if self.healing => {}
             Event::Mend => self.net.mend_all(),
@@ -424,7 +441,7 @@ impl World {
         }
     }
 
-    fn send(&mut self, from: i32, to: i32, message: Message) {
+    pub(crate) fn send(&mut self, from: i32, to: i32, message: Message) {
         let life = self.machines.get(&to).map_or(0, |it| it.life);
         let (random, scenario) = (&mut self.random, &self.scenario);
         let delay = (self.net).delay(random, scenario, self.now, (from, to), &message);
@@ -451,7 +468,7 @@ impl World {
                 continue;
             };
             let serves = image.broker(*id).is_some_and(|it| {
-                !it.fenced && !it.in_controlled_shutdown && broker.broker_epoch == Some(it.epoch)
+                !it.fenced && !it.in_controlled_shutdown && broker.life.epoch() == Some(it.epoch)
             });
             let seen = broker.image.broker(stopping);
             let knows = seen.is_none_or(|it| it.in_controlled_shutdown || it.epoch > life);
@@ -473,7 +490,7 @@ impl World {
             return;
         }
         let leader = self.judge.partition(partition).leader;
-        let replicas = &self.scenario.partitions[partition];
+        let replicas = &self.judge.partition(partition).replicas;
         let guess = self.random.pick(replicas).unwrap_or(leader);
         let to = if leader != -1 && self.random.percent(80) {
             leader
@@ -504,8 +521,11 @@ impl World {
     }
 
     fn client_hears(&mut self, message: &Message) {
-        let Message::Produced { id, result } = message else {
-            unreachable!("a client is not sent {message:?}");
+        let (id, result) = match message {
+            Message::Produced { id, result } => (id, result),
+            // The operator looks at what became of it, not at what it is told.
+            Message::FromController { .. } => return,
+            other => unreachable!("a client is not sent {other:?}"),
         };
         self.judge.counts.refused += u64::from(result.is_err());
         if let Some(partition) = self.probes.remove(id).filter(|_| result.is_ok()) {

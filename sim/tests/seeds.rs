@@ -4,6 +4,7 @@ use isthmus_sim::{Counts, Outcome, run};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const SEEDS: u64 = 2_000;
+const REGRESSIONS: &str = include_str!("../testdata/regressions.txt");
 
 /// Runs all seeds below `seeds` on two threads.
 fn run_all(seeds: u64) -> Vec<Outcome> {
@@ -48,6 +49,10 @@ fn nothing_breaks() {
         unclean_elections,
         isr_changes,
         truncations,
+        moves,
+        moves_done,
+        moves_undone,
+        replicas_deleted,
         stale_changes,
         lost_outside_promise,
     } = counts;
@@ -55,8 +60,25 @@ fn nothing_breaks() {
     assert!(often.iter().all(|it| *it > 10 * SEEDS), "{counts:?}");
     assert!(elections > 2 * SEEDS, "{counts:?}");
     assert!(truncations > SEEDS / 2, "{counts:?}");
+    // In one run of three somebody moves partitions.
+    let moved = [moves, moves_done, replicas_deleted];
+    assert!(moved.iter().all(|it| *it > SEEDS / 2), "{counts:?}");
+    assert!(moves_undone > SEEDS / 4, "{counts:?}");
     let seldom = [unclean_elections, stale_changes, lost_outside_promise];
     assert!(seldom.iter().all(|it| *it > SEEDS / 50), "{counts:?}");
+}
+
+/// Seeds that once broke something: the rules changed for them.
+#[test]
+fn what_broke_once_breaks_no_more() {
+    let lines = REGRESSIONS.lines();
+    let rows = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    for row in rows {
+        let seed = row.split('|').next().map(str::trim);
+        let seed = seed.and_then(|it| it.parse().ok()).expect("a seed first");
+        let violation = run(seed, None, false).violation;
+        assert_eq!(violation, None, "{row}");
+    }
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl BrokerNode {
             }
             FollowerStep::StartAt { .. } => {
                 log.truncate(0);
-                follower.truncated(0);
+                follower.started_at(0);
             }
         }
         let id = self.id;
@@ -70,7 +70,7 @@ impl BrokerNode {
     }
 
     pub(super) fn poll(&mut self, context: &mut Context<'_>, partition: usize) {
-        let Some(broker_epoch) = self.broker_epoch else {
+        let Some(broker_epoch) = self.life.epoch() else {
             return;
         };
         loop {

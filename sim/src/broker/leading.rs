@@ -1,7 +1,9 @@
 //! The leader's side of a broker: roles as metadata says, writes, followers' fetches, and the ISR.
 
 use super::replica::{Leading, Replica, Role, Write};
-use super::{Asked, BrokerNode, CONTROLLER_TIMEOUT, FETCH_WAIT, LAG_MAX, PRODUCE_TIMEOUT};
+use super::{
+    Asked, BrokerNode, CONTROLLER_TIMEOUT, FETCH_WAIT, LAG_MAX, PRODUCE_TIMEOUT, partition_image,
+};
 use crate::disk::{Log, Record};
 use crate::message::{Acks, Call, Message};
 use crate::scenario::{Mutation, TOPIC};
@@ -125,7 +127,7 @@ impl BrokerNode {
         let call = self.call(asked, context.now + CONTROLLER_TIMEOUT);
         let event = ControllerEvent::AlterPartition(AlterPartitionRequest {
             broker_id: self.id,
-            broker_epoch: self.broker_epoch.unwrap_or(-1),
+            broker_epoch: self.life.epoch().unwrap_or(-1),
             topic_id: TOPIC,
             partition: i32::try_from(partition).unwrap_or(-1),
             leader_epoch: proposal.leader_epoch,
@@ -177,7 +179,7 @@ impl BrokerNode {
             return;
         }
         let mut parked = None;
-        self.lead(context, partition, |leader, context, _, log| {
+        self.lead(context, partition, |leader, context, image, log| {
             if acks == Acks::All && leader.admit_acks_all().is_err() {
                 let result = Err(ErrorCode::NOT_ENOUGH_REPLICAS);
                 context.send(client, Message::Produced { id, result });
@@ -200,9 +202,9 @@ impl BrokerNode {
                 }
                 Acks::All => {
                     let isr = leader.isr().len();
-                    context
-                        .judge
-                        .appended_for_all(context.scenario, partition, isr);
+                    let known = partition_image(image, partition);
+                    let needed = context.scenario.needed(known);
+                    context.judge.appended_for_all(partition, isr, needed);
                     parked = Some(Write {
                         client,
                         offset,

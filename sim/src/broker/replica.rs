@@ -58,6 +58,15 @@ impl Role {
 }
 
 impl Replica {
+    pub(super) fn on(log: Log) -> Self {
+        Self {
+            kept: log.high_watermark_checkpoint,
+            shown: 0,
+            log,
+            role: Role::Unknown,
+        }
+    }
+
     pub(crate) fn high_watermark(&self) -> i64 {
         match &self.role {
             Role::Unknown | Role::Waiting(_) => self.kept,
