@@ -1,54 +1,51 @@
-//! The broker put together: start, what handlers reach for, stop.
+//! What every handler can reach, and what the broker as a whole is asked for.
 //!
-//! Start, in this order, each step leaving nothing behind when it fails:
-//! 1. the data directory: lock, identity;
-//! 2. the metadata log: the quorum is led, the log replayed into the image;
-//! 3. the listeners are bound (their ports are needed next), nothing is accepted yet;
-//! 4. this broker is registered with its addresses;
-//! 5. the partitions assigned to it are opened;
-//! 6. listeners accept.
+//! It is put together in `start`, and taken apart in `running`.
 
 use crate::authorization::Denials;
 use crate::bad_requests::BadRequests;
-use crate::byte_pool::{self, BytePool};
+use crate::byte_pool::BytePool;
+use crate::cluster::{Cluster, Connector, ControllerAnswer, Deadlines, ToControllerError};
 use crate::controller::{Controller, ControllerFailure};
-use crate::features::METADATA_LEVEL;
-use crate::format::{FormatError, format};
 use crate::groups::{Answer, Groups};
-use crate::housekeeping;
-use crate::ids::{random_key, random_uuid};
-use crate::metadata_log::{
-    MetadataLogError, Opened, QuorumMetadataLog, QuorumOptions, QuorumWatch,
-};
+use crate::metadata_log::{QuorumService, QuorumWatch};
 use crate::metrics::Metrics;
-use crate::observe;
-use crate::partitions::{AppendFailure, Partition, Partitions, PartitionsError};
-use crate::quotas::Quotas;
-use crate::security::{ListenerSecurity, Secret, SecurityError, read_or_make_secret};
-use crate::server::{BoundListener, Gate, Limits};
+use crate::partitions::{AppendFailure, Partition, Partitions};
+use crate::quotas::{Mutations, Quotas};
+use crate::replication::Replication;
+use crate::security::{ListenerSecurity, Secret};
+use crate::server::Gate;
 use crate::settings::{Listener, Settings};
 use arc_swap::ArcSwap;
 use isthmus_broker_core::metadata::{
-    MetadataImage, ProducerIdBlock, TopicImage, allocate_producer_ids,
+    CreateTopic, MetadataImage, ProducerIdBlock, TopicError, TopicImage, allocate_producer_ids,
 };
-use isthmus_log::disk::{FaultPlanError, ProcessDisk, process_disk};
-use isthmus_log::{DirectoryError, LogDirectory, MetaProperties};
-use isthmus_wire::messages::RegisterBrokerRecord;
-use isthmus_wire::messages::register_broker_record::{BrokerEndpoint, BrokerFeature};
+use isthmus_broker_core::security::{ClusterSecret, NodeIdentity};
+use isthmus_log::disk::ProcessDisk;
+use isthmus_wire::codec::Request;
+use isthmus_wire::messages::AllocateProducerIdsRequest;
 use isthmus_wire::{ErrorCode, Uuid};
 use parking_lot::Mutex;
-use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-/// How long a graceful stop waits for connections before it closes the logs.
-const STOP_MAX: Duration = Duration::from_secs(10);
+/// A listener, and the files it reads again on change.
+pub(crate) type ListenerWithFiles = (Arc<Listener>, Arc<ListenerSecurity>);
+
+/// Several elections take less. Without a majority there is no controller to be found.
+const FIND_CONTROLLER_MAX: Duration = Duration::from_secs(10);
+
+/// How long the active controller is looked for before this node looks whether it is that itself.
+const LOOK_FOR_CONTROLLER: Duration = Duration::from_secs(1);
+
+/// How often a start looks whether its registration is applied.
+const APPLIED_TICK: Duration = Duration::from_millis(5);
+
+/// After which an operator should look.
+const APPLIED_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What every handler can reach.
 pub(crate) struct Broker {
@@ -67,348 +64,29 @@ pub(crate) struct Broker {
     pub(crate) sasl_secret: Secret,
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) controller: Controller,
-    pub(crate) quorum: QuorumWatch,
+    /// How the quorum stands, at its voters.
+    pub(crate) quorum: Option<QuorumWatch>,
+    /// What other nodes may ask of this voter.
+    pub(crate) quorum_service: Option<QuorumService<ProcessDisk>>,
+    /// The other nodes; none for a node that is alone.
+    pub(crate) cluster: Option<Cluster>,
+    /// What the replicas here and elsewhere say to each other; none at a node that is alone, or that
+    /// has no partitions.
+    pub(crate) replication: Option<Arc<Replication>>,
+    pub(crate) to_controllers: Connector,
+    pub(crate) identity: NodeIdentity,
+    pub(crate) cluster_secret: Option<ClusterSecret>,
     pub(crate) groups: Arc<Groups>,
     pub(crate) quotas: Arc<Quotas>,
     /// Cancelled when the broker stops: nothing is accepted any more, long waits end.
     pub(crate) stop: CancellationToken,
     /// Cancelled when the disk failed: the broker must not go on.
-    failed: CancellationToken,
-    image: Arc<ArcSwap<MetadataImage>>,
-    producer_ids: Mutex<ProducerIdBlock>,
-    broker_epoch: i64,
-    ready: AtomicBool,
-}
-
-/// Why a broker did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The directory is another's, newer, unformatted or in use: nothing was touched.
-    #[error("could not {0}{remedy}", remedy = crate::format::remedy(.0))]
-    Directory(#[from] DirectoryError),
-    #[error("{0}")]
-    Format(#[from] FormatError),
-    /// The metadata log in it is another build's, or not whole: nothing was touched.
-    #[error("the metadata log of the directory: {0}")]
-    MetadataDirectory(String),
-    #[error("the metadata log: {0}")]
-    Metadata(String),
-    #[error("{0}")]
-    Partitions(#[from] PartitionsError),
-    #[error(
-        "could not listen at {address}: {source}; choose another address or stop what holds it"
-    )]
-    Bind {
-        address: SocketAddr,
-        source: io::Error,
-    },
-    #[error("listener {listener}: could not {source}")]
-    Security {
-        listener: String,
-        source: SecurityError,
-    },
-    #[error("could not keep the secret of SASL in {}: {source}", directory.display())]
-    Secret {
-        directory: PathBuf,
-        source: io::Error,
-    },
-    #[error("ISTHMUS_FAULT: {0}")]
-    FaultPlan(#[from] FaultPlanError),
-}
-
-impl StartError {
-    /// Whether the configuration or the directory is wrong, rather than the machine.
-    pub fn is_configuration(&self) -> bool {
-        match self {
-            Self::Directory(DirectoryError::Io { .. }) => false,
-            Self::Format(error) => error.is_configuration(),
-            Self::Directory(_)
-            | Self::MetadataDirectory(_)
-            | Self::FaultPlan(_)
-            | Self::Security { .. } => true,
-            Self::Metadata(_) | Self::Partitions(_) | Self::Bind { .. } | Self::Secret { .. } => {
-                false
-            }
-        }
-    }
-}
-
-impl From<MetadataLogError> for StartError {
-    fn from(error: MetadataLogError) -> Self {
-        if error.is_about_the_directory() {
-            Self::MetadataDirectory(error.to_string())
-        } else {
-            Self::Metadata(error.to_string())
-        }
-    }
-}
-
-/// A broker that serves.
-pub struct Running {
-    broker: Arc<Broker>,
-    listeners: Vec<(String, SocketAddr)>,
-    observe: Option<SocketAddr>,
-    tasks: TaskTracker,
-}
-
-/// Why it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopReason {
-    Asked,
-    /// The disk failed. Whoever starts it again finds everything that was synced.
-    DiskFailed,
-}
-
-/// Starts a broker; when this returns, its ports answer.
-pub async fn start(settings: Settings) -> Result<Running, StartError> {
-    settings.tell_of_idle_keys();
-    let stop = CancellationToken::new();
-    let failed = CancellationToken::new();
-    let disk = Arc::new(process_disk(
-        std::env::var("ISTHMUS_FAULT").ok().as_deref(),
-    )?);
-    let listeners = listeners_with_files(&settings)?;
-    let meta = identity(&disk, &settings)?;
-    let directory = LogDirectory::open(&disk, &settings.data, &meta.cluster_id, settings.node_id)?;
-    let metrics = Metrics::new();
-    let options = QuorumOptions {
-        snapshot_bytes: settings.metadata_snapshot_bytes,
-        append_seconds: metrics.metadata_append_seconds.clone(),
-        failed: failed.clone(),
-    };
-    let Opened {
-        log,
-        image,
-        replayed: delta,
-    } = QuorumMetadataLog::open(&disk, &settings.data, &meta, options).await?;
-    let quorum = log.watch()?;
-
-    let sasl_secret = sasl_secret(&settings)?;
-    let bound = bind(&listeners).await?;
-    let observe = bind_observe(&settings).await?;
-
-    let quotas = Arc::new(Quotas::new(&settings, &image, metrics.quotas()));
-    let image = Arc::new(ArcSwap::new(image));
-    let partitions = Arc::new(Partitions::new(
-        disk,
-        directory,
-        &settings,
-        metrics.partitions.clone(),
-    ));
-    let groups = Arc::new(Groups::new(&settings, stop.clone()));
-    let controller = Controller::new(
-        Box::new(log),
-        Arc::clone(&image),
-        Arc::clone(&partitions),
-        Arc::clone(&groups),
-        Arc::clone(&quotas),
-        settings.topic_defaults,
-        failed.clone(),
-    );
-    let addresses = advertised(&bound)?;
-    let registered = register(&controller, &settings, &meta, &addresses).await;
-    let broker_epoch = registered.map_err(|failure| StartError::Metadata(failure.to_string()))?;
-    {
-        let (partitions, image) = (Arc::clone(&partitions), image.load_full());
-        let (groups, runtime) = (Arc::clone(&groups), tokio::runtime::Handle::current());
-        let open = move || {
-            partitions.open_all(&image, &delta)?;
-            groups.start_shards(&image, &partitions, &runtime);
-            Ok::<(), PartitionsError>(())
-        };
-        let opened = tokio::task::spawn_blocking(open).await;
-        opened.map_err(|panic| StartError::Metadata(panic.to_string()))??;
-    }
-
-    let capacity = settings
-        .queued_max_request_bytes
-        .unwrap_or_else(byte_pool::default_capacity);
-    let pool = BytePool::new(capacity);
-    let broker = Arc::new(Broker {
-        cluster_id: meta.cluster_id,
-        node_id: settings.node_id,
-        bad_requests: BadRequests::new(metrics.bad_requests.clone()),
-        denials: Denials::default(),
-        gate: Arc::new(Gate::new(Limits::new(
-            &settings.connection_limits,
-            settings.quota_window,
-        ))),
-        listeners,
-        sasl_secret,
-        settings,
-        metrics,
-        pool,
-        partitions,
-        controller,
-        quorum,
-        groups,
-        quotas,
-        stop: stop.clone(),
-        failed,
-        image,
-        producer_ids: Mutex::new(ProducerIdBlock {
-            first: 0,
-            length: 0,
-        }),
-        broker_epoch,
-        ready: AtomicBool::new(false),
-    });
-    Ok(serve(broker, bound, observe, &stop))
-}
-
-fn serve(
-    broker: Arc<Broker>,
-    bound: Vec<BoundListener>,
-    observe: Option<TcpListener>,
-    stop: &CancellationToken,
-) -> Running {
-    let tasks = TaskTracker::new();
-    let mut listeners = Vec::with_capacity(bound.len());
-    for socket in bound {
-        if let Ok(address) = socket.local_addr() {
-            listeners.push((socket.listener.name.clone(), address));
-        }
-        tasks.spawn(socket.serve(Arc::clone(&broker), tasks.clone(), stop.clone()));
-    }
-    let observe_address = observe.as_ref().and_then(|socket| socket.local_addr().ok());
-    if let Some(socket) = observe {
-        let (broker, stop) = (Arc::clone(&broker), stop.clone());
-        tasks.spawn(async move {
-            if let Err(error) = observe::serve(socket, broker, stop).await {
-                tracing::warn!(event = "observe_failed", %error);
-            }
-        });
-    }
-    let (limits, settings) = (broker.gate.limits(), broker.settings.clone());
-    let stopped = stop.clone();
-    tasks.spawn(async move { limits.follow(&settings.dynamic, stopped).await });
-    let (limits, stopped) = (broker.gate.limits(), stop.clone());
-    let set = broker.quotas.subscribe();
-    tasks.spawn(async move { limits.follow_quotas(set, stopped).await });
-    housekeeping::start(&broker, &tasks);
-    broker.ready.store(true, Ordering::Release);
-    Running {
-        broker,
-        listeners,
-        observe: observe_address,
-        tasks,
-    }
-}
-
-type ListenerWithFiles = (Arc<Listener>, Arc<ListenerSecurity>);
-
-/// Reads certificates, keys and users of all listeners, before anything is touched.
-fn listeners_with_files(settings: &Settings) -> Result<Vec<ListenerWithFiles>, StartError> {
-    let with_files = |listener: &Arc<Listener>| {
-        let security = ListenerSecurity::load(listener, random_key);
-        let security = security.map_err(|source| StartError::Security {
-            listener: listener.name.clone(),
-            source,
-        })?;
-        Ok((Arc::clone(listener), Arc::new(security)))
-    };
-    settings.listeners.iter().map(with_files).collect()
-}
-
-async fn bind(listeners: &[ListenerWithFiles]) -> Result<Vec<BoundListener>, StartError> {
-    let mut bound = Vec::with_capacity(listeners.len());
-    for (listener, security) in listeners {
-        let address = listener.bind;
-        let socket = BoundListener::bind(Arc::clone(listener), Arc::clone(security)).await;
-        bound.push(socket.map_err(|source| StartError::Bind { address, source })?);
-    }
-    Ok(bound)
-}
-
-/// Made only where a listener has SCRAM.
-fn sasl_secret(settings: &Settings) -> Result<Secret, StartError> {
-    if !settings
-        .listeners
-        .iter()
-        .any(|listener| listener.has_scram())
-    {
-        return Ok(Secret::default());
-    }
-    read_or_make_secret(&settings.data, random_key).map_err(|source| StartError::Secret {
-        directory: settings.data.clone(),
-        source,
-    })
-}
-
-/// Whose directory it is; with `--dev` an unformatted one becomes this node's.
-fn identity(disk: &ProcessDisk, settings: &Settings) -> Result<MetaProperties, StartError> {
-    match LogDirectory::read_meta(disk, &settings.data) {
-        Err(DirectoryError::NotFormatted { .. }) if settings.dev => {
-            Ok(format(disk, &settings.data, settings.node_id, None)?)
-        }
-        found => Ok(found?),
-    }
-}
-
-async fn bind_observe(settings: &Settings) -> Result<Option<TcpListener>, StartError> {
-    let Some(address) = settings.observe else {
-        return Ok(None);
-    };
-    let socket = TcpListener::bind(address).await;
-    socket
-        .map(Some)
-        .map_err(|source| StartError::Bind { address, source })
-}
-
-/// What clients are told: where a listener took any free port, the port it got.
-fn advertised(bound: &[BoundListener]) -> Result<Vec<BrokerEndpoint>, StartError> {
-    let endpoint = |socket: &BoundListener| {
-        let Listener {
-            name,
-            bind,
-            advertised: (host, port),
-            ..
-        } = &*socket.listener;
-        let local = socket.local_addr();
-        let local = local.map_err(|source| StartError::Bind {
-            address: *bind,
-            source,
-        })?;
-        Ok(BrokerEndpoint {
-            name: name.clone(),
-            host: host.clone(),
-            port: if *port == 0 { local.port() } else { *port },
-            security_protocol: socket.listener.security_protocol().code(),
-        })
-    };
-    bound.iter().map(endpoint).collect()
-}
-
-/// Commits this incarnation's registration; its epoch is the offset of the record (rule 7).
-async fn register(
-    controller: &Controller,
-    settings: &Settings,
-    meta: &MetaProperties,
-    endpoints: &[BrokerEndpoint],
-) -> Result<i64, ControllerFailure> {
-    let body = RegisterBrokerRecord {
-        broker_id: settings.node_id,
-        incarnation_id: random_uuid(),
-        end_points: endpoints.to_vec(),
-        features: vec![BrokerFeature {
-            name: METADATA_LEVEL.name.to_owned(),
-            min_supported_version: METADATA_LEVEL.min,
-            max_supported_version: METADATA_LEVEL.max,
-        }],
-        rack: settings.rack.clone(),
-        fenced: false,
-        log_dirs: vec![meta.directory_id],
-        ..RegisterBrokerRecord::default()
-    };
-    let decide = move |image: &MetadataImage| {
-        let epoch = image.offset + 1;
-        let record = RegisterBrokerRecord {
-            broker_epoch: epoch,
-            ..body
-        };
-        (epoch, vec![record.into()])
-    };
-    controller.change(settings.request_timeout, decide).await
+    pub(crate) failed: CancellationToken,
+    pub(crate) image: Arc<ArcSwap<MetadataImage>>,
+    pub(crate) producer_ids: Mutex<ProducerIdBlock>,
+    /// Of the last registration; -1 before the first.
+    pub(crate) broker_epoch: Arc<AtomicI64>,
+    pub(crate) ready: AtomicBool,
 }
 
 impl Broker {
@@ -416,13 +94,13 @@ impl Broker {
         self.image.load_full()
     }
 
-    /// The partition of that topic, when it is led here.
+    /// This broker's replica of that partition, whatever its role.
     pub(crate) fn partition(&self, topic: &str, index: i32) -> Result<Arc<Partition>, ErrorCode> {
         let image = self.image.load();
         let topic = image
             .topic(topic)
             .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-        self.led_here(topic, index)
+        self.held_here(topic, index)
     }
 
     pub(crate) fn partition_by_id(
@@ -432,14 +110,17 @@ impl Broker {
     ) -> Result<Arc<Partition>, ErrorCode> {
         let image = self.image.load();
         let topic = image.topic_by_id(id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?;
-        self.led_here(topic, index)
+        self.held_here(topic, index)
     }
 
-    fn led_here(&self, topic: &TopicImage, index: i32) -> Result<Arc<Partition>, ErrorCode> {
+    fn held_here(&self, topic: &TopicImage, index: i32) -> Result<Arc<Partition>, ErrorCode> {
         let known = usize::try_from(index)
             .ok()
             .and_then(|at| topic.partitions.get(at));
-        known.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+        let known = known.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+        if !known.replicas.contains(&self.node_id) {
+            return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+        }
         // In the metadata, but not open here: its log is damaged and was refused.
         self.partitions
             .get(topic.id, index)
@@ -452,19 +133,117 @@ impl Broker {
             if let Some(id) = take_id(&mut self.producer_ids.lock()) {
                 return Ok(id);
             }
-            let (cluster_id, node_id, epoch) =
-                (self.cluster_id.clone(), self.node_id, self.broker_epoch);
-            let decide = move |image: &MetadataImage| {
-                let (record, block) = allocate_producer_ids(image, &cluster_id, node_id, epoch);
-                (block, vec![record])
+            let block = if self.controller.is_active() {
+                self.own_producer_ids().await?
+            } else {
+                self.producer_ids_of_the_controller().await?
             };
-            let block = self
-                .controller
-                .change(self.settings.request_timeout, decide)
-                .await?;
             // Two callers may both bring a block: the ids of the one replaced are never given out.
             *self.producer_ids.lock() = block;
         }
+    }
+
+    async fn own_producer_ids(&self) -> Result<ProducerIdBlock, ControllerFailure> {
+        let (cluster_id, node_id, epoch) = (self.cluster_id.clone(), self.node_id, self.epoch());
+        let decide = move |image: &MetadataImage| {
+            let (record, block) = allocate_producer_ids(image, &cluster_id, node_id, epoch);
+            (block, vec![record])
+        };
+        let limit = self.settings.request_timeout;
+        self.controller.change(limit, decide).await
+    }
+
+    async fn producer_ids_of_the_controller(&self) -> Result<ProducerIdBlock, ControllerFailure> {
+        let request = AllocateProducerIdsRequest {
+            broker_id: self.node_id,
+            broker_epoch: self.epoch(),
+        };
+        let answer = self
+            .ask_controller(&request, 0, self.settings.request_timeout)
+            .await?;
+        if answer.error_code != ErrorCode::NONE {
+            return Err(ControllerFailure::NotController);
+        }
+        Ok(ProducerIdBlock {
+            first: answer.producer_id_start,
+            length: i64::from(answer.producer_id_len),
+        })
+    }
+
+    /// Asks the active controller while that is another node; whoever asked looks again when this one
+    /// has become it.
+    pub(crate) async fn ask_controller<R>(
+        &self,
+        request: &R,
+        version: i16,
+        limit: Duration,
+    ) -> Result<R::Response, ControllerFailure>
+    where
+        R: Request,
+        R::Response: ControllerAnswer,
+    {
+        let cluster = self.cluster.as_ref();
+        let cluster = cluster.ok_or(ControllerFailure::NotController)?;
+        let answered = Instant::now() + limit;
+        let given_up = Instant::now() + limit.min(FIND_CONTROLLER_MAX);
+        while !self.controller.is_active() && Instant::now() < given_up {
+            let found = given_up.min(Instant::now() + LOOK_FOR_CONTROLLER);
+            let deadlines = Deadlines { found, answered };
+            match cluster.to_controller(request, version, deadlines).await {
+                Ok(answer) => return Ok(answer),
+                Err(error @ ToControllerError::NoController(_)) => {
+                    tracing::debug!(event = "controller_not_found", %error);
+                }
+                Err(error) => {
+                    tracing::debug!(event = "controller_not_asked", %error);
+                    break;
+                }
+            }
+        }
+        Err(ControllerFailure::NotController)
+    }
+
+    /// Epoch of the last registration; -1 before the first.
+    pub(crate) fn epoch(&self) -> i64 {
+        self.broker_epoch.load(Ordering::Acquire)
+    }
+
+    /// Waits until this node has applied the record at that offset.
+    pub(crate) async fn applied(&self, offset: i64) {
+        let mut ticks = tokio::time::interval(APPLIED_TICK);
+        let patience = Instant::now() + APPLIED_PATIENCE;
+        let mut was_told = false;
+        while self.image.load().offset < offset {
+            let now = ticks.tick().await;
+            if now > patience && !was_told {
+                was_told = true;
+                tracing::warn!(
+                    event = "metadata_does_not_come",
+                    offset,
+                    "no controller sends this node the metadata; if it is a controller that lost its \
+                     directory, it must be added to the quorum"
+                );
+            }
+        }
+    }
+
+    /// Has topics created, here or at the active controller. `mutations` is what the client may
+    /// change; at another controller it is the broker that asks.
+    pub(crate) async fn create_topics(
+        &self,
+        topics: Vec<CreateTopic>,
+        mutations: Option<Mutations>,
+    ) -> Result<Vec<Result<(), TopicError>>, ControllerFailure> {
+        let limit = self.settings.request_timeout;
+        if self.cluster.is_some() && !self.controller.is_active() {
+            return crate::api::node::create_topics(self, topics, limit).await;
+        }
+        let verdicts = self
+            .controller
+            .create_topics(topics, mutations, limit)
+            .await?;
+        let without = |verdict: Result<_, TopicError>| verdict.map(|_| ());
+        Ok(verdicts.into_iter().map(without).collect())
     }
 
     /// Hands a request to the shard of a group.
@@ -477,9 +256,7 @@ impl Broker {
     }
 
     pub(crate) async fn create_offsets_topic(&self) -> Result<(), ErrorCode> {
-        self.groups
-            .ensure_topic(&self.controller, self.settings.request_timeout)
-            .await
+        self.groups.ensure_topic(self).await
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -499,7 +276,12 @@ impl Broker {
             .set(gauge(self.pool.in_use()));
         self.metrics.pool_bytes_max.set(gauge(self.pool.capacity()));
         self.metrics.metadata_offset.set(self.image.load().offset);
-        self.metrics.quorum(&self.quorum);
+        let (replicas, image) = (&self.metrics.replicas, self.image.load());
+        replicas.count(&self.settings, &image);
+        replicas.cluster(self.controller.is_active(), &image);
+        if let Some(quorum) = &self.quorum {
+            self.metrics.quorum(quorum);
+        }
         self.metrics.text()
     }
 
@@ -518,65 +300,4 @@ fn take_id(block: &mut ProducerIdBlock) -> Option<i64> {
         length: block.length - 1,
     };
     Some(id)
-}
-
-impl Running {
-    pub fn node_id(&self) -> i32 {
-        self.broker.node_id
-    }
-
-    pub fn cluster_id(&self) -> &str {
-        &self.broker.cluster_id
-    }
-
-    /// Listener names and the addresses they are bound to.
-    pub fn listeners(&self) -> &[(String, SocketAddr)] {
-        &self.listeners
-    }
-
-    pub fn observe(&self) -> Option<SocketAddr> {
-        self.observe
-    }
-
-    /// Until the broker cannot go on.
-    pub async fn failed(&self) {
-        self.broker.failed.cancelled().await;
-    }
-
-    /// Stops accepting, lets answers out, flushes and closes the logs, and marks the directory as
-    /// cleanly closed. After a failure of the disk nothing is flushed or marked.
-    pub async fn stop(self) -> StopReason {
-        self.broker.ready.store(false, Ordering::Release);
-        self.broker.stop.cancel();
-        self.tasks.close();
-        if tokio::time::timeout(STOP_MAX, self.tasks.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!(
-                event = "stop_slow",
-                "connections did not end within {STOP_MAX:?}"
-            );
-        }
-        if self.broker.failed.is_cancelled() {
-            return StopReason::DiskFailed;
-        }
-        let broker = Arc::clone(&self.broker);
-        let closed = async {
-            broker.controller.close().await?;
-            let partitions = Arc::clone(&broker.partitions);
-            let epoch = broker.broker_epoch;
-            let closed = tokio::task::spawn_blocking(move || partitions.close(epoch)).await;
-            closed
-                .map_err(|panic| panic.to_string())?
-                .map_err(|error| error.to_string())
-        };
-        match closed.await {
-            Ok(()) => StopReason::Asked,
-            Err(error) => {
-                tracing::error!(event = "close_failed", error);
-                StopReason::DiskFailed
-            }
-        }
-    }
 }

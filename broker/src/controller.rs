@@ -4,30 +4,70 @@
 //! applies them to a new image and publishes it here, and are made true on the partitions, one
 //! change after the other. Each runs to its end on a blocking thread even when the client that
 //! asked has left.
+//!
+//! Of several controllers one is active: the voter that leads the quorum, once its own first record
+//! is committed. The others say NOT_CONTROLLER, and note whom they hear from (design, decision 7).
+//!
+//! | State | Event | Then |
+//! |---|---|---|
+//! | inactive | this voter was elected, and its first record is committed | active; sessions as this voter heard them |
+//! | active | it leads no more, or a change cannot be committed for that | inactive; the asker gets NOT_CONTROLLER |
+//! | any | the log itself failed | the node stops |
 
-use crate::groups::Groups;
-use crate::metadata_log::{MetadataLog, MetadataLogError, Publish};
-use crate::partitions::Partitions;
-use crate::quotas::{Mutations, Quotas};
+use crate::clocks;
+use crate::metadata_log::{MetadataLog, MetadataLogError, QuorumWatch};
+use crate::quotas::Mutations;
 use arc_swap::ArcSwap;
+use isthmus_broker_core::controller::{
+    BrokerHeartbeat, Controller as Core, ControllerConfig, ControllerEvent, ControllerReply,
+};
 use isthmus_broker_core::metadata::{
     CreatePartitions, CreateTopic, CreatedTopic, DeletionVerdict, MetadataDelta, MetadataImage,
     MetadataRecord, TopicDefaults, TopicError, TopicKey, create_partitions, create_topics,
     delete_topics,
 };
+use isthmus_broker_core::rules::Rules;
 use isthmus_wire::{ErrorCode, Uuid};
+use parking_lot::Mutex as CoreMutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+/// After a first record that could not be committed: wait before the next try.
+const LEAD_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often a controller looks whether it still hears a majority.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How many times in a session an active controller looks who was silent.
+const TICKS_PER_SESSION: u32 = 8;
+
 pub(crate) struct Controller {
-    /// Held while a change is on its way: changes queue up behind it in the order they came.
-    log: Arc<Mutex<Box<dyn MetadataLog>>>,
+    /// Held while a change is on its way: changes queue up behind it in the order they came. None at
+    /// a node that is no controller.
+    log: Option<Arc<Mutex<Box<dyn MetadataLog>>>>,
     image: Arc<ArcSwap<MetadataImage>>,
     topic_defaults: TopicDefaults,
+    /// What is decided about brokers and partitions, and who was heard from when.
+    core: Arc<CoreMutex<Core>>,
+    is_active: AtomicBool,
+    /// The only one of its cluster: nobody can take its place, so a change that is not committed ends
+    /// the node.
+    is_alone: bool,
+    session: Duration,
     /// Cancelled when the log can take no more records: nothing may go on without it.
     failed: CancellationToken,
+}
+
+/// What a controller is told at its start.
+pub(crate) struct ControllerOptions {
+    pub(crate) topic_defaults: TopicDefaults,
+    pub(crate) config: ControllerConfig,
+    pub(crate) is_alone: bool,
+    pub(crate) failed: CancellationToken,
 }
 
 /// Why a change did not happen, or may not have.
@@ -37,6 +77,8 @@ pub(crate) enum ControllerFailure {
     TimedOut,
     #[error("the metadata log failed: {0}")]
     Log(String),
+    #[error("this is not the active controller")]
+    NotController,
 }
 
 impl ControllerFailure {
@@ -44,33 +86,160 @@ impl ControllerFailure {
         match self {
             Self::TimedOut => ErrorCode::REQUEST_TIMED_OUT,
             Self::Log(_) => ErrorCode::KAFKA_STORAGE_ERROR,
+            Self::NotController => ErrorCode::NOT_CONTROLLER,
         }
     }
 }
 
 impl Controller {
     pub(crate) fn new(
-        mut log: Box<dyn MetadataLog>,
+        log: Option<Box<dyn MetadataLog>>,
         image: Arc<ArcSwap<MetadataImage>>,
-        partitions: Arc<Partitions>,
-        groups: Arc<Groups>,
-        quotas: Arc<Quotas>,
-        topic_defaults: TopicDefaults,
-        failed: CancellationToken,
+        options: ControllerOptions,
     ) -> Self {
-        log.publish_to(Arc::new(Target {
-            image: Arc::clone(&image),
-            partitions,
-            groups,
-            quotas,
-            runtime: tokio::runtime::Handle::current(),
-        }));
+        let session = options.config.broker_session_timeout;
         Self {
-            log: Arc::new(Mutex::new(log)),
+            log: log.map(|log| Arc::new(Mutex::new(log))),
             image,
-            topic_defaults,
-            failed,
+            topic_defaults: options.topic_defaults,
+            core: Arc::new(CoreMutex::new(Core::new(options.config, Rules::ALL))),
+            is_active: AtomicBool::new(options.is_alone),
+            is_alone: options.is_alone,
+            session,
+            failed: options.failed,
         }
+    }
+
+    /// Whether changes can be made here.
+    pub(crate) fn is_active(&self) -> bool {
+        self.is_active.load(Ordering::Acquire)
+    }
+
+    /// Leads whenever this voter is elected, until `stop` is cancelled.
+    pub(crate) async fn follow_elections(&self, mut watch: QuorumWatch, stop: CancellationToken) {
+        let mut begun = None;
+        loop {
+            let term = watch.leads();
+            if term != begun {
+                self.is_active.store(false, Ordering::Release);
+                begun = None;
+            }
+            // A change that could not be committed has ended this lead from inside.
+            if term.is_some() && !self.is_active() {
+                begun = self.begin_to_lead(term).await;
+            }
+            let is_waiting = term.is_some() && begun.is_none();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                goes_on = watch.changed() => if !goes_on { break },
+                () = tokio::time::sleep(if is_waiting { LEAD_PAUSE } else { LOOK_EVERY }) => {}
+            }
+        }
+        self.is_active.store(false, Ordering::Release);
+    }
+
+    /// Commits this incarnation's first record. Gives the term back if it came to that.
+    async fn begin_to_lead(&self, term: Option<u64>) -> Option<u64> {
+        let mut log = Arc::clone(self.log.as_ref()?).lock_owned().await;
+        let led = tokio::task::spawn_blocking(move || log.lead()).await;
+        match led.unwrap_or_else(|panic| Err(MetadataLogError::Stopped(panic.to_string()))) {
+            Ok(epoch) => {
+                self.core
+                    .lock()
+                    .activate(clocks::boot(), &self.image.load());
+                self.is_active.store(true, Ordering::Release);
+                tracing::info!(event = "controller_active", epoch, term);
+                term
+            }
+            Err(error) => {
+                tracing::info!(event = "controller_not_active", %error, term);
+                None
+            }
+        }
+    }
+
+    /// Fences who was silent, and elects by time, while this controller is the active one.
+    pub(crate) async fn tick_until(&self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(self.session / TICKS_PER_SESSION);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            if self.is_active()
+                && let Err(failure) = self.event(self.session, ControllerEvent::Tick).await
+            {
+                tracing::debug!(event = "controller_tick_failed", %failure);
+            }
+        }
+    }
+
+    /// Decides about a broker or a partition; answers once that is committed.
+    pub(crate) async fn event(
+        &self,
+        limit: Duration,
+        event: ControllerEvent,
+    ) -> Result<ControllerReply, ControllerFailure> {
+        let core = Arc::clone(&self.core);
+        let decide =
+            move |image: &MetadataImage| core.lock().on_event(clocks::boot(), image, &event);
+        self.change(limit, decide).await
+    }
+
+    /// The same for several, each decided on what the ones before make; all are one change.
+    pub(crate) async fn events(
+        &self,
+        limit: Duration,
+        events: Vec<ControllerEvent>,
+    ) -> Result<Vec<ControllerReply>, ControllerFailure> {
+        let core = Arc::clone(&self.core);
+        let decide = move |image: &MetadataImage| {
+            let (mut image, mut delta) = (image.clone(), MetadataDelta::default());
+            let (mut replies, mut all) = (Vec::with_capacity(events.len()), Vec::new());
+            for event in &events {
+                let (reply, records) = core.lock().on_event(clocks::boot(), &image, event);
+                for record in &records {
+                    image.apply(image.offset + 1, record, &mut delta);
+                }
+                replies.push(reply);
+                all.extend(records);
+            }
+            (replies, all)
+        };
+        self.change(limit, decide).await
+    }
+
+    /// A broker lives. That is noted at once, whatever is under way; only a heartbeat that changes
+    /// something waits for its turn.
+    pub(crate) async fn heartbeat(
+        &self,
+        limit: Duration,
+        beat: BrokerHeartbeat,
+    ) -> Result<ControllerReply, ControllerFailure> {
+        let event = ControllerEvent::Heartbeat(beat);
+        {
+            let (now, mut core) = (clocks::boot(), self.core.lock());
+            core.heard(now, &beat);
+            if !self.is_active() {
+                return Err(ControllerFailure::NotController);
+            }
+            let (reply, records) = core.on_event(now, &self.image.load(), &event);
+            if records.is_empty() {
+                return Ok(reply);
+            }
+        }
+        self.event(limit, event).await
+    }
+
+    /// How long ago each broker of `image` was heard from, and the last record it had applied then.
+    pub(crate) fn sightings(&self, image: &MetadataImage) -> BTreeMap<i32, (Duration, i64)> {
+        let now = clocks::boot();
+        let mut sightings = self.core.lock().sightings(image);
+        for (at, _) in sightings.values_mut() {
+            *at = now.saturating_sub(*at);
+        }
+        sightings
     }
 
     /// `mutations` is what the client may change; `None` where the broker does it for itself.
@@ -130,56 +299,52 @@ impl Controller {
         timeout: Duration,
         decide: impl FnOnce(&MetadataImage) -> (T, Vec<MetadataRecord>) + Send + 'static,
     ) -> Result<T, ControllerFailure> {
-        let turn = tokio::time::timeout(timeout, Arc::clone(&self.log).lock_owned()).await;
+        let log = self.log.as_ref().filter(|_| self.is_active());
+        let log = Arc::clone(log.ok_or(ControllerFailure::NotController)?);
+        let turn = tokio::time::timeout(timeout, log.lock_owned()).await;
         let mut log = turn.map_err(|_| ControllerFailure::TimedOut)?;
+        // The change before may have been the last of this lead.
+        if !self.is_active() {
+            return Err(ControllerFailure::NotController);
+        }
         let image = Arc::clone(&self.image);
         let run = move || {
             let before = image.load_full();
             let (answer, records) = decide(&before);
             if !records.is_empty() {
-                let failed = |error: MetadataLogError| ControllerFailure::Log(error.to_string());
-                log.append(before.offset, &records).map_err(failed)?;
+                log.append(before.offset, &records)?;
             }
             Ok(answer)
         };
         let outcome = tokio::task::spawn_blocking(run).await;
-        outcome
-            .unwrap_or_else(|panic| Err(ControllerFailure::Log(panic.to_string())))
-            .inspect_err(|failure| {
-                tracing::error!(event = "metadata_log_failed", %failure);
-                self.failed.cancel();
-            })
+        let outcome =
+            outcome.unwrap_or_else(|panic| Err(MetadataLogError::Stopped(panic.to_string())));
+        outcome.map_err(|error| self.not_committed(&error))
+    }
+
+    /// What a change that was not committed means for this controller.
+    fn not_committed(&self, error: &MetadataLogError) -> ControllerFailure {
+        if error.is_about_the_lead() && !self.is_alone {
+            tracing::info!(event = "controller_resigned", %error);
+            self.is_active.store(false, Ordering::Release);
+            return ControllerFailure::NotController;
+        }
+        let failure = ControllerFailure::Log(error.to_string());
+        tracing::error!(event = "metadata_log_failed", %failure);
+        self.failed.cancel();
+        failure
     }
 
     /// Completes the log for a clean stop; later changes fail.
     pub(crate) async fn close(&self) -> Result<(), String> {
-        let mut log = Arc::clone(&self.log).lock_owned().await;
+        let Some(log) = &self.log else {
+            return Ok(());
+        };
+        let mut log = Arc::clone(log).lock_owned().await;
         let closed = tokio::task::spawn_blocking(move || log.close()).await;
         closed
             .map_err(|panic| panic.to_string())?
             .map_err(|error| error.to_string())
-    }
-}
-
-/// What a committed change is made true on.
-struct Target {
-    image: Arc<ArcSwap<MetadataImage>>,
-    partitions: Arc<Partitions>,
-    groups: Arc<Groups>,
-    quotas: Arc<Quotas>,
-    runtime: tokio::runtime::Handle,
-}
-
-impl Publish for Target {
-    fn publish(&self, image: &Arc<MetadataImage>, delta: &MetadataDelta) {
-        // Whoever sees a topic in the image finds its partitions: they come before and go after.
-        self.partitions.add(image, delta);
-        self.groups
-            .start_shards(image, &self.partitions, &self.runtime);
-        self.image.store(Arc::clone(image));
-        self.quotas.follow(image, delta);
-        self.partitions.remove(delta);
-        self.groups.topics_deleted(delta);
     }
 }
 

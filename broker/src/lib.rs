@@ -4,8 +4,9 @@
 //! The way of one record: `server` → `api/produce` → `partitions` → core `replica::leader` → log
 //! append → answer, parked in between when it waits for the high watermark.
 //!
-//! Reading order: [`run`] and `broker` (assembly, start, stop), `settings`, `server`, `api`,
-//! `security`, `partitions`, `controller` and `metadata_log`, `groups`, `housekeeping`, `metrics` and `observe`.
+//! Reading order: [`start()`](start()), `broker` and `running` (assembly, what handlers reach, the end), `settings`, `server`, `api`,
+//! `security`, `partitions`, `replication`, `controller`, `publisher` and `metadata_log`, `cluster` and `lifecycle` (this node
+//! among others), `groups`, `housekeeping`, `metrics` and `observe`.
 
 mod api;
 mod authorization;
@@ -14,6 +15,7 @@ mod broker;
 mod byte_pool;
 mod cleaner;
 mod clocks;
+mod cluster;
 mod controller;
 mod endpoints;
 mod features;
@@ -21,21 +23,27 @@ mod format;
 mod groups;
 mod housekeeping;
 mod ids;
+mod lifecycle;
 mod metadata_log;
 mod metrics;
 mod observe;
 mod operations;
 mod partitions;
+mod publisher;
 mod quotas;
+mod replication;
+mod running;
 mod security;
 mod server;
 mod settings;
+mod start;
 
-pub use broker::{Running, StartError, StopReason, start};
-pub use format::{FormatError, Formatted, format_directory};
+pub use format::{FormatError, Formatted, Founders, format_directory};
+pub use running::{Running, StopReason};
 pub use security::{MappingError, PlainUsersError, PrincipalMapping, SecurityError, TlsError};
 pub use settings::{
-    ClientAuth, ConnectionLimits, DevListeners, LimitError, Listener, PlainUsersPlace,
-    SaslSettings, SecurityProtocol, Settings, TlsSettings, dev_presets, kafka_place, key_effect,
-    read_config, schema,
+    ClientAuth, ConnectionLimits, DevListeners, LimitError, Listener, ListenerKind,
+    PlainUsersPlace, Roles, SaslSettings, SecurityProtocol, Settings, TlsSettings, dev_presets,
+    kafka_place, key_effect, read_config, schema,
 };
+pub use start::{StartError, start};

@@ -97,7 +97,7 @@ async fn alter_allowed(
 ) -> Vec<ResourceVerdict> {
     let resources: Vec<ConfigResource> = asked.iter().map(|one| one.resource.clone()).collect();
     let settings = &call.broker.settings;
-    let (node_id, dynamic) = (call.broker.node_id, Arc::clone(&settings.dynamic));
+    let (node_id, dynamic) = (call.caller.asked_at, Arc::clone(&settings.dynamic));
     let decide =
         move |image: &MetadataImage| -> (Vec<Result<(), ConfigError>>, Vec<MetadataRecord>) {
             let layers = dynamic.current();

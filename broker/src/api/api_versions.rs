@@ -9,6 +9,7 @@
 
 use super::{APIS, Answer, Call, Outcome, Refusal, Reply, Serve};
 use crate::broker::Broker;
+use crate::settings::ListenerKind;
 use isthmus_wire::messages::api_versions_response::{
     ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
 };
@@ -32,22 +33,27 @@ impl Serve for ApiVersions {
                 ..ApiVersionsResponse::default()
             });
         }
-        Reply::Now(ranges(call.broker))
+        Reply::Now(ranges(call.broker, call.caller.listener.kind))
     }
 }
 
 /// The answer to a version this broker does not know.
-pub(super) fn unsupported(broker: &Broker, correlation_id: i32) -> Result<Outcome, Refusal> {
+pub(super) fn unsupported(
+    broker: &Broker,
+    kind: ListenerKind,
+    correlation_id: i32,
+) -> Result<Outcome, Refusal> {
     let response = ApiVersionsResponse {
         error_code: ErrorCode::UNSUPPORTED_VERSION,
-        api_keys: ranges(broker).api_keys,
+        api_keys: ranges(broker, kind).api_keys,
         ..ApiVersionsResponse::default()
     };
     Answer::encode(correlation_id, ApiKey::ApiVersions, 0, &response).map(Outcome::Answer)
 }
 
-fn ranges(broker: &Broker) -> ApiVersionsResponse {
-    let api_keys = APIS.iter().map(|api| ApiVersion {
+fn ranges(broker: &Broker, kind: ListenerKind) -> ApiVersionsResponse {
+    let served = APIS.iter().filter(|api| api.is_on(kind));
+    let api_keys = served.map(|api| ApiVersion {
         api_key: api.key as i16,
         min_version: api.advertised.min,
         max_version: api.advertised.max,

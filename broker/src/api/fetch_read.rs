@@ -5,22 +5,37 @@
 //! for a broken answer (pitfall 14).
 
 use super::Call;
-use crate::partitions::{Isolation, Partition, ReadRequest};
+use super::current_leader::{current_leader, nodes};
+use crate::broker::Broker;
+use crate::partitions::{Isolation, Partition, ReadRequest, ServedBy};
+use crate::settings::Listener;
 use bytes::Bytes;
 use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::fetch_request::FetchPartition;
 use isthmus_wire::messages::fetch_response::{
-    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
+    PartitionData,
 };
 use isthmus_wire::messages::{FetchRequest, FetchResponse};
 use isthmus_wire::{ErrorCode, Records, Uuid};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// The first version that names the new leader.
+const LEADERS_FROM: i16 = 16;
+
+/// The first version whose clients may read from followers (KIP-392).
+const FOLLOWERS_FROM: i16 = 11;
 
 pub(super) struct FetchPlan {
     topics: Vec<PlannedTopic>,
     min_bytes: usize,
     max_bytes: usize,
     isolation: Isolation,
+    served_by: ServedBy,
+    version: i16,
+    broker: Arc<Broker>,
+    listener: Arc<Listener>,
 }
 
 struct PlannedTopic {
@@ -80,6 +95,14 @@ impl FetchPlan {
                 .min(max_bytes),
             max_bytes,
             isolation: Isolation::from_wire(request.isolation_level),
+            served_by: if version >= FOLLOWERS_FROM {
+                ServedBy::AnyReplica
+            } else {
+                ServedBy::Leader
+            },
+            version,
+            broker: Arc::clone(broker),
+            listener: Arc::clone(&call.caller.listener),
         }
     }
 
@@ -113,15 +136,48 @@ impl FetchPlan {
                 partitions,
             });
         }
-        let response = FetchResponse {
+        let mut response = FetchResponse {
             responses,
             ..FetchResponse::default()
         };
+        if failed && self.version >= LEADERS_FROM {
+            self.name_leaders(&mut response);
+        }
         Progress {
             response,
             bytes,
             failed,
         }
+    }
+
+    fn name_leaders(&self, response: &mut FetchResponse) {
+        let image = self.broker.image();
+        let mut named = BTreeSet::new();
+        for topic in &mut response.responses {
+            let known = image.topic_by_id(topic.topic_id);
+            for data in &mut topic.partitions {
+                let is_elsewhere = matches!(
+                    data.error_code,
+                    ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::FENCED_LEADER_EPOCH
+                );
+                let leader = current_leader(known, data.partition_index);
+                if let Some((leader_id, leader_epoch)) = leader.filter(|_| is_elsewhere) {
+                    data.current_leader = LeaderIdAndEpoch {
+                        leader_id,
+                        leader_epoch,
+                    };
+                    named.insert(leader_id);
+                }
+            }
+        }
+        let nodes = nodes(&image, &self.listener.name, &named);
+        let endpoints = nodes.map(|node| NodeEndpoint {
+            node_id: node.id,
+            host: node.host.to_owned(),
+            port: node.port.into(),
+            rack: node.rack.map(str::to_owned),
+        });
+        response.node_endpoints = endpoints.collect();
     }
 
     fn read_partition(
@@ -142,6 +198,7 @@ impl FetchPlan {
                 .min(room),
             at_least_one_batch: bytes_so_far == 0,
             isolation: self.isolation,
+            served_by: self.served_by,
             current_leader_epoch: asked.current_leader_epoch,
             last_fetched_epoch: asked.last_fetched_epoch,
         };

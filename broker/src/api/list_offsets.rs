@@ -5,7 +5,8 @@
 //! -4 earliest on local disk (8, KIP-405), -5 last in remote storage (9), -6 earliest still to be
 //! copied there (11, KIP-1023). Without remote storage -4 is -2, and -5 and -6 have no answer.
 //!
-//! Versions: 2 the isolation level; 4 the leader epoch both ways (KIP-320); 10 a time-out.
+//! Only the leader answers. Versions: 2 the isolation level; 4 the leader epoch both ways (KIP-320);
+//! 5 that a new leader does not know yet where the committed end is (KIP-207); 10 a time-out.
 
 use super::{Call, Reply, Serve};
 use crate::authorization::Access;
@@ -105,9 +106,12 @@ fn look_up(
         (timestamp, _) => OffsetQuery::At(timestamp, isolation),
     };
     let partition = broker.partition(topic, asked.partition_index)?;
-    let found = partition
-        .look_up(query, asked.current_leader_epoch)
-        .map_err(|failure| failure.code())?;
+    let found = partition.look_up(query, asked.current_leader_epoch);
+    let found = found.map_err(|failure| match (failure.code(), version) {
+        // Clients before version 5 do not know the code (KIP-207).
+        (ErrorCode::OFFSET_NOT_AVAILABLE, ..5) => ErrorCode::LEADER_NOT_AVAILABLE,
+        (code, _) => code,
+    })?;
     Ok(ListOffsetsPartitionResponse {
         partition_index: asked.partition_index,
         error_code: ErrorCode::NONE,

@@ -132,16 +132,8 @@ async fn create_missing(
         return refused;
     }
     let names: Vec<String> = missing.iter().map(|wish| wish.name.clone()).collect();
-    match call
-        .broker
-        .controller
-        .create_topics(
-            missing,
-            Some(call.metered.mutations(Enforcement::Strict)),
-            call.broker.settings.request_timeout,
-        )
-        .await
-    {
+    let mutations = Some(call.metered.mutations(Enforcement::Strict));
+    match call.broker.create_topics(missing, mutations).await {
         Ok(verdicts) => refused.extend(
             names
                 .into_iter()

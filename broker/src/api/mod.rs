@@ -1,15 +1,21 @@
 //! The requests this broker serves: one file per kind, each with its own versions.
 //!
 //! [`APIS`] is the only list. What ApiVersions advertises is read from it, so that a version
-//! without a handler cannot be advertised (pitfall 11).
+//! without a handler cannot be advertised (pitfall 11). What only nodes may ask of each other stands
+//! apart, in [`node`].
+//!
+//! A request that changes metadata goes to the active controller, wherever it came in (KIP-590).
 
+mod add_raft_voter;
 mod alter_client_quotas;
 mod alter_configs;
+mod alter_partition_reassignments;
 mod alter_user_scram_credentials;
 mod api_versions;
 mod create_acls;
 mod create_partitions;
 mod create_topics;
+mod current_leader;
 mod delete_acls;
 mod delete_groups;
 mod delete_records;
@@ -23,6 +29,7 @@ mod describe_log_dirs;
 mod describe_quorum;
 mod describe_topic_partitions;
 mod describe_user_scram_credentials;
+mod elect_leaders;
 mod fetch;
 mod fetch_read;
 mod find_coordinator;
@@ -35,26 +42,30 @@ mod leave_group;
 mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
+pub(crate) mod node;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod remove_raft_voter;
 mod sasl_authenticate;
 mod sasl_handshake;
 mod stopwatch;
 mod sync_group;
+mod unregister_broker;
 mod update_features;
 
 use crate::authorization::Access;
 use crate::broker::Broker;
 use crate::quotas::{Metered, Mutations};
-use crate::settings::Listener;
+use crate::settings::{Listener, ListenerKind};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use isthmus_broker_core::quotas::Enforcement;
-use isthmus_broker_core::security::Principal;
+use isthmus_broker_core::security::{NodePeer, Principal};
 use isthmus_wire::codec::{DecodeError, Decoder, Message, Part, Request, Response};
 use isthmus_wire::header;
 use isthmus_wire::messages::RequestHeader;
@@ -96,7 +107,10 @@ const APIS: &[Api] = &[
     Api::of::<sasl_authenticate::SaslAuthenticate>(),
     Api::of::<create_partitions::CreatePartitions>(),
     Api::of::<delete_groups::DeleteGroups>(),
+    Api::of::<elect_leaders::ElectLeaders>(),
     Api::of::<incremental_alter_configs::IncrementalAlterConfigs>(),
+    Api::of::<alter_partition_reassignments::AlterPartitionReassignments>(),
+    Api::of::<list_partition_reassignments::ListPartitionReassignments>(),
     Api::of::<offset_delete::OffsetDelete>(),
     Api::of::<describe_client_quotas::DescribeClientQuotas>(),
     Api::of::<alter_client_quotas::AlterClientQuotas>(),
@@ -105,9 +119,15 @@ const APIS: &[Api] = &[
     Api::of::<describe_quorum::DescribeQuorum>(),
     Api::of::<update_features::UpdateFeatures>(),
     Api::of::<describe_cluster::DescribeCluster>(),
+    Api::of::<unregister_broker::UnregisterBroker>(),
     Api::of::<list_config_resources::ListConfigResources>(),
     Api::of::<describe_topic_partitions::DescribeTopicPartitions>(),
+    Api::of::<add_raft_voter::AddRaftVoter>(),
+    Api::of::<remove_raft_voter::RemoveRaftVoter>(),
 ];
+
+/// Version of envelopes; there is one.
+pub(crate) const ENVELOPE_VERSION: i16 = 0;
 
 /// One kind of request: which versions are served, and by what.
 pub(crate) struct Api {
@@ -175,6 +195,12 @@ pub(crate) struct Caller {
     pub(crate) listener: Arc<Listener>,
     /// `User:ANONYMOUS` until the connection has been authenticated.
     pub(crate) principal: Principal,
+    /// The node at the other end, once it has shaken hands.
+    pub(crate) node: Option<NodePeer>,
+    /// A broker that asks for itself, at the controller: no ACL stands in its way.
+    pub(crate) acts_for_cluster: bool,
+    /// The node that the request came to first: the controller may be another one.
+    pub(crate) asked_at: i32,
 }
 
 /// One request on its way.
@@ -203,8 +229,17 @@ impl Call<'_> {
         })
     }
 
+    /// Whether it is that node which asks.
+    pub(crate) fn comes_from(&self, node_id: i32) -> bool {
+        let node = self.caller.node.as_ref();
+        node.is_some_and(|node| node.node_id == node_id)
+    }
+
     /// What the sender may do.
     pub(crate) fn access(&self) -> Access {
+        if self.caller.acts_for_cluster {
+            return Access::of_the_cluster();
+        }
         let api = ApiKey::try_from(self.header.request_api_key).map_or("", ApiKey::name);
         Access::new(
             self.broker,
@@ -273,6 +308,10 @@ pub(crate) enum Refusal {
     AcksZeroFailed(&'static str),
     #[error("an answer could not be encoded: {0}")]
     Unencodable(String),
+    #[error("{0} is for nodes of the cluster, and whoever asked has not shaken hands as one")]
+    NotANode(&'static str),
+    #[error("a node was not let in: {0}")]
+    Handshake(String),
 }
 
 impl Api {
@@ -288,23 +327,102 @@ impl Api {
     fn serves(&self, version: i16) -> bool {
         (self.versions.min..=self.versions.max).contains(&version)
     }
+
+    fn is_on(&self, kind: ListenerKind) -> bool {
+        match kind {
+            ListenerKind::Client | ListenerKind::Broker => self.key.is_on_broker(),
+            ListenerKind::Controller => self.key.is_on_controller(),
+        }
+    }
+
+    /// The kind of request with that number, if this caller may make it here.
+    fn find(key: i16, caller: &Caller) -> Result<&'static Self, Refusal> {
+        let kind = caller.listener.kind;
+        let has_key = |api: &&Self| api.key as i16 == key;
+        if let Some(api) = APIS.iter().find(has_key).filter(|api| api.is_on(kind)) {
+            return Ok(api);
+        }
+        let api = node::NODE_APIS.iter().find(has_key);
+        let api = api.ok_or(Refusal::UnknownApi(key))?;
+        if kind == ListenerKind::Client || caller.node.is_none() {
+            return Err(Refusal::NotANode(api.key.name()));
+        }
+        if !api.is_on(kind) {
+            return Err(Refusal::UnknownApi(key));
+        }
+        Ok(api)
+    }
 }
 
-/// Takes up one frame: header, table, handler.
+/// Takes up one frame: header, table, handler; or the active controller, in place of the handler.
 pub(crate) async fn dispatch(
     broker: &Arc<Broker>,
     caller: &Caller,
     frame: Bytes,
 ) -> Result<Outcome, Refusal> {
+    let (key, _, _) = peek(&frame).map_err(|error| Refusal::Malformed(error.to_string()))?;
+    let api = Api::find(key, caller)?;
+    if api.key.is_forwardable()
+        && caller.node.is_none()
+        && let Some(answer) = forwarded(broker, caller, api, &frame).await
+    {
+        broker.metrics.requests(api.key).inc();
+        return Ok(Outcome::Answer(answer));
+    }
+    handled(broker, caller, api, frame).await
+}
+
+/// Takes up a request that came in an envelope: only kinds that may, and here is where they end.
+async fn dispatch_forwarded(
+    broker: &Arc<Broker>,
+    caller: &Caller,
+    frame: Bytes,
+) -> Result<Outcome, Refusal> {
+    let (key, _, _) = peek(&frame).map_err(|error| Refusal::Malformed(error.to_string()))?;
+    let api = APIS.iter().find(|api| api.key as i16 == key);
+    let api = api.filter(|api| api.key.is_forwardable());
+    handled(broker, caller, api.ok_or(Refusal::UnknownApi(key))?, frame).await
+}
+
+/// What the active controller says, where that is another node. `None`: this node is to answer, if
+/// only that it is not the controller.
+async fn forwarded(
+    broker: &Arc<Broker>,
+    caller: &Caller,
+    api: &Api,
+    frame: &Bytes,
+) -> Option<Answer> {
+    let (_, version, _) = peek(frame).ok()?;
+    broker.cluster.as_ref()?;
+    if broker.controller.is_active() || !api.serves(version) {
+        return None;
+    }
+    let from = node::Forwarded::User(caller.principal.clone());
+    let envelope = node::enveloped(from, caller.peer.ip(), frame.clone()).ok()?;
+    let limit = broker.settings.request_timeout;
+    let asked = broker.ask_controller(&envelope, ENVELOPE_VERSION, limit);
+    let answer = match asked.await {
+        Ok(response) => node::opened(response).map_err(|code| format!("{code:?}")),
+        Err(error) => Err(error.to_string()),
+    };
+    answer
+        .inspect_err(|error| {
+            tracing::debug!(event = "not_forwarded", api = api.key.name(), error);
+        })
+        .ok()
+}
+
+async fn handled(
+    broker: &Arc<Broker>,
+    caller: &Caller,
+    api: &Api,
+    frame: Bytes,
+) -> Result<Outcome, Refusal> {
     let malformed = |error: DecodeError| Refusal::Malformed(error.to_string());
-    let (key, version, correlation_id) = peek(&frame).map_err(malformed)?;
-    let api = APIS
-        .iter()
-        .find(|api| api.key as i16 == key)
-        .ok_or(Refusal::UnknownApi(key))?;
+    let (_, version, correlation_id) = peek(&frame).map_err(malformed)?;
     broker.metrics.requests(api.key).inc();
     if api.key == ApiKey::ApiVersions && !api.serves(version) {
-        return api_versions::unsupported(broker, correlation_id);
+        return api_versions::unsupported(broker, caller.listener.kind, correlation_id);
     }
     if !api.serves(version) {
         return Err(Refusal::UnknownVersion {

@@ -13,28 +13,35 @@
 //! leader on NOT_LEADER_OR_FOLLOWER (KIP-951); 12 is as 11 for clients without transactions; 13
 //! names topics by id (KIP-516).
 
+use super::current_leader::{current_leader, nodes};
 use super::{Call, Reply, Serve};
 use crate::authorization::Access;
 use crate::broker::Broker;
 use crate::clocks;
 use crate::partitions::{Acks, AppendFailure, Appended, Partition};
 use crate::quotas::UsedRate;
+use crate::settings::Listener;
 use bytes::Bytes;
 use isthmus_broker_core::security::Operation;
 use isthmus_log::{AppendError, RecordError};
 use isthmus_wire::batch::{BatchHeader, Compression, split_batches};
 use isthmus_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use isthmus_wire::messages::produce_response::{
-    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
+    TopicProduceResponse,
 };
 use isthmus_wire::messages::{ProduceRequest, ProduceResponse};
 use isthmus_wire::{ErrorCode, VersionRange};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// The first version whose clients know zstd (KIP-110).
 const ZSTD_FROM: i16 = 7;
+
+/// The first version that names the new leader.
+const LEADERS_FROM: i16 = 10;
 
 /// Most refused records that the text names, as in Kafka.
 const RECORD_ERRORS_TOLD: usize = 3;
@@ -117,12 +124,22 @@ impl Serve for Produce {
                 Reply::Nothing(throttle_time_ms)
             };
         }
+        let leaders = Leaders {
+            broker: Arc::clone(call.broker),
+            listener: Arc::clone(&call.caller.listener),
+            version: call.version(),
+        };
+        leaders.name_in(&mut response);
         if parked.is_empty() {
             return Reply::Now(response);
         }
         let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
         let deadline = Instant::now() + timeout.min(TIMEOUT_MAX);
-        Reply::Later(Box::pin(wait(response, parked, acks, deadline)))
+        Reply::Later(Box::pin(async move {
+            let mut response = wait(response, parked, acks, deadline).await;
+            leaders.name_in(&mut response);
+            response
+        }))
     }
 }
 
@@ -144,6 +161,49 @@ fn may_use_id(access: &Access, transactional_id: Option<&str>) -> Result<(), Err
     }
 }
 
+/// Names the new leaders of partitions that are led here no more.
+struct Leaders {
+    broker: Arc<Broker>,
+    listener: Arc<Listener>,
+    version: i16,
+}
+
+impl Leaders {
+    fn name_in(&self, response: &mut ProduceResponse) {
+        if self.version < LEADERS_FROM {
+            return;
+        }
+        let image = self.broker.image();
+        let mut named = BTreeSet::new();
+        for topic in &mut response.responses {
+            let known = if self.version >= 13 {
+                image.topic_by_id(topic.topic_id)
+            } else {
+                image.topic(&topic.name)
+            };
+            for answer in &mut topic.partition_responses {
+                let leader = current_leader(known, answer.index);
+                let is_elsewhere = answer.error_code == ErrorCode::NOT_LEADER_OR_FOLLOWER;
+                if let Some((leader_id, leader_epoch)) = leader.filter(|_| is_elsewhere) {
+                    answer.current_leader = LeaderIdAndEpoch {
+                        leader_id,
+                        leader_epoch,
+                    };
+                    named.insert(leader_id);
+                }
+            }
+        }
+        let nodes = nodes(&image, &self.listener.name, &named);
+        let endpoints = nodes.map(|node| NodeEndpoint {
+            node_id: node.id,
+            host: node.host.to_owned(),
+            port: node.port.into(),
+            rack: node.rack.map(str::to_owned),
+        });
+        response.node_endpoints = endpoints.collect();
+    }
+}
+
 /// A partition whose answer is not settled yet.
 struct Parked {
     at_topic: usize,
@@ -159,13 +219,12 @@ async fn wait(
     deadline: Instant,
 ) -> ProduceResponse {
     for one in parked {
-        let end = one.appended.last_offset + 1;
         let settled = async {
             if one.appended.flush_due {
                 one.partition.flush().await?;
             }
             if acks == Some(Acks::All) {
-                one.partition.wait_for_high_watermark(end).await?;
+                one.partition.wait_for_commit(&one.appended).await?;
             }
             Ok::<(), AppendFailure>(())
         };
@@ -266,6 +325,10 @@ fn refused_by_log(
     failure: &AppendFailure,
 ) -> PartitionProduceResponse {
     let mut answer = refused(index, failure.code());
+    if matches!(failure, AppendFailure::NotLeader) {
+        // The code says it all, and Kafka says no more.
+        return answer;
+    }
     answer.error_message = Some(failure.to_string());
     let AppendFailure::Log(error) = failure else {
         return answer;

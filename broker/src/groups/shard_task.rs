@@ -2,12 +2,15 @@
 //! `__consumer_offsets` partition, and does what it says.
 //!
 //! Requests come through a bounded channel and are taken up one by one. Records are appended in
-//! the order the shard asks, and it is told what became of them before anything else happens, so
-//! completions come in the order of the appends.
+//! the order the shard asks, and it is told in that order when they are committed; until then it goes
+//! on with other requests, so that a round trip to the followers is no bound on how many there are.
 
 use crate::clocks;
-use crate::partitions::Partition;
+use crate::partitions::{AppendFailure, Partition};
 use bytes::Bytes;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesOrdered;
 use isthmus_broker_core::groups::{
     Action, AppendId, GroupEvent, Now, Reply, Request, Shard, Token,
 };
@@ -31,12 +34,17 @@ pub(super) enum Command {
     TopicsDeleted(Vec<Arc<str>>),
 }
 
+/// An append, and whether it is there for good or this leadership over.
+type Commit = (AppendId, Result<(), AppendFailure>);
+
 pub(super) struct ShardTask {
     shard: Shard,
     partition: Arc<Partition>,
     /// As it was when the shard was loaded.
     image: Arc<MetadataImage>,
     waiting: BTreeMap<Token, oneshot::Sender<Reply>>,
+    /// Appends that are in the log and not committed yet, in their order. The shard bounds them.
+    commits: FuturesOrdered<BoxFuture<'static, Commit>>,
     next_token: u64,
     began: Instant,
 }
@@ -54,6 +62,7 @@ impl ShardTask {
             partition,
             image,
             waiting: BTreeMap::new(),
+            commits: FuturesOrdered::new(),
             next_token: 0,
             began,
         }
@@ -66,22 +75,22 @@ impl ShardTask {
         stop: CancellationToken,
     ) {
         let actions = self.shard.loaded(self.now());
-        self.act(actions).await;
-        self.let_go_of_stray_offsets().await;
+        self.act(actions);
+        self.let_go_of_stray_offsets();
         self.serve(&mut commands, &stop).await;
         let actions = self.shard.unload();
-        self.act(actions).await;
+        self.act(actions);
     }
 
     /// A stop between a topic's deletion and that of its offsets leaves these behind.
-    async fn let_go_of_stray_offsets(&mut self) {
+    fn let_go_of_stray_offsets(&mut self) {
         let image = std::mem::take(&mut self.image);
         let is_there = |name: &str, id: Uuid| {
             let topic = image.topic(name);
             topic.is_some_and(|topic| id == Uuid::ZERO || id == topic.id)
         };
         let actions = self.shard.keep_topics(self.now(), &is_there);
-        self.act(actions).await;
+        self.act(actions);
     }
 
     async fn serve(&mut self, commands: &mut mpsc::Receiver<Command>, stop: &CancellationToken) {
@@ -90,18 +99,26 @@ impl ShardTask {
             tokio::select! {
                 () = stop.cancelled() => return,
                 command = commands.recv() => match command {
-                    Some(command) => self.take(command).await,
+                    Some(command) => self.take(command),
                     None => return,
                 },
+                Some((id, outcome)) = self.commits.next() => {
+                    // Another leader has the log now, and what became of the append.
+                    if outcome.is_err() {
+                        return;
+                    }
+                    let actions = self.shard.committed(self.now(), id);
+                    self.act(actions);
+                }
                 () = until(deadline) => {
                     let actions = self.shard.on_time(self.now());
-                    self.act(actions).await;
+                    self.act(actions);
                 }
             }
         }
     }
 
-    async fn take(&mut self, command: Command) {
+    fn take(&mut self, command: Command) {
         let actions = match command {
             Command::Request { request, reply } => {
                 self.forget_those_who_left();
@@ -115,7 +132,7 @@ impl ShardTask {
                 self.shard.topics_deleted(self.now(), &topics)
             }
         };
-        self.act(actions).await;
+        self.act(actions);
     }
 
     /// Clients that closed their connection while they waited.
@@ -132,7 +149,7 @@ impl ShardTask {
         }
     }
 
-    async fn act(&mut self, actions: Vec<Action>) {
+    fn act(&mut self, actions: Vec<Action>) {
         let mut todo = VecDeque::from(actions);
         while let Some(action) = todo.pop_front() {
             match action {
@@ -142,16 +159,16 @@ impl ShardTask {
                         waiting.send(reply).ok();
                     }
                 }
-                Action::Append { id, records } => todo.extend(self.append(id, &records).await),
+                Action::Append { id, records } => todo.extend(self.append(id, &records)),
                 Action::Event { group, event } => log_event(&group, &event),
             }
         }
     }
 
-    /// Appends, and tells the shard what is known: committed, or not in the log. Records that are
-    /// in the log and not committed yet may still be: then nothing is told, and what waits for
-    /// them gives up by itself (`offsets.commit.timeout.ms`).
-    async fn append(&mut self, id: AppendId, records: &[(Bytes, Option<Bytes>)]) -> Vec<Action> {
+    /// Appends, and tells the shard what is known at once: committed, or not in the log. Of records
+    /// that are in the log and not committed yet it is told when they are; what waits for them too long
+    /// gives up by itself (`offsets.commit.timeout.ms`).
+    fn append(&mut self, id: AppendId, records: &[(Bytes, Option<Bytes>)]) -> Vec<Action> {
         let appended = match batch(records) {
             Ok(batch) => self.partition.append_own(&batch, clocks::wall_ms()),
             Err(error) => {
@@ -163,13 +180,15 @@ impl ShardTask {
         };
         match appended {
             Err(failure) => self.shard.append_failed(self.now(), id, failure.code()),
-            Ok(appended) if appended.committed => self.shard.committed(self.now(), id),
+            Ok(appended) if appended.committed && self.commits.is_empty() => {
+                self.shard.committed(self.now(), id)
+            }
             Ok(appended) => {
-                let end = appended.last_offset + 1;
-                match self.partition.wait_for_high_watermark(end).await {
-                    Ok(()) => self.shard.committed(self.now(), id),
-                    Err(_) => Vec::new(),
-                }
+                let partition = Arc::clone(&self.partition);
+                self.commits.push_back(Box::pin(async move {
+                    (id, partition.in_log_for_good(&appended).await)
+                }));
+                Vec::new()
             }
         }
     }

@@ -1,8 +1,9 @@
 //! What `isthmus format` writes for the quorum: its first voters and its first change.
 //!
-//! The log of a formatted directory has two entries: who the voters are, and the metadata level.
-//! Nobody but `format` writes the first of them, so that an empty controller never forms a quorum
-//! by itself. A directory is formatted once `meta.properties` is there; the quorum's file is made
+//! The log of a founder's directory has two entries, the same for all founders: who the voters are,
+//! and the metadata level. Nobody but `format` writes the first of them, so that an empty controller
+//! never forms a quorum by itself: one that is not among the founders gets a log without entries,
+//! and waits until the quorum's leader comes to it. A directory is formatted once `meta.properties` is there; the quorum's file is made
 //! before it, under another name, and takes its own name after it ([`finish`]).
 
 use super::store::LogStore;
@@ -37,8 +38,13 @@ pub(crate) fn is_there<D: Disk>(disk: &D, data: &Path) -> io::Result<bool> {
     Ok(names.iter().any(|entry| entry.name != UNFINISHED))
 }
 
-/// Writes the log of a new quorum with this one voter.
-pub(crate) fn format<D: Disk>(disk: &D, data: &Path, voter: Voter) -> Result<(), MetadataLogError> {
+/// Writes the log of a new quorum with these voters; without any, of a node that joins one.
+pub(crate) fn format<D: Disk>(
+    disk: &D,
+    data: &Path,
+    owner: Voter,
+    founders: &[Voter],
+) -> Result<(), MetadataLogError> {
     let dir = directory_of(data);
     let io = |source| MetadataLogError::Io {
         path: dir.clone(),
@@ -47,7 +53,11 @@ pub(crate) fn format<D: Disk>(disk: &D, data: &Path, voter: Voter) -> Result<(),
     disk.create_dir_all(&dir).map_err(io)?;
     disk.sync_dir(data).map_err(io)?;
     let path = dir.join(UNFINISHED);
-    LogStore::create(disk, &path, &first_entries(voter)?)
+    let entries = match founders {
+        [] => Vec::new(),
+        founders => first_entries(founders)?.into(),
+    };
+    LogStore::create(disk, &path, owner, &entries)
         .map_err(|source| MetadataLogError::Store { path, source })?;
     disk.sync_dir(&dir).map_err(io)
 }
@@ -69,9 +79,11 @@ pub(crate) fn finish<D: Disk>(disk: &D, data: &Path) -> Result<(), MetadataLogEr
     })
 }
 
-fn first_entries(voter: Voter) -> Result<[Entry; 2], MetadataLogError> {
-    let id = voter.raft_id();
-    let voters = Membership::new(vec![BTreeSet::from([id])], BTreeMap::from([(id, voter)]))
+fn first_entries(founders: &[Voter]) -> Result<[Entry; 2], MetadataLogError> {
+    let nodes = founders.iter().map(|voter| (voter.raft_id(), *voter));
+    let nodes: BTreeMap<u64, Voter> = nodes.collect();
+    let ids: BTreeSet<u64> = nodes.keys().copied().collect();
+    let voters = Membership::new(vec![ids], nodes)
         .map_err(|error| MetadataLogError::Stopped(error.to_string()))?;
     let level = MetadataRecord::from(FeatureLevelRecord {
         name: METADATA_LEVEL.name.to_owned(),

@@ -6,7 +6,7 @@
 use super::format::{finish, quorum_file};
 use super::machine::Machine;
 use super::snapshot::{self, Snapshot, SnapshotError};
-use super::store::{LogStore, Look};
+use super::store::{LogStore, Look, StoreError};
 use super::types::{Entry, Voter};
 use super::{MetadataLogError, check_level, decode_record, directory_of};
 use isthmus_log::disk::Disk;
@@ -47,6 +47,7 @@ fn load<D: Disk>(disk: &Arc<D>, data: &Path, voter: Voter) -> Result<Loaded<D>, 
     }
     check_snapshots(&**disk, &dir)?;
     finish(&**disk, data)?;
+    snapshot::remove_parts(&**disk, &dir).map_err(io)?;
     if !disk.exists(&path).map_err(io)? {
         return Err(MetadataLogError::NoQuorum { path: dir });
     }
@@ -62,27 +63,31 @@ fn load<D: Disk>(disk: &Arc<D>, data: &Path, voter: Voter) -> Result<Loaded<D>, 
     check_entries(&entries)?;
     let purged = log.purged().map_err(store)?;
     let machine = Machine::load(disk, &dir, purged)?;
-    check_voter(&entries, &machine, voter)?;
+    if !check_owner(&log, &entries, &machine, voter).map_err(store)? {
+        let directory = voter.directory_id;
+        return Err(MetadataLogError::NotAVoter { directory });
+    }
     Ok((log, machine, closed))
 }
 
-/// The voters are those of the last entry that names any, else of the snapshot. A directory with
-/// another id is another voter, whatever its log says (design, decision 6).
-fn check_voter<D: Disk>(
+/// A directory with another id is another voter, whatever its log says (design, decision 6). Files of
+/// the first builds do not say whose they are: there it must be one of the voters, which are those of
+/// the last entry that names any, else of the snapshot.
+fn check_owner<D: Disk>(
+    log: &LogStore,
     entries: &[Entry],
     machine: &Machine<D>,
     voter: Voter,
-) -> Result<(), MetadataLogError> {
+) -> Result<bool, StoreError> {
+    if let Some(owner) = log.owner()? {
+        return Ok(owner == voter);
+    }
     let named = entries.iter().rev().find_map(|entry| match &entry.payload {
         EntryPayload::Membership(membership) => Some(membership.clone()),
         EntryPayload::Blank | EntryPayload::Normal(_) => None,
     });
     let named = named.unwrap_or_else(|| machine.state.lock().voters().membership().clone());
-    let is_voter = named.voter_ids().any(|id| id == voter.raft_id());
-    let directory = voter.directory_id;
-    is_voter
-        .then_some(())
-        .ok_or(MetadataLogError::NotAVoter { directory })
+    Ok(named.voter_ids().any(|id| id == voter.raft_id()))
 }
 
 fn check_entries(entries: &[Entry]) -> Result<(), MetadataLogError> {

@@ -1,7 +1,7 @@
 //! The state machine: committed entries become the image, and snapshots of it.
 //!
 //! Owns: the image that the log adds up to, the voters it names, the snapshots kept. Must not
-//! know: who proposed what, or that there is only one voter.
+//! know: who proposed what, and how many voters there are.
 //! Invariants: an image is published before whoever asked for the change is answered; a snapshot
 //! is durable before anything it covers is taken out of the log; the one before the latest is kept
 //! together with the log behind it, so that a damaged latest one can be passed over.
@@ -19,12 +19,17 @@ use openraft::entry::RaftEntry;
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, SnapshotMeta};
 use parking_lot::Mutex;
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 type RaftSnapshot = openraft::alias::SnapshotOf<Quorum, SnapshotFile>;
 type RaftSnapshotMeta = openraft::alias::SnapshotMetaOf<Quorum>;
+
+/// Entries of which is remembered where in the metadata they ended: enough to tell how far a voter is
+/// behind that is not far behind.
+const PLACES_MAX: usize = 4_096;
 
 /// What the log adds up to.
 pub(super) struct State {
@@ -38,6 +43,8 @@ pub(super) struct State {
     previous: Option<KeptSnapshot>,
     /// Bytes of records applied behind the latest snapshot.
     pub(super) bytes_behind_snapshot: u64,
+    /// Index of an entry, and the offset of the last record behind it; in order.
+    places: VecDeque<(u64, i64)>,
 }
 
 /// A snapshot that is kept.
@@ -49,8 +56,8 @@ pub(super) struct KeptSnapshot {
 
 /// The machine; clones share its state.
 pub(super) struct Machine<D> {
-    disk: Arc<D>,
-    dir: PathBuf,
+    pub(super) disk: Arc<D>,
+    pub(super) dir: PathBuf,
     pub(super) state: Arc<Mutex<State>>,
 }
 
@@ -108,7 +115,7 @@ impl<D: Disk> Machine<D> {
         })
     }
 
-    fn apply_entry(&self, entry: Entry) -> Result<Option<ChangeVerdict>, io::Error> {
+    pub(super) fn apply_entry(&self, entry: Entry) -> Result<Option<ChangeVerdict>, io::Error> {
         let id = entry.log_id();
         let verdict = match entry.payload {
             EntryPayload::Blank => None,
@@ -118,40 +125,114 @@ impl<D: Disk> Machine<D> {
             }
             EntryPayload::Normal(change) => Some(self.apply_change(&change)?),
         };
-        self.state.lock().applied = Some(id);
+        let mut state = self.state.lock();
+        state.applied = Some(id);
+        state.note_place(id.index);
+        drop(state);
         Ok(verdict)
     }
 
     fn apply_change(&self, change: &EncodedChange) -> Result<ChangeVerdict, io::Error> {
         let decoded = decode(change).map_err(io::Error::other)?;
-        let (before, publisher) = {
-            let state = self.state.lock();
-            (Arc::clone(&state.image), state.publisher.clone())
-        };
-        let (mut image, mut delta) = ((*before).clone(), MetadataDelta::default());
-        let verdict = match publisher {
-            Some(publisher) => {
-                let verdict = image.apply_change(&decoded, &mut delta);
-                let image = Arc::new(image);
-                if verdict == ChangeVerdict::Applied {
-                    publisher.publish(&image, &delta);
-                }
-                self.state.lock().image = image;
-                verdict
-            }
-            None => {
-                let mut state = self.state.lock();
-                let verdict = image.apply_change(&decoded, &mut state.replayed);
-                state.image = Arc::new(image);
-                verdict
-            }
+        let verdict = match self.apply_unseen(&decoded) {
+            Some(verdict) => verdict,
+            None => self.apply_published(&decoded),
         };
         self.state.lock().bytes_behind_snapshot += change.len_bytes() as u64;
         Ok(verdict)
     }
 
+    /// Applies a change while nobody is told of any; whoever begins to listen finds it in the image.
+    fn apply_unseen(&self, change: &MetadataChange) -> Option<ChangeVerdict> {
+        let mut state = self.state.lock();
+        if state.publisher.is_some() {
+            return None;
+        }
+        let mut image = (*state.image).clone();
+        let verdict = image.apply_change(change, &mut state.replayed);
+        state.image = Arc::new(image);
+        Some(verdict)
+    }
+
+    /// Applies a change and tells of it, without the lock: whoever is told may take its time.
+    fn apply_published(&self, change: &MetadataChange) -> ChangeVerdict {
+        let (before, publisher) = {
+            let state = self.state.lock();
+            (Arc::clone(&state.image), state.publisher.clone())
+        };
+        let (mut image, mut delta) = ((*before).clone(), MetadataDelta::default());
+        let verdict = image.apply_change(change, &mut delta);
+        let image = Arc::new(image);
+        if let Some(publisher) = publisher.filter(|_| verdict == ChangeVerdict::Applied) {
+            publisher.publish(&image, &delta);
+        }
+        self.state.lock().image = image;
+        verdict
+    }
+
+    /// Takes the place of everything before by a snapshot that came from another voter.
+    pub(super) fn install(&self, file: &SnapshotFile) -> Result<(), SnapshotError> {
+        let snapshot = Snapshot::read(&*self.disk, &file.path)?;
+        snapshot
+            .records
+            .iter()
+            .try_for_each(super::check_level)
+            .map_err(|error| SnapshotError::Level(error.to_string()))?;
+        let path = snapshot.path_in(&self.dir);
+        self.disk.rename(&file.path, &path)?;
+        self.disk.sync_dir(&self.dir)?;
+        let Snapshot { head, records } = snapshot;
+        let file = SnapshotFile {
+            path: path.clone(),
+            len_bytes: file.len_bytes,
+        };
+        self.replace(KeptSnapshot { head, file }, &records);
+        for old in snapshot::list(&*self.disk, &self.dir)? {
+            if old.path != path {
+                self.disk.remove_file(&old.path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn replace(&self, kept: KeptSnapshot, records: &[MetadataRecord]) {
+        let head = &kept.head;
+        let (image, made) =
+            MetadataImage::restore(head.last_offset, head.controller_epoch, records);
+        let image = Arc::new(image);
+        let (before, publisher) = {
+            let state = self.state.lock();
+            (Arc::clone(&state.image), state.publisher.clone())
+        };
+        let delta = MetadataDelta::between(&before, &image);
+        if let Some(publisher) = &publisher {
+            publisher.publish(&image, &delta);
+        }
+        let mut state = self.state.lock();
+        if publisher.is_none() && state.publisher.is_some() {
+            // Somebody began to listen meanwhile, and is owed this.
+            drop(state);
+            return self.replace(kept, records);
+        }
+        if publisher.is_none() {
+            let gone = std::mem::take(&mut state.replayed.topics_removed);
+            state.replayed = made;
+            state.replayed.topics_removed.extend(gone);
+            state.replayed.topics_removed.extend(delta.topics_removed);
+        }
+        state.image = image;
+        state.applied = Some(head.last_log_id);
+        state.membership = head.membership.clone();
+        state.places.clear();
+        let index = head.last_log_id.index;
+        state.note_place(index);
+        state.bytes_behind_snapshot = 0;
+        state.previous = None;
+        state.latest = Some(kept);
+    }
+
     /// Takes a snapshot of the image as it stands, and forgets the one before the one before.
-    fn snapshot(&self) -> Result<KeptSnapshot, SnapshotError> {
+    pub(super) fn snapshot(&self) -> Result<KeptSnapshot, SnapshotError> {
         let snapshot = {
             let mut state = self.state.lock();
             state.bytes_behind_snapshot = 0;
@@ -205,22 +286,42 @@ impl State {
             latest,
             previous: None,
             bytes_behind_snapshot: 0,
+            places: VecDeque::new(),
         }
     }
 
-    /// From now on `publisher` is told of every change; what came before is given out.
-    pub(super) fn publish_to(&mut self, publisher: Arc<dyn Publish>) {
-        self.publisher = Some(publisher);
+    fn note_place(&mut self, index: u64) {
+        if self.places.len() == PLACES_MAX {
+            self.places.pop_front();
+        }
+        self.places.push_back((index, self.image.offset));
     }
 
-    pub(super) fn take_replayed(&mut self) -> MetadataDelta {
-        std::mem::take(&mut self.replayed)
+    /// Offset of the last record of whoever has the log up to that entry; -1 for one that is too far
+    /// behind to be told.
+    pub(super) fn offset_at(&self, index: u64) -> i64 {
+        let behind = self.places.partition_point(|(at, _)| *at <= index);
+        let place = behind.checked_sub(1).and_then(|at| self.places.get(at));
+        place.map_or(-1, |(_, offset)| *offset)
+    }
+
+    pub(super) fn applied(&self) -> Option<LogId> {
+        self.applied
+    }
+
+    /// From now on `publisher` is told of every change; what came before is given out.
+    pub(super) fn publish_to(
+        &mut self,
+        publisher: Arc<dyn Publish>,
+    ) -> (Arc<MetadataImage>, MetadataDelta) {
+        self.publisher = Some(publisher);
+        (Arc::clone(&self.image), std::mem::take(&mut self.replayed))
     }
 
     /// The last entry that no kept snapshot needs any more.
-    pub(super) fn purge_upto(&self) -> Option<u64> {
+    pub(super) fn purge_upto(&self) -> Option<LogId> {
         let previous = self.previous.as_ref();
-        previous.map(|previous| previous.head.last_log_id.index)
+        previous.map(|previous| previous.head.last_log_id)
     }
 
     pub(super) fn voters(&self) -> &StoredMembership {
@@ -303,14 +404,14 @@ impl<D: Disk> RaftStateMachine<Quorum> for Machine<D> {
         self.clone()
     }
 
-    /// Snapshots are sent to voters that are behind; a quorum of one has none.
+    /// Where the snapshot stands is said in it, and was read from there by whoever received it.
     async fn install_snapshot(
         &mut self,
         _meta: &RaftSnapshotMeta,
-        _snapshot: SnapshotFile,
+        snapshot: SnapshotFile,
     ) -> Result<(), io::Error> {
-        let nobody = "a snapshot came to the only voter of its quorum";
-        Err(io::Error::new(io::ErrorKind::Unsupported, nobody))
+        let machine = self.clone();
+        blocking(move || machine.install(&snapshot).map_err(io::Error::other)).await
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<RaftSnapshot>, io::Error> {

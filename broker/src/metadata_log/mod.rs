@@ -13,12 +13,16 @@
 //! Must not know: what the records decide.
 
 mod file;
+mod follow;
 mod format;
 mod load;
 mod machine;
 mod network;
 mod quorum;
+mod receive;
 mod rows;
+mod rpc;
+mod service;
 mod snapshot;
 mod store;
 #[cfg(test)]
@@ -26,8 +30,11 @@ mod tests;
 mod types;
 mod watch;
 
+pub(crate) use follow::FollowedLog;
 pub(crate) use format::{finish, format, is_there};
-pub(crate) use quorum::{Opened, QuorumMetadataLog, QuorumOptions};
+pub(crate) use network::{Lane, QuorumTransport, TransportError};
+pub(crate) use quorum::{QuorumMetadataLog, QuorumOptions, QuorumTiming};
+pub(crate) use service::QuorumService;
 pub(crate) use types::Voter;
 pub(crate) use watch::{QuorumWatch, VoterState};
 
@@ -53,8 +60,12 @@ pub(crate) trait MetadataLog: Send {
         records: &[MetadataRecord],
     ) -> Result<(), MetadataLogError>;
 
-    /// From now on `publisher` is told of every change.
-    fn publish_to(&mut self, publisher: Arc<dyn Publish>);
+    /// Begins to lead: commits the record by which this incarnation of the controller begins, and
+    /// gives its place, the controller epoch. Only once this voter was elected. Blocks.
+    fn lead(&mut self) -> Result<i64, MetadataLogError>;
+
+    /// From now on `publisher` is told of every change. Gives what there was before.
+    fn publish_to(&mut self, publisher: Arc<dyn Publish>) -> (Arc<MetadataImage>, MetadataDelta);
 
     /// Ends the log for a clean stop. Blocks.
     fn close(&mut self) -> Result<(), MetadataLogError>;
@@ -96,7 +107,10 @@ pub(crate) enum MetadataLogError {
         path.display()
     )]
     NoQuorum { path: PathBuf },
-    #[error("directory {directory} is not a voter of the quorum in its own metadata log")]
+    #[error(
+        "its metadata log is not that of directory {directory}: a voter that lost its log is a new \
+         voter; give this node an empty directory, format it, and add it to the quorum"
+    )]
     NotAVoter { directory: isthmus_wire::Uuid },
     #[error("record {offset}: {source}")]
     Record {
@@ -115,6 +129,14 @@ pub(crate) enum MetadataLogError {
     Io { path: PathBuf, source: io::Error },
     #[error("the quorum stopped: {0}")]
     Stopped(String),
+    #[error("this voter does not lead the quorum")]
+    NotLeader { leader: Option<i32> },
+    #[error("another voter was elected before it was committed, and may have committed it: {0}")]
+    Unsure(String),
+    #[error("another change of the voters is not committed yet")]
+    VotersChanging,
+    #[error("could not change the voters: {0}")]
+    Voters(String),
     #[error("the quorum did not {what} within {limit:?}")]
     TimedOut { what: &'static str, limit: Duration },
     #[error(
@@ -125,6 +147,29 @@ pub(crate) enum MetadataLogError {
 }
 
 impl MetadataLogError {
+    /// Whether another voter can do what this one could not.
+    pub(crate) fn is_about_the_lead(&self) -> bool {
+        match self {
+            Self::NotLeader { .. }
+            | Self::Unsure(_)
+            | Self::Stale { .. }
+            | Self::TimedOut { .. } => true,
+            Self::Store { .. }
+            | Self::Snapshot { .. }
+            | Self::NoSnapshot { .. }
+            | Self::BeforeTheQuorum { .. }
+            | Self::NoQuorum { .. }
+            | Self::NotAVoter { .. }
+            | Self::Record { .. }
+            | Self::NewerLevel { .. }
+            | Self::Encode(_)
+            | Self::Io { .. }
+            | Self::Stopped(_)
+            | Self::VotersChanging
+            | Self::Voters(_) => false,
+        }
+    }
+
     /// Whether the directory is another build's or incomplete, rather than the machine at fault.
     pub(crate) fn is_about_the_directory(&self) -> bool {
         match self {
@@ -139,6 +184,10 @@ impl MetadataLogError {
             | Self::Encode(_)
             | Self::Io { .. }
             | Self::Stopped(_)
+            | Self::NotLeader { .. }
+            | Self::Unsure(_)
+            | Self::VotersChanging
+            | Self::Voters(_)
             | Self::TimedOut { .. }
             | Self::Stale { .. } => false,
         }

@@ -1,14 +1,17 @@
-//! The quorum as its node sees it: opened, led, appended to, closed.
+//! The quorum as one of its voters sees it: joined, led, appended to, closed.
 //!
-//! Opening ends when this node leads, everything committed is applied, and this incarnation's own
-//! record is committed: from then on its epoch is the place of that record, and every change
-//! carries it. With one voter all that is a matter of milliseconds; a change that cannot be
-//! committed stops the node.
+//! A voter *joins* when its files are open and it takes part in elections. It may *lead* once it was
+//! elected and this incarnation's own record is committed: from then on its epoch is the place of
+//! that record, and every change carries it (design, decision 6). A change that was decided by a
+//! controller that has been replaced is a no-op, wherever it comes to stand.
+//!
+//! The only voter of its quorum calls for the election instead of waiting for it, and opening ends
+//! when it leads: all that is a matter of milliseconds.
 
 use super::load::load_blocking;
 use super::machine::{Machine, State};
-use super::network::NoPeers;
-use super::store::LogStore;
+use super::network::{NoPeers, Peers, QuorumTransport};
+use super::service::{QuorumService, Service};
 use super::types::{EncodedChange, Quorum, Voter};
 use super::{MetadataLog, MetadataLogError, Publish, QuorumWatch};
 use bytes::Bytes;
@@ -18,9 +21,11 @@ use isthmus_log::disk::Disk;
 use isthmus_wire::messages::ControllerStartedRecord;
 use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::{Config, Raft, RaftMetrics, ServerState, SnapshotPolicy};
 use parking_lot::Mutex;
 use prometheus::Histogram;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,82 +33,137 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-/// A disk that takes longer for one change, or for the replay at a start, counts as dead.
+/// A disk that takes longer for one change, or for the replay at a start, counts as dead; so does a
+/// majority that does not take one.
 const COMMIT_MAX: Duration = Duration::from_secs(60);
 
 /// Entries after which a snapshot is taken, however small they are: what a start has to replay.
 const SNAPSHOT_ENTRIES: u64 = 20_000;
 
-/// Times of the library, in ms. With one voter nobody waits for any of them: the election is
-/// called for, not waited for.
-const HEARTBEAT_MS: u64 = 200;
-const ELECTION_MS: (u64, u64) = (1_000, 2_000);
+/// Entries of one append: a voter that is far behind gets them in bites.
+const APPEND_ENTRIES_MAX: u64 = 64;
 
-type QuorumRaft<D> = Raft<Quorum, Machine<D>>;
+/// Tries at the first record of an incarnation, each behind what another one left. There are no more
+/// of those than elections in the meantime.
+const BEGIN_TRIES: u32 = 16;
+
+/// How often voters that do not lead look whether a snapshot is due, or entries can go.
+const TIDY_EVERY: Duration = Duration::from_secs(5);
+
+/// How long a leader that stops waits for its successor.
+const RESIGN_MAX: Duration = Duration::from_secs(1);
+
+/// How patient voters are with each other, in ms.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QuorumTiming {
+    pub(crate) heartbeat_ms: u64,
+    /// From and to: each wait is chosen between them.
+    pub(crate) election_ms: (u64, u64),
+}
+
+impl Default for QuorumTiming {
+    fn default() -> Self {
+        Self {
+            heartbeat_ms: 200,
+            election_ms: (1_000, 2_000),
+        }
+    }
+}
+
+pub(super) type QuorumRaft<D> = Raft<Quorum, Machine<D>>;
 
 /// What opening takes beside the directory.
 pub(crate) struct QuorumOptions {
     /// Bytes of records behind which a snapshot is taken.
     pub(crate) snapshot_bytes: u64,
+    pub(crate) timing: QuorumTiming,
     pub(crate) append_seconds: Histogram,
     /// Cancelled when the quorum can go on no more.
     pub(crate) failed: CancellationToken,
 }
 
-/// An open log, and what it added up to.
-pub(crate) struct Opened<D: Disk> {
-    pub(crate) log: QuorumMetadataLog<D>,
-    pub(crate) image: Arc<MetadataImage>,
-    pub(crate) replayed: MetadataDelta,
-}
-
-/// The log of the quorum, as its leader.
+/// The log of the quorum, at one of its voters.
 pub(crate) struct QuorumMetadataLog<D: Disk> {
     raft: Option<QuorumRaft<D>>,
+    voter: Voter,
     state: Arc<Mutex<State>>,
+    service: QuorumService<D>,
     runtime: Handle,
     controller_epoch: i64,
-    purged_upto: Option<u64>,
-    snapshot_bytes: u64,
+    tidier: Tidier,
     append_seconds: Histogram,
     /// Resolves when the file is closed.
     closed: Option<oneshot::Receiver<()>>,
+    stop: CancellationToken,
 }
 
 impl<D: Disk> QuorumMetadataLog<D> {
-    /// Opens the log below `data` and leads the quorum.
+    /// Opens the log below `data` as the only voter, and leads.
     pub(crate) async fn open(
         disk: &Arc<D>,
         data: &Path,
         meta: &MetaProperties,
         options: QuorumOptions,
-    ) -> Result<Opened<D>, MetadataLogError> {
+    ) -> Result<Self, MetadataLogError> {
+        let mut log = Self::join(disk, data, meta, NoPeers, options).await?;
+        let raft = log.raft()?;
+        raft.trigger().elect(false).await.map_err(stopped)?;
+        let wait = raft.wait(Some(COMMIT_MAX));
+        wait.state(ServerState::Leader, "the only voter leads")
+            .await
+            .map_err(stopped)?;
+        let recovered = raft.wait_for_recovery(Some(COMMIT_MAX)).await;
+        recovered.map_err(stopped)?;
+        log.begin_to_lead().await?;
+        Ok(log)
+    }
+
+    /// Opens the log below `data` as one of several voters. Who leads is seen in [`Self::watch`].
+    pub(crate) async fn join<T: QuorumTransport>(
+        disk: &Arc<D>,
+        data: &Path,
+        meta: &MetaProperties,
+        transport: T,
+        options: QuorumOptions,
+    ) -> Result<Self, MetadataLogError> {
         let voter = Voter {
             node_id: meta.node_id,
             directory_id: meta.directory_id,
         };
         let (store, machine, closed) = load_blocking(disk, data, voter).await?;
-        let state = Arc::clone(&machine.state);
-        let raft = start(voter, store, machine, options.failed).await?;
-        let mut log = Self {
-            raft: Some(raft),
-            state,
+        let peers = Peers {
+            own_id: voter.raft_id(),
+            disk: Arc::clone(disk),
+            transport,
+        };
+        let config = config(options.timing).validate().map_err(stopped)?;
+        let (id, config) = (voter.raft_id(), Arc::new(config));
+        let raft = Raft::new(id, config, peers, store.clone(), machine.clone()).await;
+        let raft = raft.map_err(stopped)?;
+        let stop = CancellationToken::new();
+        let log = Self {
+            voter,
+            state: Arc::clone(&machine.state),
             runtime: Handle::current(),
             controller_epoch: -1,
-            purged_upto: None,
-            snapshot_bytes: options.snapshot_bytes,
+            tidier: Tidier {
+                state: Arc::clone(&machine.state),
+                snapshot_bytes: options.snapshot_bytes,
+                purged_upto: None,
+            },
+            service: QuorumService::new(Service::new(raft.clone(), store, machine, id)),
             append_seconds: options.append_seconds,
             closed: Some(closed),
+            stop,
+            raft: Some(raft),
         };
-        log.begin(voter).await?;
-        let mut state = log.state.lock();
-        let (image, replayed) = (Arc::clone(&state.image), state.take_replayed());
-        drop(state);
-        Ok(Opened {
-            log,
-            image,
-            replayed,
-        })
+        tokio::spawn(watch_failure(log.raft()?.metrics(), options.failed));
+        Ok(log)
+    }
+
+    /// What the log has added up to so far.
+    pub(crate) fn image(&self) -> Arc<MetadataImage> {
+        Arc::clone(&self.state.lock().image)
     }
 
     pub(crate) fn watch(&self) -> Result<QuorumWatch, MetadataLogError> {
@@ -113,31 +173,48 @@ impl<D: Disk> QuorumMetadataLog<D> {
         })
     }
 
+    /// What the other voters, and brokers that follow the log, may ask of this one.
+    pub(crate) fn service(&self) -> QuorumService<D> {
+        self.service.clone()
+    }
+
     fn raft(&self) -> Result<&QuorumRaft<D>, MetadataLogError> {
         let closed = || MetadataLogError::Stopped("it is closed".to_owned());
         self.raft.as_ref().ok_or_else(closed)
     }
 
-    /// Commits the record by which this incarnation begins; its place is the controller epoch.
-    async fn begin(&mut self, voter: Voter) -> Result<(), MetadataLogError> {
+    /// Commits the record by which this incarnation begins; its place is the controller epoch. To be
+    /// called when this voter was elected, and before anything else is appended in that term.
+    pub(super) async fn begin_to_lead(&mut self) -> Result<i64, MetadataLogError> {
         let term = self.raft()?.metrics().borrow_watched().current_term;
-        let (epoch, last_offset) = {
-            let state = self.state.lock();
-            (state.image.controller_epoch, state.image.offset)
-        };
-        self.controller_epoch = epoch;
-        let record = ControllerStartedRecord {
-            controller_id: voter.node_id,
-            directory_id: voter.directory_id,
+        let record = MetadataRecord::from(ControllerStartedRecord {
+            controller_id: self.voter.node_id,
+            directory_id: self.voter.directory_id,
             incarnation_id: crate::ids::random_uuid(),
             term: super::rows::signed(term),
-        };
-        self.commit(last_offset, &[record.into()]).await?;
+        });
+        let mut tries = 0;
+        loop {
+            let last_offset = {
+                let state = self.state.lock();
+                self.controller_epoch = state.image.controller_epoch;
+                state.image.offset
+            };
+            match self
+                .commit(last_offset, std::slice::from_ref(&record))
+                .await
+            {
+                Ok(()) => break,
+                // What the one before left behind is applied by now: once more, behind that.
+                Err(MetadataLogError::Stale { .. }) if tries < BEGIN_TRIES => tries += 1,
+                Err(error) => return Err(error),
+            }
+        }
         self.controller_epoch = self.state.lock().image.controller_epoch;
-        Ok(())
+        Ok(self.controller_epoch)
     }
 
-    async fn commit(
+    pub(super) async fn commit(
         &self,
         last_offset: i64,
         records: &[MetadataRecord],
@@ -148,10 +225,19 @@ impl<D: Disk> QuorumMetadataLog<D> {
             expected_last_offset: last_offset,
             records: values.collect::<Result<Vec<Bytes>, _>>()?,
         };
+        let (raft, watch) = (self.raft()?, self.watch()?);
         let timer = self.append_seconds.start_timer();
-        let written = within("commit a change", self.raft()?.client_write(change)).await?;
+        let written = tokio::select! {
+            biased;
+            written = within("commit a change", raft.client_write(change)) => written?,
+            // Whoever waits for it holds up everybody else, and the end of this node.
+            () = watch.lost_lead() => {
+                let silence = "a majority was silent";
+                return Err(MetadataLogError::Unsure(silence.to_owned()));
+            }
+        };
         timer.observe_duration();
-        match written.map_err(stopped)?.data {
+        match written.map_err(not_written)?.data {
             Some(ChangeVerdict::Applied) => Ok(()),
             Some(ChangeVerdict::Stale { .. }) | None => Err(MetadataLogError::Stale {
                 expected: last_offset,
@@ -160,25 +246,49 @@ impl<D: Disk> QuorumMetadataLog<D> {
         }
     }
 
-    /// Asks for a snapshot when enough has come behind the last one, and lets go of what no kept
-    /// snapshot needs. Both happen beside the changes that follow.
-    async fn tidy(&mut self) -> Result<(), MetadataLogError> {
+    /// Looks after snapshots while this voter does not lead; a leader does that with its changes.
+    pub(crate) fn tidy_in_background(&self) {
+        let (mut tidier, stop) = (self.tidier.clone(), self.stop.clone());
+        let Some(raft) = self.raft.clone() else {
+            return;
+        };
+        self.runtime.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(TIDY_EVERY) => {}
+                }
+                if !raft.is_leader() && tidier.tidy(&raft).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// Takes snapshots when they are due, and lets go of what no kept snapshot needs.
+#[derive(Clone)]
+struct Tidier {
+    state: Arc<Mutex<State>>,
+    snapshot_bytes: u64,
+    purged_upto: Option<u64>,
+}
+
+impl Tidier {
+    /// Both happen beside the changes that follow.
+    async fn tidy<D: Disk>(&mut self, raft: &QuorumRaft<D>) -> Result<(), MetadataLogError> {
         let (due, upto) = {
             let state = self.state.lock();
             let due = state.bytes_behind_snapshot >= self.snapshot_bytes;
-            (due, state.purge_upto())
+            (due, state.purge_upto().map(|upto| upto.index))
         };
         if due {
-            self.raft()?.trigger().snapshot().await.map_err(stopped)?;
+            raft.trigger().snapshot().await.map_err(stopped)?;
         }
         if let Some(upto) = upto
             && self.purged_upto.is_none_or(|purged| purged < upto)
         {
-            self.raft()?
-                .trigger()
-                .purge_log(upto)
-                .await
-                .map_err(stopped)?;
+            raft.trigger().purge_log(upto).await.map_err(stopped)?;
             self.purged_upto = Some(upto);
         }
         Ok(())
@@ -194,20 +304,29 @@ impl<D: Disk> MetadataLog for QuorumMetadataLog<D> {
         let runtime = self.runtime.clone();
         runtime.block_on(async {
             self.commit(last_offset, records).await?;
-            self.tidy().await
+            let raft = self.raft()?.clone();
+            self.tidier.tidy(&raft).await
         })
     }
 
-    fn publish_to(&mut self, publisher: Arc<dyn Publish>) {
-        self.state.lock().publish_to(publisher);
+    fn lead(&mut self) -> Result<i64, MetadataLogError> {
+        let runtime = self.runtime.clone();
+        runtime.block_on(self.begin_to_lead())
+    }
+
+    fn publish_to(&mut self, publisher: Arc<dyn Publish>) -> (Arc<MetadataImage>, MetadataDelta) {
+        self.state.lock().publish_to(publisher)
     }
 
     fn close(&mut self) -> Result<(), MetadataLogError> {
         let Some(raft) = self.raft.take() else {
             return Ok(());
         };
+        self.stop.cancel();
+        self.service.close();
         let closed = self.closed.take();
         self.runtime.clone().block_on(async move {
+            resign(&raft).await;
             let ended = within("stop", raft.shutdown()).await?;
             drop(raft);
             if let Some(closed) = closed {
@@ -218,41 +337,40 @@ impl<D: Disk> MetadataLog for QuorumMetadataLog<D> {
     }
 }
 
-fn config() -> Config {
+/// A leader that stops asks the voter that has most to lead, so that nobody waits for an election. If
+/// that does not take the lead in time, there will be one.
+async fn resign<D: Disk>(raft: &QuorumRaft<D>) {
+    let mut metrics = raft.metrics();
+    let successor = {
+        let now = metrics.borrow_watched();
+        let voters: BTreeSet<u64> = now.membership_config.voter_ids().collect();
+        let others = now.replication.iter().flatten();
+        let others = others.filter(|(id, _)| **id != now.id && voters.contains(id));
+        others.max_by_key(|(_, last)| **last).map(|(id, _)| *id)
+    };
+    let (Some(successor), true) = (successor, raft.is_leader()) else {
+        return;
+    };
+    if raft.trigger().transfer_leader(successor).await.is_err() {
+        return;
+    }
+    let gone = async { while raft.is_leader() && metrics.changed().await.is_ok() {} };
+    drop(tokio::time::timeout(RESIGN_MAX, gone).await);
+}
+
+fn config(timing: QuorumTiming) -> Config {
     Config {
         cluster_name: "metadata".to_owned(),
-        heartbeat_interval: HEARTBEAT_MS,
-        election_timeout_min: ELECTION_MS.0,
-        election_timeout_max: ELECTION_MS.1,
+        heartbeat_interval: timing.heartbeat_ms,
+        election_timeout_min: timing.election_ms.0,
+        election_timeout_max: timing.election_ms.1,
         enable_pre_vote: Some(true),
+        max_payload_entries: APPEND_ENTRIES_MAX,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
         // What is let go of is decided here: the library would go up to the latest snapshot.
         max_in_snapshot_log_to_keep: u64::MAX,
         ..Config::default()
     }
-}
-
-/// Starts the library and waits until this node leads and everything is applied.
-async fn start<D: Disk>(
-    voter: Voter,
-    store: LogStore,
-    machine: Machine<D>,
-    failed: CancellationToken,
-) -> Result<QuorumRaft<D>, MetadataLogError> {
-    let id = voter.raft_id();
-    let config = config().validate().map_err(stopped)?;
-    let raft = Raft::new(id, Arc::new(config), NoPeers, store, machine)
-        .await
-        .map_err(stopped)?;
-    raft.trigger().elect(false).await.map_err(stopped)?;
-    let wait = raft.wait(Some(COMMIT_MAX));
-    wait.state(ServerState::Leader, "the only voter leads")
-        .await
-        .map_err(stopped)?;
-    let recovered = raft.wait_for_recovery(Some(COMMIT_MAX)).await;
-    recovered.map_err(stopped)?;
-    tokio::spawn(watch_failure(raft.metrics(), failed));
-    Ok(raft)
 }
 
 /// Says so, and stops the node, when the quorum ends for any reason but being asked.
@@ -277,7 +395,7 @@ async fn watch_failure(
     }
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     what: &'static str,
     work: impl Future<Output = T>,
 ) -> Result<T, MetadataLogError> {
@@ -286,6 +404,25 @@ async fn within<T>(
     done.map_err(|_| MetadataLogError::TimedOut { what, limit })
 }
 
-fn stopped(error: impl std::fmt::Display) -> MetadataLogError {
+/// A write that another voter should have been asked for is not the end of this one.
+pub(super) fn not_written(error: RaftError<Quorum, ClientWriteError<Quorum>>) -> MetadataLogError {
+    match error {
+        RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => {
+            let leader = forward.leader_node.map(|voter| voter.node_id);
+            MetadataLogError::NotLeader { leader }
+        }
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(
+            ChangeMembershipError::InProgress(_),
+        )) => MetadataLogError::VotersChanging,
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(error)) => {
+            MetadataLogError::Voters(error.to_string())
+        }
+        // Committed or not: whoever asked must not be told that it was.
+        RaftError::APIError(discarded) => MetadataLogError::Unsure(discarded.to_string()),
+        RaftError::Fatal(error) => stopped(error),
+    }
+}
+
+pub(super) fn stopped(error: impl std::fmt::Display) -> MetadataLogError {
     MetadataLogError::Stopped(error.to_string())
 }

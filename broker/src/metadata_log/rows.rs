@@ -8,7 +8,9 @@ use bytes::Bytes;
 use isthmus_wire::codec::{DecodeError, Decoder, EncodeError, Encoder, Message};
 use isthmus_wire::messages::quorum_log_row::RecordRow;
 use isthmus_wire::messages::quorum_voters::{QuorumNode, VoterSet};
-use isthmus_wire::messages::{QuorumLogIdRow, QuorumLogRow, QuorumVoteRow, QuorumVoters};
+use isthmus_wire::messages::{
+    QuorumLogIdRow, QuorumLogRow, QuorumOwnerRow, QuorumVoteRow, QuorumVoters,
+};
 use isthmus_wire::prefixed::{decode_versioned, encode_versioned};
 use openraft::EntryPayload;
 use openraft::entry::RaftEntry;
@@ -185,6 +187,21 @@ pub(super) fn read_log_id(row: &[u8]) -> Result<LogId, RowError> {
     ))
 }
 
+pub(super) fn owner_row(owner: Voter) -> Result<Vec<u8>, EncodeError> {
+    seal(&QuorumOwnerRow {
+        node_id: owner.node_id,
+        directory_id: owner.directory_id,
+    })
+}
+
+pub(super) fn read_owner(row: &[u8]) -> Result<Voter, RowError> {
+    let row: QuorumOwnerRow = open(row)?;
+    Ok(Voter {
+        node_id: row.node_id,
+        directory_id: row.directory_id,
+    })
+}
+
 /// Numbers of the library are unsigned, those of our formats signed, as Kafka's; the bits stay.
 pub(super) fn signed(number: u64) -> i64 {
     number.cast_signed()
@@ -246,6 +263,8 @@ mod tests {
             committed: true,
         };
         assert_eq!(read_vote(&vote_row(&vote).unwrap()).unwrap(), vote);
+        let owner = voter(0xf1);
+        assert_eq!(read_owner(&owner_row(owner).unwrap()).unwrap(), owner);
         let id = super::super::types::log_id(3, u64::MAX);
         assert_eq!(read_log_id(&log_id_row(&id).unwrap()).unwrap(), id);
     }

@@ -28,6 +28,9 @@ const PLACE: i16 = 10_001;
 
 const SUFFIX: &str = ".checkpoint";
 
+/// Behind the name of one that is still coming from another voter.
+const PART_SUFFIX: &str = ".checkpoint.part";
+
 /// A batch is closed behind this many bytes of records.
 const BATCH_BYTES: usize = 256 << 10;
 
@@ -51,6 +54,8 @@ pub(crate) enum SnapshotError {
     Body(#[from] DecodeError),
     #[error("record {at}: {source}")]
     Record { at: usize, source: RecordFrameError },
+    #[error("{0}")]
+    Level(String),
     #[error("could not encode: {0}")]
     Encode(#[from] EncodeError),
     #[error("could not build: {0}")]
@@ -101,13 +106,14 @@ impl Snapshot {
         }
     }
 
-    /// `<end offset>-<term>.checkpoint`, with Kafka's numbers of digits.
     fn file_name(&self) -> String {
-        let end = self.head.last_offset + 1;
-        format!(
-            "{end:020}-{:010}{SUFFIX}",
-            self.head.last_log_id.leader_id.term
-        )
+        let term = signed(self.head.last_log_id.leader_id.term);
+        file_name(self.head.last_offset + 1, term)
+    }
+
+    /// Where it belongs in that directory.
+    pub(super) fn path_in(&self, dir: &Path) -> PathBuf {
+        dir.join(self.file_name())
     }
 
     /// Writes it durably.
@@ -116,7 +122,7 @@ impl Snapshot {
         disk: &D,
         dir: &Path,
     ) -> Result<SnapshotFile, SnapshotError> {
-        let path = dir.join(self.file_name());
+        let path = self.path_in(dir);
         let content = self.to_bytes()?;
         disk.write_atomic(&path, &content)?;
         Ok(SnapshotFile {
@@ -182,6 +188,34 @@ impl Snapshot {
         }
         Ok(Self { head, records })
     }
+}
+
+/// `<end offset>-<term>.checkpoint`, with Kafka's numbers of digits.
+fn file_name(end_offset: i64, term: i64) -> String {
+    format!("{end_offset:020}-{term:010}{SUFFIX}")
+}
+
+/// End offset and term, as a snapshot's name tells them.
+pub(super) fn place_in_name(path: &Path) -> Option<(i64, i64)> {
+    let name = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
+    let (end_offset, term) = name.split_once('-')?;
+    Some((end_offset.parse().ok()?, term.parse().ok()?))
+}
+
+/// What is not there whole yet.
+pub(super) fn part_path(dir: &Path, end_offset: i64, term: i64) -> PathBuf {
+    let whole = file_name(end_offset, term);
+    dir.join(whole.replace(SUFFIX, PART_SUFFIX))
+}
+
+/// Removes what was left by receptions that came to no end.
+pub(super) fn remove_parts<D: Disk>(disk: &D, dir: &Path) -> io::Result<()> {
+    for entry in disk.list(dir)? {
+        if !entry.is_dir && entry.name.ends_with(PART_SUFFIX) {
+            disk.remove_file(&dir.join(entry.name))?;
+        }
+    }
+    Ok(())
 }
 
 /// The snapshots in a directory, the latest first.

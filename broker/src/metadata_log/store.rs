@@ -6,13 +6,14 @@
 //! ```text
 //! log     index -> entry                      every entry behind the purged one
 //! state   "vote" -> the vote                  "purged" -> log id of the last entry taken out
+//!         "owner" -> whose log it is
 //! ```
 //!
 //! Writes come one at a time, from one task of the library, and run on a blocking thread.
 
 use super::file::BackendFile;
 use super::rows::{self, RowError};
-use super::types::{Entry, LogId, Quorum, Vote};
+use super::types::{Entry, LogId, Quorum, Vote, Voter};
 use isthmus_log::disk::{Disk, OpenMode};
 use isthmus_wire::codec::EncodeError;
 use openraft::entry::RaftEntry;
@@ -32,6 +33,7 @@ const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
 const VOTE: &str = "vote";
 const PURGED: &str = "purged";
+const OWNER: &str = "owner";
 
 /// redb takes up to 1 GiB if nobody says otherwise; the log is written once and read at a start.
 const CACHE_BYTES: usize = 1 << 20;
@@ -165,15 +167,19 @@ impl LogStore {
     pub(super) fn create<D: Disk>(
         disk: &D,
         path: &Path,
+        owner: Voter,
         entries: &[Entry],
     ) -> Result<(), StoreError> {
+        let owner = rows::owner_row(owner)?;
         let file = disk.open(path, OpenMode::Truncate)?;
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES);
         let database = builder.create_with_backend(BackendFile(file)).told()?;
         let (store, _closed) = Self::of(database);
         store.write(|transaction| {
-            transaction.open_table(STATE).told()?;
+            let mut state = transaction.open_table(STATE).told()?;
+            state.insert(OWNER, &owner[..]).told()?;
+            transaction.open_table(LOG).told()?;
             put_entries(transaction, entries)
         })
     }
@@ -226,8 +232,63 @@ impl LogStore {
         self.state(PURGED, rows::read_log_id)
     }
 
+    /// Whose log it is; files of earlier builds do not say.
+    pub(super) fn owner(&self) -> Result<Option<Voter>, StoreError> {
+        self.state(OWNER, rows::read_owner)
+    }
+
     fn range(&self, range: impl RangeBounds<u64>) -> Result<Vec<Entry>, StoreError> {
         read_range(&self.file.database, range)
+    }
+
+    /// Entries from an index on.
+    pub(super) fn from(&self, index: u64) -> Result<Vec<Entry>, StoreError> {
+        self.range(index..)
+    }
+
+    /// Keeps entries that are committed, durably.
+    pub(super) async fn keep(&self, entries: Vec<Entry>) -> Result<(), io::Error> {
+        self.write_blocking(move |transaction| put_entries(transaction, &entries))
+            .await
+    }
+
+    /// Takes entries out, up to and with that one, durably.
+    pub(super) async fn let_go(&self, upto: LogId) -> Result<(), io::Error> {
+        let row = rows::log_id_row(&upto).map_err(StoreError::Encode)?;
+        self.write_blocking(move |transaction| {
+            let mut state = transaction.open_table(STATE).told()?;
+            state.insert(PURGED, &row[..]).told()?;
+            let mut table = transaction.open_table(LOG).told()?;
+            table.retain_in(..=upto.index, |_, _| false).told()
+        })
+        .await
+    }
+
+    /// The entry at an index, if the log has it.
+    pub(super) fn entry(&self, index: u64) -> Result<Option<Entry>, StoreError> {
+        Ok(self.range(index..=index)?.pop())
+    }
+
+    /// Rows of entries from `from` to before `to`, as they lie in the file: as many as fit into
+    /// `bytes_max`, but one at least.
+    pub(super) fn rows(
+        &self,
+        from: u64,
+        to: u64,
+        bytes_max: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let transaction = self.file.database.begin_read().told()?;
+        let table = transaction.open_table(LOG).told()?;
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        for row in table.range(from..to).told()? {
+            let (_, row) = row.told()?;
+            bytes += row.value().len();
+            if bytes > bytes_max && !rows.is_empty() {
+                break;
+            }
+            rows.push(row.value().to_vec());
+        }
+        Ok(rows)
     }
 }
 
@@ -313,9 +374,7 @@ impl RaftLogStorage<Quorum> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let entries: Vec<Entry> = entries.into_iter().collect();
-        self.write_blocking(move |transaction| put_entries(transaction, &entries))
-            .await?;
+        self.keep(entries.into_iter().collect()).await?;
         callback.io_completed(Ok(()));
         Ok(())
     }
@@ -330,13 +389,6 @@ impl RaftLogStorage<Quorum> for LogStore {
     }
 
     async fn purge(&mut self, upto: LogId) -> Result<(), io::Error> {
-        let row = rows::log_id_row(&upto).map_err(StoreError::Encode)?;
-        self.write_blocking(move |transaction| {
-            let mut state = transaction.open_table(STATE).told()?;
-            state.insert(PURGED, &row[..]).told()?;
-            let mut table = transaction.open_table(LOG).told()?;
-            table.retain_in(..=upto.index, |_, _| false).told()
-        })
-        .await
+        self.let_go(upto).await
     }
 }

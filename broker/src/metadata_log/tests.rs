@@ -1,6 +1,8 @@
 //! The metadata log over a disk in memory: restarts, crashes at every step, damage, refusals.
 
-use super::quorum::Opened;
+mod voters;
+
+use super::quorum::QuorumTiming;
 use super::store::LogStore;
 use super::types::{EncodedChange, Entry, log_id};
 use super::{
@@ -47,7 +49,7 @@ fn meta(voter: Voter) -> MetaProperties {
 fn formatted() -> Arc<TestDisk> {
     let disk = Arc::new(FaultDisk::new(MemDisk::new()));
     disk.create_dir_all(&data()).unwrap();
-    format(&*disk, &data(), VOTER).unwrap();
+    format(&*disk, &data(), VOTER, &[VOTER]).unwrap();
     finish(&*disk, &data()).unwrap();
     disk
 }
@@ -56,16 +58,17 @@ async fn open_as(
     disk: &Arc<TestDisk>,
     voter: Voter,
     failed: &CancellationToken,
-) -> Result<Opened<TestDisk>, MetadataLogError> {
+) -> Result<Log, MetadataLogError> {
     let options = QuorumOptions {
         snapshot_bytes: SNAPSHOT_BYTES,
+        timing: QuorumTiming::default(),
         append_seconds: Histogram::with_opts(HistogramOpts::new("h", "h")).unwrap(),
         failed: failed.clone(),
     };
     QuorumMetadataLog::open(disk, &data(), &meta(voter), options).await
 }
 
-async fn open(disk: &Arc<TestDisk>) -> Result<Opened<TestDisk>, MetadataLogError> {
+async fn open(disk: &Arc<TestDisk>) -> Result<Log, MetadataLogError> {
     open_as(disk, VOTER, &CancellationToken::new()).await
 }
 
@@ -98,11 +101,10 @@ impl Writer {
         Self::of(open(disk).await.unwrap())
     }
 
-    fn of(opened: Opened<TestDisk>) -> Self {
+    fn of(mut log: Log) -> Self {
         let told = Arc::new(Told::default());
-        *told.latest.lock() = opened.image;
-        let mut log = opened.log;
-        log.publish_to(Arc::clone(&told) as Arc<dyn Publish>);
+        let (image, _) = log.publish_to(Arc::clone(&told) as Arc<dyn Publish>);
+        *told.latest.lock() = image;
         Self { log, told }
     }
 
@@ -145,7 +147,7 @@ async fn what_was_committed_is_there_again_and_every_start_has_its_own_epoch() {
     let mut before = None;
     for round in 0..6 {
         let opened = open(&disk).await.unwrap();
-        epochs.push(opened.image.controller_epoch);
+        epochs.push(opened.image().controller_epoch);
         let mut writer = Writer::of(opened);
         if let Some(before) = before {
             assert_eq!(names(&writer.image()), before, "round {round}");
@@ -313,13 +315,15 @@ async fn a_format_that_died_is_done_again() {
         let made = disk
             .create_dir_all(&data())
             .map_err(|error| error.to_string())
-            .and_then(|()| format(&disk, &data(), VOTER).map_err(|error| error.to_string()));
+            .and_then(|()| {
+                format(&disk, &data(), VOTER, &[VOTER]).map_err(|error| error.to_string())
+            });
         let after = Arc::new(FaultDisk::new(
             disk.inner().crash(CrashMode::AnyOrder, at as u64),
         ));
         if made.is_err() {
             after.create_dir_all(&data()).unwrap();
-            format(&*after, &data(), VOTER).unwrap();
+            format(&*after, &data(), VOTER, &[VOTER]).unwrap();
         }
         // `meta.properties` would be written here: the directory is formatted from now on.
         let mut writer = Writer::open(&after).await;
@@ -444,7 +448,7 @@ async fn directories_that_are_not_this_voters_are_refused() {
     };
     let opened = open_as(&formatted(), stranger, &CancellationToken::new()).await;
     let said = opened.map(|_| ()).unwrap_err().to_string();
-    assert!(said.contains("is not a voter"), "{said}");
+    assert!(said.contains("is not that of directory"), "{said}");
 
     let noise = formatted();
     let len = noise.read(&quorum).unwrap().len();
@@ -473,7 +477,7 @@ fn write_level(disk: &TestDisk, path: &Path, value: bytes::Bytes) {
     };
     entries.push(Entry::new(log_id(0, 1), EntryPayload::Normal(change)));
     disk.remove_file(path).unwrap();
-    LogStore::create(disk, path, &entries).unwrap();
+    LogStore::create(disk, path, VOTER, &entries).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

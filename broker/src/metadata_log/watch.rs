@@ -2,12 +2,19 @@
 //! metrics; asking never waits for a change.
 
 use super::machine::State;
-use super::types::{Quorum, Voter};
-use openraft::RaftMetrics;
+use super::types::{Membership, Quorum, Voter};
 use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::WatchReceiver;
+use openraft::{Instant, RaftMetrics, ServerState};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Kafka's: one and a half times `controller.quorum.fetch.timeout.ms`.
+const MAJORITY_SILENCE_MAX: Duration = Duration::from_secs(3);
+
+/// How often a leader that waits looks whether it still is one.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// How the quorum stands, for whoever asks; clones look at the same quorum.
 #[derive(Clone)]
@@ -21,8 +28,11 @@ pub(crate) struct QuorumWatch {
 pub(crate) struct VoterState {
     pub(crate) voter: Voter,
     pub(crate) is_leader: bool,
-    /// Offset behind the last record it is known to hold.
+    /// Offset behind the last record it is known to hold; -1 where that is not known: elsewhere than
+    /// at the leader, or of a voter that is far behind.
     pub(crate) log_end_offset: i64,
+    /// How long ago it last acknowledged anything to the leader.
+    pub(crate) heard: Option<Duration>,
 }
 
 /// The latest snapshot, for metrics.
@@ -52,22 +62,57 @@ impl QuorumWatch {
         self.state.lock().image.offset + 1
     }
 
+    /// The term in which this voter leads, while it does. The library lets a leader that is cut off
+    /// believe in itself for ever; here it leads no more once a majority was silent for that long, as
+    /// in Kafka.
+    pub(crate) fn leads(&self) -> Option<u64> {
+        let metrics = self.metrics.borrow_watched();
+        let leads = metrics.state == ServerState::Leader && metrics.running_state.is_ok();
+        let is_alone = metrics.membership_config.voter_ids().count() <= 1;
+        let heard = metrics.last_quorum_acked.as_ref().map(|at| at.elapsed());
+        let is_heard = is_alone || heard.is_none_or(|heard| heard <= MAJORITY_SILENCE_MAX);
+        (leads && is_heard).then_some(metrics.current_term)
+    }
+
+    /// Until this voter leads no more. Silence is no change that anybody is told of, so it is looked
+    /// for.
+    pub(super) async fn lost_lead(&self) {
+        // Who does not lead in the first place is told so by the library, and by then has been.
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if self.leads().is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Until anything at all changed in how the quorum stands; `false` when it is closed.
+    pub(crate) async fn changed(&mut self) -> bool {
+        self.metrics.changed().await.is_ok()
+    }
+
     /// The voters, in the order of their node ids.
     pub(crate) fn voters(&self) -> Vec<VoterState> {
-        let leader = self.metrics.borrow_watched().current_leader;
+        self.members(|membership, id| membership.voter_ids().any(|voter| voter == *id))
+    }
+
+    /// Nodes that get the log from the leader and do not vote: on their way into the quorum.
+    pub(crate) fn learners(&self) -> Vec<VoterState> {
+        self.members(|membership, id| membership.voter_ids().all(|voter| voter != *id))
+    }
+
+    fn members(&self, is_asked_for: impl Fn(&Membership, &u64) -> bool) -> Vec<VoterState> {
+        let metrics = self.metrics.borrow_watched().clone();
         let state = self.state.lock();
-        // A quorum of one: what is committed is what its only voter holds.
-        let log_end_offset = state.image.offset + 1;
-        let voters = state.voters().membership().nodes();
-        let mut voters: Vec<VoterState> = voters
-            .map(|(id, voter)| VoterState {
-                voter: *voter,
-                is_leader: Some(*id) == leader,
-                log_end_offset,
-            })
+        let membership = state.voters().membership();
+        let asked_for = membership
+            .nodes()
+            .filter(|(id, _)| is_asked_for(membership, id));
+        let mut members: Vec<VoterState> = asked_for
+            .map(|(id, voter)| member(&metrics, &state, *id, *voter))
             .collect();
-        voters.sort_by_key(|state| state.voter.node_id);
-        voters
+        members.sort_by_key(|state| state.voter.node_id);
+        members
     }
 
     pub(crate) fn controller_epoch(&self) -> i64 {
@@ -80,5 +125,27 @@ impl QuorumWatch {
             len_bytes: latest.file.len_bytes,
             made_ms: latest.head.made_ms,
         })
+    }
+}
+
+/// The leader holds what is applied here at least; of the others it knows what they acknowledged.
+fn member(metrics: &RaftMetrics<Quorum>, state: &State, id: u64, voter: Voter) -> VoterState {
+    let is_leader = metrics.current_leader == Some(id);
+    let acknowledged = metrics.replication.as_ref().and_then(|it| it.get(&id));
+    let acknowledged = acknowledged.and_then(Option::as_ref);
+    let heard = metrics.heartbeat.as_ref().and_then(|it| it.get(&id));
+    let log_end_offset = if id == metrics.id {
+        state.image.offset + 1
+    } else {
+        acknowledged.map_or(-1, |last| match state.offset_at(last.index) {
+            -1 => -1,
+            offset => offset + 1,
+        })
+    };
+    VoterState {
+        voter,
+        is_leader,
+        log_end_offset,
+        heard: heard.and_then(Option::as_ref).map(|at| at.elapsed()),
     }
 }

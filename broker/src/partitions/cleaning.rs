@@ -43,6 +43,11 @@ impl CleaningState {
     pub(super) fn cleaned_to(&self) -> Option<i64> {
         self.cleaned_to
     }
+
+    /// The log was cut: what comes there now was never cleaned.
+    pub(super) fn log_cut(&mut self, log_end: i64) {
+        self.cleaned_to = self.cleaned_to.map(|it| it.min(log_end));
+    }
 }
 
 /// What a look at all partitions found.

@@ -1,46 +1,78 @@
 //! The partitions of this broker: which there are, their files, and what is done to all of them.
 //!
-//! Follows the metadata: a partition is opened when the image assigns it here, and its files are
-//! renamed for removal when its topic is gone. A partition whose log is damaged is refused, told
-//! in the log, and leaves all others alone.
+//! Follows the metadata: a partition is opened when the image assigns it here, takes its role as
+//! soon as this broker has applied its own registration (rule 23), and its files are renamed for
+//! removal when its topic is gone or its replica is wanted here no more. A partition whose log is
+//! damaged is refused, told in the log, and leaves all others alone.
 
+mod checkpoints;
 mod cleaning;
+mod following;
+mod leading;
 mod partition;
 mod reading;
+mod replica_log;
+mod role;
 mod rules;
 mod watchers;
 
 pub(crate) use cleaning::CleanerTools;
-pub(crate) use partition::{Acks, AppendFailure, Appended, Partition};
-pub(crate) use reading::{Isolation, OffsetQuery, ReadFailure, ReadRequest};
+pub(crate) use following::{Cut, Due, Fetched, Turn};
+pub(crate) use leading::{Answered, ReplicaRead};
+pub(crate) use partition::{Acks, AppendFailure, Appended, Attached, Partition};
+pub(crate) use reading::{Isolation, OffsetQuery, ReadFailure, ReadRequest, ServedBy};
+pub(crate) use watchers::Ready;
 
 use crate::clocks;
 use crate::ids;
 use crate::settings::Settings;
+use checkpoints::Checkpoints;
 use isthmus_broker_core::config::TopicConfig;
-use isthmus_broker_core::metadata::{ConfigResource, MetadataDelta, MetadataImage, TopicImage};
+use isthmus_broker_core::metadata::{
+    ConfigResource, MetadataDelta, MetadataImage, PartitionImage, TopicImage,
+};
+use isthmus_broker_core::replica::AlterPartition;
 use isthmus_log::disk::Disk as _;
 use isthmus_log::disk::ProcessDisk;
 use isthmus_log::{
-    CheckpointError, CheckpointKind, CleanShutdown, Deleted, LogDirectory, OffsetCheckpoint,
-    OpenContext, OpenError, PartitionDir, PendingDeletion, StorageError,
+    CheckpointError, CleanShutdown, Deleted, LogDirectory, OffsetCheckpoint, OpenContext,
+    OpenError, PartitionDir, PendingDeletion, StorageError,
 };
 use isthmus_wire::Uuid;
 use parking_lot::{Mutex, RwLock};
-use partition::{Assignment, Checkpoint};
+use partition::Remembered;
 use prometheus::IntGauge;
 use rules::log_config;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 type Disk = ProcessDisk;
 
 /// How long a stray or deleted directory's files stay before they are removed, if its topic's
 /// `file.delete.delay.ms` is not known any more.
 const REMOVAL_DELAY: Duration = Duration::from_secs(60);
+
+/// A topic's id and a partition's number.
+pub(crate) type PartitionKey = (Uuid, i32);
+
+/// A leader's proposal to the controller.
+#[derive(Debug)]
+pub(crate) struct IsrProposal {
+    pub(crate) key: PartitionKey,
+    pub(crate) change: AlterPartition,
+}
+
+/// Proposals that wait for the controller's attention, at most one per partition; what finds no
+/// room is sent again later.
+const PROPOSALS_MAX: usize = 4_096;
+
+/// This broker was not registered yet.
+const UNREGISTERED: i64 = -1;
 
 /// A failure that concerns the whole data directory.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +102,13 @@ pub(crate) struct Partitions {
     checkpointing: Mutex<()>,
     settings: Settings,
     open: RwLock<BTreeMap<(Uuid, i32), Arc<Partition>>>,
+    /// Offset of this incarnation's first registration.
+    broker_epoch: AtomicI64,
+    /// Replicas have roles: nothing but newer metadata takes them away (rule 9).
+    has_roles: AtomicBool,
+    proposals: mpsc::Sender<IsrProposal>,
+    /// Until somebody takes them to the controller.
+    proposed: Mutex<Option<mpsc::Receiver<IsrProposal>>>,
     removals: Mutex<VecDeque<Removal>>,
     count: IntGauge,
 }
@@ -86,15 +125,6 @@ enum Removed {
     Directory(PendingDeletion),
 }
 
-/// What the checkpoint files said when the directory was opened.
-struct Checkpoints {
-    recovery_points: OffsetCheckpoint,
-    log_starts: OffsetCheckpoint,
-    high_watermarks: OffsetCheckpoint,
-    cleaned: OffsetCheckpoint,
-    clean_shutdown: bool,
-}
-
 impl Partitions {
     pub(crate) fn new(
         disk: Arc<Disk>,
@@ -102,15 +132,25 @@ impl Partitions {
         settings: &Settings,
         count: IntGauge,
     ) -> Self {
+        let (proposals, proposed) = mpsc::channel(PROPOSALS_MAX);
         Self {
+            proposals,
+            proposed: Mutex::new(Some(proposed)),
             disk,
             directory,
             checkpointing: Mutex::default(),
             settings: settings.clone(),
             open: RwLock::default(),
+            broker_epoch: AtomicI64::new(UNREGISTERED),
+            has_roles: AtomicBool::new(false),
             removals: Mutex::default(),
             count,
         }
+    }
+
+    /// What the leaders here propose to the controller; for whoever asks first.
+    pub(crate) fn take_proposals(&self) -> Option<mpsc::Receiver<IsrProposal>> {
+        self.proposed.lock().take()
     }
 
     pub(crate) fn get(&self, topic: Uuid, index: i32) -> Option<Arc<Partition>> {
@@ -131,39 +171,33 @@ impl Partitions {
     ) -> Result<(), PartitionsError> {
         self.settings.dynamic.follow(image);
         let stopped = self.directory.take_clean_shutdown()?;
-        let checkpoints = Checkpoints {
-            recovery_points: self.read_checkpoint(CheckpointKind::RecoveryPoint),
-            log_starts: self.read_checkpoint(CheckpointKind::LogStartOffset),
-            high_watermarks: self.read_checkpoint(CheckpointKind::HighWatermark),
-            cleaned: self.read_checkpoint(CheckpointKind::Cleaner),
-            clean_shutdown: matches!(stopped, CleanShutdown::Yes { .. }),
-        };
+        let checkpoints = self.read_checkpoints(matches!(stopped, CleanShutdown::Yes { .. }));
         self.settle_directories(image, replayed)?;
         for topic in image.topics() {
             self.open_topic(image, topic, &checkpoints);
         }
+        self.take_roles(image, image.topics());
         Ok(())
     }
 
-    /// Opens what was created or grown, and takes over new configurations.
+    /// Opens what was created or grown, takes over new configurations and roles.
     pub(crate) fn add(&self, image: &MetadataImage, delta: &MetadataDelta) {
         let broker_changed = self.settings.dynamic.is_touched(delta);
         if broker_changed {
             self.settings.dynamic.follow(image);
         }
-        let fresh = Checkpoints {
-            recovery_points: OffsetCheckpoint::new(),
-            log_starts: OffsetCheckpoint::new(),
-            high_watermarks: OffsetCheckpoint::new(),
-            cleaned: OffsetCheckpoint::new(),
-            clean_shutdown: false,
+        let fresh = Checkpoints::none();
+        let changed = || {
+            let ids = delta.topics_changed.iter();
+            ids.filter_map(|&id| image.topic_by_id(id))
         };
-        for topic in delta
-            .topics_changed
-            .iter()
-            .filter_map(|&id| image.topic_by_id(id))
-        {
+        for topic in changed() {
             self.open_topic(image, topic, &fresh);
+        }
+        if self.has_roles.load(Ordering::Acquire) {
+            self.take_roles(image, changed());
+        } else {
+            self.take_roles(image, image.topics());
         }
         if broker_changed {
             // Any topic may take a default from the broker.
@@ -181,14 +215,24 @@ impl Partitions {
         }
     }
 
-    /// Lets go of deleted topics: their directories are renamed now and removed later.
-    pub(crate) fn remove(&self, delta: &MetadataDelta) {
-        for &id in delta.topics_removed.keys() {
+    /// Lets go of deleted topics and of replicas that are elsewhere now: their directories are
+    /// renamed now and removed later.
+    pub(crate) fn remove(&self, image: &MetadataImage, delta: &MetadataDelta) {
+        let deleted = delta.topics_removed.keys().map(|&id| (id, Vec::new()));
+        let changed = delta.topics_changed.iter().filter_map(|&id| {
+            let is_here = |it: &PartitionImage| it.replicas.contains(&self.settings.node_id);
+            let topic = image.topic_by_id(id)?;
+            Some((id, topic.partitions.iter().map(is_here).collect()))
+        });
+        for (id, stays) in deleted.chain(changed) {
+            let stays =
+                |index: i32| usize::try_from(index).is_ok_and(|at| stays.get(at) == Some(&true));
             let of_topic: Vec<Arc<Partition>> = {
                 let mut open = self.open.write();
                 let keys: Vec<_> = open
                     .range((id, 0)..=(id, i32::MAX))
                     .map(|(key, _)| *key)
+                    .filter(|(_, index)| !stays(*index))
                     .collect();
                 keys.iter().filter_map(|key| open.remove(key)).collect()
             };
@@ -220,15 +264,7 @@ impl Partitions {
             if !here || self.get(topic.id, index).is_some() {
                 continue;
             }
-            let assignment = Assignment {
-                topic: Arc::clone(&topic.name),
-                index,
-                broker_id: self.settings.node_id,
-                leader_epoch: partition.leader_epoch,
-                isr: partition.isr.clone(),
-                replicas: partition.replicas.len(),
-            };
-            match self.open_one(assignment, topic.id, config.clone(), checkpoints) {
+            match self.open_one(topic, index, config.clone(), checkpoints) {
                 Ok(opened) => drop(
                     self.open
                         .write()
@@ -246,12 +282,12 @@ impl Partitions {
 
     fn open_one(
         &self,
-        assignment: Assignment,
-        topic_id: Uuid,
+        topic: &TopicImage,
+        index: i32,
         config: TopicConfig,
         checkpoints: &Checkpoints,
     ) -> Result<Partition, Refused> {
-        let key = (assignment.topic.to_string(), assignment.index);
+        let key = (topic.name.to_string(), index);
         let offset = |checkpoint: &OffsetCheckpoint| checkpoint.get(&key).copied().unwrap_or(0);
         let context = OpenContext {
             recovery_point: offset(&checkpoints.recovery_points),
@@ -259,18 +295,23 @@ impl Partitions {
             clean_shutdown: checkpoints.clean_shutdown,
             now_ms: clocks::wall_ms(),
         };
-        let high_watermark = offset(&checkpoints.high_watermarks);
-        let dir = self.directory.create_partition(&key.0, key.1, topic_id)?;
+        // After a crash the log may end below what was committed, and go on with other records.
+        let believed = Some(&checkpoints.high_watermarks).filter(|_| checkpoints.clean_shutdown);
+        let remembered = Remembered {
+            high_watermark: believed.map_or(0, offset),
+            cleaned_to: checkpoints.cleaned.get(&key).copied(),
+        };
+        let dir = self.directory.create_partition(&key.0, key.1, topic.id)?;
         let log_config = self.log_config(&config);
         let (partition, report) = Partition::open(
             &self.disk,
             dir,
-            assignment,
+            (Arc::clone(&topic.name), (topic.id, index)),
+            self.proposals.clone(),
             config,
             log_config,
             context,
-            high_watermark,
-            checkpoints.cleaned.get(&key).copied(),
+            remembered,
         )?;
         if report.truncated_bytes > 0 {
             tracing::warn!(
@@ -298,16 +339,6 @@ impl Partitions {
                 partition.update_config(config.clone(), self.log_config(&config));
             }
         }
-    }
-
-    /// An unreadable checkpoint counts as empty: more is read through again, nothing is lost.
-    fn read_checkpoint(&self, kind: CheckpointKind) -> OffsetCheckpoint {
-        self.directory
-            .read_checkpoint(kind)
-            .unwrap_or_else(|error| {
-                tracing::warn!(event = "checkpoint_unreadable", ?kind, %error);
-                OffsetCheckpoint::new()
-            })
     }
 
     /// Directories that belong to no partition of the image. Of a deleted topic: removed, the
@@ -421,44 +452,6 @@ impl Partitions {
             }
         }
         Ok(())
-    }
-
-    pub(crate) fn checkpoint_recovery_points(&self) -> Result<(), PartitionsError> {
-        self.write_checkpoint(CheckpointKind::RecoveryPoint, |now| {
-            Some(now.recovery_point)
-        })
-    }
-
-    /// Only logs whose start has moved stand in this file.
-    pub(crate) fn checkpoint_log_starts(&self) -> Result<(), PartitionsError> {
-        self.write_checkpoint(CheckpointKind::LogStartOffset, |now| {
-            Some(now.log_start_offset).filter(|&offset| offset > 0)
-        })
-    }
-
-    pub(crate) fn checkpoint_high_watermarks(&self) -> Result<(), PartitionsError> {
-        self.write_checkpoint(CheckpointKind::HighWatermark, |now| {
-            Some(now.high_watermark)
-        })
-    }
-
-    /// Only logs that were cleaned stand in this file.
-    pub(crate) fn checkpoint_cleaned(&self) -> Result<(), PartitionsError> {
-        self.write_checkpoint(CheckpointKind::Cleaner, |now| now.cleaned_to)
-    }
-
-    fn write_checkpoint(
-        &self,
-        kind: CheckpointKind,
-        of: impl Fn(Checkpoint) -> Option<i64>,
-    ) -> Result<(), PartitionsError> {
-        let _turn = self.checkpointing.lock();
-        let entry = |partition: Arc<Partition>| {
-            let offset = of(partition.checkpoint()?)?;
-            Some(((partition.topic().to_owned(), partition.index()), offset))
-        };
-        let offsets: OffsetCheckpoint = self.all().into_iter().filter_map(entry).collect();
-        Ok(self.directory.write_checkpoint(kind, &offsets)?)
     }
 
     /// Closes all logs, writes the checkpoints, and marks the directory as cleanly closed.

@@ -1,15 +1,19 @@
-//! One partition on this broker: its log, what its leader may acknowledge, and who waits for it.
+//! One partition on this broker: its log, the role of this replica, and who waits for it.
 //!
 //! One writer at a time, under the partition's lock. Readers take their place in the segment under
 //! the lock and read outside of it. An fsync never runs under the lock.
 
-use super::ReadFailure;
 use super::cleaning::CleaningState;
+use super::role::{Role, Taking};
 use super::rules::append_rules;
-use super::watchers::Watchers;
+use super::watchers::{Ready, Watchers};
+use super::{IsrProposal, PartitionKey, ReadFailure, ServedBy};
 use crate::clocks;
 use isthmus_broker_core::config::TopicConfig;
-use isthmus_broker_core::replica::{AppendRefused, Leader};
+use isthmus_broker_core::metadata::{MetadataImage, PartitionImage};
+use isthmus_broker_core::replica::{
+    AlterPartition, AlterPartitionAnswer, AppendRefused, Completion, Leader, LeaderEffects,
+};
 use isthmus_log::disk::ProcessDisk;
 use isthmus_log::{
     AppendError, AppendOrigin, AppendRules, Deleted, Log, LogConfig, OpenContext, OpenError,
@@ -20,20 +24,22 @@ use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 pub(crate) struct Partition {
     topic: Arc<str>,
-    index: i32,
+    key: PartitionKey,
     pub(super) state: Mutex<State>,
     watchers: Watchers,
     /// Held by a flush: a second one would only do the same work again.
     flushing: tokio::sync::Mutex<()>,
+    /// To the controller.
+    proposals: mpsc::Sender<IsrProposal>,
 }
 
 pub(super) struct State {
     pub(super) log: Log<ProcessDisk>,
-    pub(super) leader: Leader,
+    pub(super) role: Role,
     pub(super) config: TopicConfig,
     rules: AppendRules,
     /// Records appended since the last fsync that `flush.messages` asked for.
@@ -44,6 +50,8 @@ pub(super) struct State {
     pub(super) gone: bool,
     /// The broker stops: nothing is appended any more.
     pub(super) closed: bool,
+    /// Where a follower's log is about to be cut: the checkpoints come down before.
+    pub(super) cut_to: Option<i64>,
     pub(super) cleaning: CleaningState,
 }
 
@@ -62,6 +70,8 @@ pub(crate) struct Appended {
     pub(crate) last_offset: i64,
     pub(crate) log_append_time_ms: i64,
     pub(crate) log_start_offset: i64,
+    /// Of the leadership that took it; what becomes of it under another one, this one cannot say.
+    leader_epoch: i32,
     /// The high watermark is past it already.
     pub(crate) committed: bool,
     /// `flush.messages` wants it on disk before the answer.
@@ -73,6 +83,10 @@ pub(crate) struct Appended {
 pub(crate) enum AppendFailure {
     #[error("{} in sync, {} needed", .0.isr, .0.min_insync_replicas)]
     NotEnoughReplicas(AppendRefused),
+    #[error("it is committed, but fewer are in sync than needed")]
+    NotEnoughReplicasAfterAppend,
+    #[error("another broker leads the partition")]
+    NotLeader,
     #[error("the topic was deleted")]
     Gone,
     #[error("the broker stops")]
@@ -85,6 +99,8 @@ impl AppendFailure {
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
             Self::NotEnoughReplicas(_) => ErrorCode::NOT_ENOUGH_REPLICAS,
+            Self::NotEnoughReplicasAfterAppend => ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+            Self::NotLeader => ErrorCode::NOT_LEADER_OR_FOLLOWER,
             Self::Gone => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             // Retriable: the client looks for the partition again and finds it after the restart.
             Self::Closed => ErrorCode::NOT_LEADER_OR_FOLLOWER,
@@ -97,52 +113,45 @@ impl AppendFailure {
     }
 }
 
-/// Which partition, and how it is led.
-pub(super) struct Assignment {
-    pub(super) topic: Arc<str>,
-    pub(super) index: i32,
-    pub(super) broker_id: i32,
-    pub(super) leader_epoch: i32,
-    pub(super) isr: Vec<i32>,
-    pub(super) replicas: usize,
+/// What checkpoints say of a partition, as far as they are believed: its log may have been cut since.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Remembered {
+    pub(super) high_watermark: i64,
+    pub(super) cleaned_to: Option<i64>,
 }
 
 impl Partition {
+    /// Opens the log; the replica has no role yet.
     pub(super) fn open(
         disk: &Arc<ProcessDisk>,
         dir: PathBuf,
-        assignment: Assignment,
+        (topic, key): (Arc<str>, PartitionKey),
+        proposals: mpsc::Sender<IsrProposal>,
         config: TopicConfig,
         log_config: LogConfig,
         context: OpenContext,
-        high_watermark: i64,
-        cleaned_to: Option<i64>,
+        remembered: Remembered,
     ) -> Result<(Self, RecoveryReport), OpenError> {
         let (log, report) = Log::open(disk, dir, log_config, context)?;
-        let leader = Leader::new(
-            assignment.broker_id,
-            assignment.leader_epoch,
-            &assignment.isr,
-            assignment.replicas,
-            usize::try_from(config.min_insync_replicas).unwrap_or(1),
-            log.log_start_offset()..log.log_end_offset(),
-            high_watermark,
-        );
+        let (log_start, log_end) = (log.log_start_offset(), log.log_end_offset());
+        let high_watermark = remembered.high_watermark.clamp(log_start, log_end);
         let rules = append_rules(&config);
         let state = State {
             log,
-            leader,
+            role: Role::Unknown { high_watermark },
             config,
             rules,
             unflushed_records: 0,
             unflushed_since: None,
             gone: false,
             closed: false,
-            cleaning: CleaningState::new(cleaned_to),
+            cut_to: None,
+            cleaning: CleaningState::new(remembered.cleaned_to),
         };
         let partition = Self {
-            topic: assignment.topic,
-            index: assignment.index,
+            topic,
+            key,
+            proposals,
             state: Mutex::new(state),
             watchers: Watchers::default(),
             flushing: tokio::sync::Mutex::new(()),
@@ -155,11 +164,86 @@ impl Partition {
     }
 
     pub(crate) fn index(&self) -> i32 {
-        self.index
+        self.key.1
+    }
+
+    /// Its topic's id, and its number.
+    pub(crate) fn key(&self) -> PartitionKey {
+        self.key
     }
 
     pub(crate) fn size_bytes(&self) -> u64 {
         self.state.lock().log.size_bytes()
+    }
+
+    /// What metadata makes of this replica.
+    pub(super) fn take_role(
+        &self,
+        taking: &Taking<'_>,
+        partition: &PartitionImage,
+    ) -> Result<(), StorageError> {
+        let mut state = self.state.lock();
+        if state.gone || state.closed {
+            return Ok(());
+        }
+        let effects = state.take_role(taking, partition)?;
+        drop(state);
+        self.follow_up(taking.now, taking.image, effects);
+        // Whoever waits for replicas may wait for others now.
+        self.watchers.wake();
+        Ok(())
+    }
+
+    /// Does what follows from an event of the leader. The lock is not held.
+    pub(super) fn follow_up(&self, now: Duration, image: &MetadataImage, effects: LeaderEffects) {
+        if effects.high_watermark_moved {
+            self.wake();
+        }
+        if let Some(change) = effects.alter_partition {
+            self.propose(now, image, change);
+        }
+    }
+
+    fn propose(&self, now: Duration, image: &MetadataImage, change: AlterPartition) {
+        let (leader_epoch, number) = (change.leader_epoch, change.proposal);
+        let proposal = IsrProposal {
+            key: self.key,
+            change,
+        };
+        if self.proposals.try_send(proposal).is_err() {
+            // The queue is full, or the broker stops: it is sent again when its pause is over.
+            let lost = AlterPartitionAnswer::Lost;
+            self.isr_answered(now, image, (leader_epoch, number), lost);
+        }
+    }
+
+    /// All who wait look again.
+    pub(super) fn wake(&self) {
+        self.watchers.wake();
+        self.watchers.wake_followers(self.key);
+    }
+
+    /// Marks this partition in `ready` whenever it may have something for that follower; the
+    /// attachment ends when it is dropped.
+    pub(crate) fn attach(self: &Arc<Self>, ready: &Arc<Ready>) -> Attached {
+        Attached {
+            ticket: self.watchers.add_follower(ready),
+            partition: Arc::clone(self),
+        }
+    }
+
+    /// The leader epoch in which this replica leads, if it does.
+    pub(crate) fn led_epoch(&self) -> Option<i32> {
+        self.state.lock().leader().map(Leader::epoch)
+    }
+
+    /// Log start, log end, high watermark.
+    #[cfg(test)]
+    pub(crate) fn offsets(&self) -> (i64, i64, i64) {
+        let state = self.state.lock();
+        let log = &state.log;
+        let high_watermark = state.high_watermark();
+        (log.log_start_offset(), log.log_end_offset(), high_watermark)
     }
 
     /// Checks and appends a producer's batches.
@@ -196,32 +280,38 @@ impl Partition {
         if state.closed {
             return Err(AppendFailure::Closed);
         }
+        let Role::Leader(leader) = &mut state.role else {
+            return Err(AppendFailure::NotLeader);
+        };
         if acks == Acks::All {
-            state
-                .leader
+            leader
                 .admit_acks_all()
                 .map_err(AppendFailure::NotEnoughReplicas)?;
         }
-        let epoch = state.leader.epoch();
-        let info = state
-            .log
-            .append_as_leader(records, origin, epoch, &state.rules, now_ms)?;
-        let moved = state.leader.appended(state.log.log_end_offset());
-        let high_watermark = state.leader.high_watermark();
+        let leader_epoch = leader.epoch();
+        let info =
+            state
+                .log
+                .append_as_leader(records, origin, leader_epoch, &state.rules, now_ms)?;
+        let moved = leader.appended(state.log.log_end_offset());
+        let high_watermark = leader.high_watermark();
         state.log.on_high_watermark(high_watermark);
         let appended = Appended {
             base_offset: info.base_offset,
             last_offset: info.last_offset,
             log_append_time_ms: info.log_append_time_ms,
             log_start_offset: info.log_start_offset,
-            committed: high_watermark > info.last_offset,
+            leader_epoch,
+            committed: leader.completion(info.last_offset + 1) == Completion::Done,
             flush_due: !info.duplicate
                 && state.count_unflushed(info.last_offset - info.base_offset + 1),
             bytes: info.bytes,
         };
         drop(guard);
         if moved {
-            self.watchers.wake();
+            self.wake();
+        } else {
+            self.watchers.wake_followers(self.key);
         }
         Ok(appended)
     }
@@ -234,20 +324,42 @@ impl Partition {
         }
     }
 
-    /// Until the high watermark reaches `end`. The caller sets the deadline.
-    pub(crate) async fn wait_for_high_watermark(
+    /// Until what was appended is committed by enough replicas (rule 2), or can no longer be here.
+    /// The caller sets the deadline.
+    pub(crate) async fn wait_for_commit(
         self: &Arc<Self>,
-        end: i64,
+        appended: &Appended,
     ) -> Result<(), AppendFailure> {
+        let woken = Arc::new(Notify::new());
+        let _watch = self.watch(&woken);
+        loop {
+            let end = appended.last_offset + 1;
+            match self.state.lock().completion(appended.leader_epoch, end)? {
+                Completion::Done => return Ok(()),
+                Completion::TooFewReplicas => {
+                    return Err(AppendFailure::NotEnoughReplicasAfterAppend);
+                }
+                Completion::Waiting => {}
+            }
+            woken.notified().await;
+        }
+    }
+
+    /// Until all that is in the log now is committed, or too few are in sync to commit anything; an
+    /// error when this replica leads no more in that epoch.
+    pub(crate) async fn all_committed(
+        self: &Arc<Self>,
+        leader_epoch: i32,
+    ) -> Result<(), AppendFailure> {
+        let end = self.state.lock().log.log_end_offset();
         let woken = Arc::new(Notify::new());
         let _watch = self.watch(&woken);
         loop {
             {
                 let state = self.state.lock();
-                if state.gone {
-                    return Err(AppendFailure::Gone);
-                }
-                if state.leader.high_watermark() >= end {
+                let is_waiting = state.completion(leader_epoch, end)? == Completion::Waiting;
+                let may_commit = state.leader().is_some_and(|it| it.admit_acks_all().is_ok());
+                if !(is_waiting && may_commit) {
                     return Ok(());
                 }
             }
@@ -255,28 +367,48 @@ impl Partition {
         }
     }
 
-    /// Whether records may go before compaction takes them.
-    pub(crate) fn may_delete(&self) -> bool {
-        self.state.lock().config.cleanup_policy.delete
+    /// Until what was appended is committed, by however many replicas; an error when this replica
+    /// leads no more in that epoch.
+    pub(crate) async fn in_log_for_good(
+        self: &Arc<Self>,
+        appended: &Appended,
+    ) -> Result<(), AppendFailure> {
+        match self.wait_for_commit(appended).await {
+            Err(AppendFailure::NotEnoughReplicasAfterAppend) => Ok(()),
+            outcome => outcome,
+        }
     }
 
     pub(crate) fn log_start_offset(&self) -> i64 {
         self.state.lock().log.log_start_offset()
     }
 
-    /// Moves the log start up to `offset` (-1: the high watermark); returns where it stands.
+    /// Moves the log start up to `offset` (-1: the high watermark); returns which offset that was.
     pub(crate) fn delete_records(&self, offset: i64) -> Result<i64, ReadFailure> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
-        state.check(-1)?;
-        let high_watermark = state.leader.high_watermark();
+        state.check(-1, ServedBy::Leader)?;
+        if !state.config.cleanup_policy.delete {
+            return Err(ReadFailure::KeptByPolicy);
+        }
+        let high_watermark = state.high_watermark();
         let offset = if offset == -1 { high_watermark } else { offset };
         if offset < 0 || offset > high_watermark {
             return Err(state.out_of_range());
         }
         state.log.increment_log_start_offset(offset)?;
-        state.leader.log_start_moved(state.log.log_start_offset());
-        Ok(state.log.log_start_offset())
+        state.log_start_moved();
+        drop(guard);
+        self.watchers.wake_followers(self.key);
+        Ok(offset)
+    }
+
+    /// Before it records are deleted at all replicas that live.
+    pub(crate) fn low_watermark(&self, image: &MetadataImage) -> Result<i64, ReadFailure> {
+        let state = self.state.lock();
+        state.check(-1, ServedBy::Leader)?;
+        let leader = state.leader().ok_or(ReadFailure::NotLeader)?;
+        Ok(leader.low_watermark(image))
     }
 
     /// Makes everything appended so far survive a power loss.
@@ -308,10 +440,13 @@ impl Partition {
     /// What the checkpoint files say about it: recovery point, log start, high watermark.
     pub(super) fn checkpoint(&self) -> Option<Checkpoint> {
         let state = self.state.lock();
+        let recovery_point = state.log.recovery_point();
         (!state.gone).then(|| Checkpoint {
-            recovery_point: state.log.recovery_point(),
+            recovery_point: state
+                .cut_to
+                .map_or(recovery_point, |to| to.min(recovery_point)),
             log_start_offset: state.log.log_start_offset(),
-            high_watermark: state.leader.high_watermark(),
+            high_watermark: state.high_watermark(),
             cleaned_to: state.cleaning.cleaned_to(),
         })
     }
@@ -327,13 +462,17 @@ impl Partition {
         if state.gone {
             return Ok(None);
         }
-        let high_watermark = state.leader.high_watermark();
+        let high_watermark = state.high_watermark();
         let deleted = state
             .log
             .apply_retention(retention_now_ms, high_watermark)?;
-        state.leader.log_start_moved(state.log.log_start_offset());
+        state.log_start_moved();
         state.log.expire_producers(now_ms);
         state.log.release_idle_files();
+        drop(guard);
+        if !deleted.segments.is_empty() {
+            self.watchers.wake_followers(self.key);
+        }
         Ok(Some(deleted).filter(|deleted| !deleted.segments.is_empty()))
     }
 
@@ -347,18 +486,21 @@ impl Partition {
         state.rules = append_rules(&config);
         state.log.update_config(log_config);
         let min_insync = usize::try_from(config.min_insync_replicas).unwrap_or(1);
-        let moved = state.leader.set_min_insync_replicas(min_insync);
+        let moved = state
+            .leader_mut()
+            .is_some_and(|leader| leader.set_min_insync_replicas(min_insync));
+        state.log.on_high_watermark(state.role.high_watermark());
         state.config = config;
         drop(guard);
         if moved {
-            self.watchers.wake();
+            self.wake();
         }
     }
 
     /// The topic was deleted: from here on the files are nobody's.
     pub(super) fn leave(&self) {
         self.state.lock().gone = true;
-        self.watchers.wake();
+        self.wake();
     }
 
     /// Completes the files for a clean stop: nothing is appended any more.
@@ -391,6 +533,24 @@ pub(super) struct Checkpoint {
     pub(super) cleaned_to: Option<i64>,
 }
 
+/// A follower's place in the list of those that are told of a partition.
+pub(crate) struct Attached {
+    ticket: u64,
+    partition: Arc<Partition>,
+}
+
+impl Attached {
+    pub(crate) fn partition(&self) -> &Arc<Partition> {
+        &self.partition
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.partition.watchers.remove_follower(self.ticket);
+    }
+}
+
 /// A request's place in the list of those that wait for a partition.
 pub(crate) struct Watch {
     ticket: u64,
@@ -404,7 +564,25 @@ impl Drop for Watch {
 }
 
 impl State {
-    fn count_unflushed(&mut self, records: i64) -> bool {
+    /// Of what lies before `end`, and was there under that leadership.
+    fn completion(&self, leader_epoch: i32, end: i64) -> Result<Completion, AppendFailure> {
+        if self.gone {
+            return Err(AppendFailure::Gone);
+        }
+        let leader = self.leader();
+        let leader = leader.filter(|it| it.epoch() == leader_epoch);
+        let leader = leader.ok_or(AppendFailure::NotLeader)?;
+        Ok(leader.completion(end))
+    }
+
+    fn log_start_moved(&mut self) {
+        let log_start_offset = self.log.log_start_offset();
+        if let Some(leader) = self.leader_mut() {
+            leader.log_start_moved(log_start_offset);
+        }
+    }
+
+    pub(super) fn count_unflushed(&mut self, records: i64) -> bool {
         if self.config.flush_ms < i64::MAX && self.unflushed_since.is_none() {
             self.unflushed_since = Some(clocks::boot());
         }

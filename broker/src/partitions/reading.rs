@@ -5,6 +5,7 @@
 //! or sent outside of it.
 
 use super::partition::{Partition, State};
+use super::role::Role;
 use crate::groups::LoadError;
 use isthmus_log::disk::{Disk, ProcessDisk};
 use isthmus_log::{LogRead, ReadError, StorageError, TimestampedOffset};
@@ -40,6 +41,14 @@ impl Isolation {
     }
 }
 
+/// Which replica may answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServedBy {
+    Leader,
+    /// Followers too, up to what they know is committed (KIP-392, rule 18).
+    AnyReplica,
+}
+
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum ReadFailure {
     #[error("out of range: the log starts at {log_start_offset}")]
@@ -51,6 +60,14 @@ pub(crate) enum ReadFailure {
     FencedEpoch,
     #[error("the client's leader epoch is newer than ours")]
     UnknownEpoch,
+    #[error("another broker leads the partition")]
+    NotLeader,
+    /// What a new leader knows as committed lies before the start of its epoch: the end of the log
+    /// that earlier leaders showed may be further (KIP-207).
+    #[error("the leader does not know yet what is committed")]
+    NotAvailable,
+    #[error("the topic's policy keeps its records")]
+    KeptByPolicy,
     #[error("the topic was deleted")]
     Gone,
     #[error("{0}")]
@@ -63,6 +80,9 @@ impl ReadFailure {
             Self::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
             Self::FencedEpoch => ErrorCode::FENCED_LEADER_EPOCH,
             Self::UnknownEpoch => ErrorCode::UNKNOWN_LEADER_EPOCH,
+            Self::NotLeader => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+            Self::NotAvailable => ErrorCode::OFFSET_NOT_AVAILABLE,
+            Self::KeptByPolicy => ErrorCode::POLICY_VIOLATION,
             Self::Gone => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             Self::Storage(_) => ErrorCode::KAFKA_STORAGE_ERROR,
         }
@@ -81,6 +101,7 @@ pub(crate) struct ReadRequest {
     pub(crate) max_bytes: usize,
     pub(crate) at_least_one_batch: bool,
     pub(crate) isolation: Isolation,
+    pub(crate) served_by: ServedBy,
     /// -1: the client does not know one.
     pub(crate) current_leader_epoch: i32,
     pub(crate) last_fetched_epoch: i32,
@@ -126,8 +147,8 @@ impl Partition {
     pub(crate) fn read(&self, request: &ReadRequest) -> Result<ReadAnswer, ReadFailure> {
         let (found, mut answer) = {
             let state = self.state.lock();
-            state.check(request.current_leader_epoch)?;
-            let high_watermark = state.leader.high_watermark();
+            state.check(request.current_leader_epoch, request.served_by)?;
+            let high_watermark = state.high_watermark();
             let log_start_offset = state.log.log_start_offset();
             let last_stable_offset = state.last_stable_offset();
             let mut answer = ReadAnswer {
@@ -176,14 +197,21 @@ impl Partition {
         current_leader_epoch: i32,
     ) -> Result<FoundOffset, ReadFailure> {
         let state = self.state.lock();
-        state.check(current_leader_epoch)?;
-        let epoch = state.leader.epoch();
+        state.check(current_leader_epoch, ServedBy::Leader)?;
+        let leader = state.leader().ok_or(ReadFailure::NotLeader)?;
+        let epoch = leader.epoch();
+        let knows_end = leader.high_watermark() >= leader.epoch_start_offset();
         let at = |offset: i64| FoundOffset {
             offset,
             timestamp: -1,
             leader_epoch: epoch,
         };
         let visible = |isolation| state.visible_end(isolation);
+        let found = |found, end| match found_below(found, end) {
+            // It may be there, and only not be known as committed yet.
+            None if !knows_end => Err(ReadFailure::NotAvailable),
+            found => Ok(found.unwrap_or(NOT_FOUND)),
+        };
         Ok(match query {
             OffsetQuery::Earliest => {
                 let start = state.log.log_start_offset();
@@ -193,20 +221,19 @@ impl Partition {
                     ..at(start)
                 }
             }
+            OffsetQuery::Latest(_) if !knows_end => return Err(ReadFailure::NotAvailable),
             OffsetQuery::Latest(isolation) => at(visible(isolation)),
             OffsetQuery::MaxTimestamp => {
                 let newest = state.log.offset_of_max_timestamp();
                 let newest = newest.map_err(|error| read_failure(&error, &state))?;
-                found(newest, state.leader.high_watermark())
+                found(newest, leader.high_watermark())?
             }
             OffsetQuery::At(timestamp, isolation) => {
                 let first = state
                     .log
                     .offset_for_timestamp(timestamp, visible(isolation));
-                found(
-                    first.map_err(|error| read_failure(&error, &state))?,
-                    visible(isolation),
-                )
+                let first = first.map_err(|error| read_failure(&error, &state))?;
+                found(first, visible(isolation))?
             }
             OffsetQuery::Remote => NOT_FOUND,
         })
@@ -219,11 +246,12 @@ impl Partition {
         current_leader_epoch: i32,
     ) -> Result<(i32, i64), ReadFailure> {
         let state = self.state.lock();
-        state.check(current_leader_epoch)?;
-        Ok(state.epoch_end(epoch))
+        state.check(current_leader_epoch, ServedBy::Leader)?;
+        Ok(state.log.end_offset_for_epoch(epoch))
     }
 
-    /// Hands every committed record's key and value to `take`, in order.
+    /// Hands every record's key and value to `take`, in order. Those that are not committed yet will
+    /// be, as long as this replica leads; when it does not, who reads here must stop anyway.
     pub(crate) fn for_each_record(
         &self,
         mut take: impl FnMut(Option<&bytes::Bytes>, Option<&bytes::Bytes>) -> Result<(), LoadError>,
@@ -233,7 +261,7 @@ impl Partition {
         loop {
             let read = {
                 let state = self.state.lock();
-                let end = state.leader.high_watermark();
+                let end = state.log.log_end_offset();
                 if offset >= end {
                     return Ok(());
                 }
@@ -265,21 +293,33 @@ impl Partition {
 }
 
 impl State {
-    /// KIP-320: an old epoch is fenced, a newer one is not known here yet.
-    pub(super) fn check(&self, current_leader_epoch: i32) -> Result<(), ReadFailure> {
+    /// KIP-320: an old epoch is fenced, a newer one is not known here yet. Only then it counts who
+    /// leads, as in Kafka.
+    pub(super) fn check(
+        &self,
+        current_leader_epoch: i32,
+        served_by: ServedBy,
+    ) -> Result<(), ReadFailure> {
         if self.gone {
             return Err(ReadFailure::Gone);
         }
+        let known = self.role.leader_epoch().ok_or(ReadFailure::NotLeader)?;
         match current_leader_epoch {
-            -1 => Ok(()),
-            epoch if epoch < self.leader.epoch() => Err(ReadFailure::FencedEpoch),
-            epoch if epoch > self.leader.epoch() => Err(ReadFailure::UnknownEpoch),
-            _ => Ok(()),
+            -1 => {}
+            epoch if epoch < known => return Err(ReadFailure::FencedEpoch),
+            epoch if epoch > known => return Err(ReadFailure::UnknownEpoch),
+            _ => {}
+        }
+        match (served_by, &self.role) {
+            (ServedBy::AnyReplica, _) | (ServedBy::Leader, Role::Leader(_)) => Ok(()),
+            (ServedBy::Leader, Role::Unknown { .. } | Role::Waiting { .. } | Role::Follower(_)) => {
+                Err(ReadFailure::NotLeader)
+            }
         }
     }
 
     pub(super) fn last_stable_offset(&self) -> i64 {
-        let high_watermark = self.leader.high_watermark();
+        let high_watermark = self.high_watermark();
         self.log
             .first_unstable_offset()
             .map_or(high_watermark, |first| first.min(high_watermark))
@@ -287,7 +327,7 @@ impl State {
 
     fn visible_end(&self, isolation: Isolation) -> i64 {
         match isolation {
-            Isolation::ReadUncommitted => self.leader.high_watermark(),
+            Isolation::ReadUncommitted => self.high_watermark(),
             Isolation::ReadCommitted => self.last_stable_offset(),
         }
     }
@@ -298,7 +338,7 @@ impl State {
         if request.last_fetched_epoch < 0 {
             return Ok(None);
         }
-        let (epoch, end) = self.epoch_end(request.last_fetched_epoch);
+        let (epoch, end) = self.log.end_offset_for_epoch(request.last_fetched_epoch);
         if epoch < 0 || end < 0 {
             return Err(self.out_of_range());
         }
@@ -306,31 +346,21 @@ impl State {
         Ok(diverges.then_some((epoch, end)))
     }
 
-    /// The largest epoch not above `epoch`, and where it ended. The leader's own epoch counts
-    /// from its start, before anything was appended in it.
-    fn epoch_end(&self, epoch: i32) -> (i32, i64) {
-        if epoch == self.leader.epoch() {
-            return (epoch, self.log.log_end_offset());
-        }
-        self.log.end_offset_for_epoch(epoch)
-    }
-
     pub(super) fn out_of_range(&self) -> ReadFailure {
         ReadFailure::OutOfRange {
-            high_watermark: self.leader.high_watermark(),
+            high_watermark: self.high_watermark(),
             log_start_offset: self.log.log_start_offset(),
         }
     }
 }
 
-fn found(found: Option<TimestampedOffset>, end: i64) -> FoundOffset {
-    found
-        .filter(|found| found.offset < end)
-        .map_or(NOT_FOUND, |found| FoundOffset {
-            offset: found.offset,
-            timestamp: found.timestamp,
-            leader_epoch: found.leader_epoch.unwrap_or(-1),
-        })
+fn found_below(found: Option<TimestampedOffset>, end: i64) -> Option<FoundOffset> {
+    let found = found.filter(|found| found.offset < end)?;
+    Some(FoundOffset {
+        offset: found.offset,
+        timestamp: found.timestamp,
+        leader_epoch: found.leader_epoch.unwrap_or(-1),
+    })
 }
 
 fn read_failure(error: &ReadError, state: &State) -> ReadFailure {
@@ -338,7 +368,7 @@ fn read_failure(error: &ReadError, state: &State) -> ReadFailure {
         ReadError::OffsetOutOfRange {
             log_start_offset, ..
         } => ReadFailure::OutOfRange {
-            high_watermark: state.leader.high_watermark(),
+            high_watermark: state.high_watermark(),
             log_start_offset: *log_start_offset,
         },
         ReadError::Storage(_) | ReadError::Corrupt { .. } => {
@@ -347,7 +377,7 @@ fn read_failure(error: &ReadError, state: &State) -> ReadFailure {
     }
 }
 
-fn into_records(found: LogRead<<ProcessDisk as Disk>::File>) -> io::Result<Records> {
+pub(super) fn into_records(found: LogRead<<ProcessDisk as Disk>::File>) -> io::Result<Records> {
     if found.len > READ_INTO_ANSWER_MAX {
         found.into_records()
     } else {

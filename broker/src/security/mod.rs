@@ -20,6 +20,6 @@ pub use principal_mapping::{MappingError, PrincipalMapping};
 pub(crate) use reload::look_at_files;
 pub(crate) use secret::{Secret, read_or_make as read_or_make_secret};
 pub(crate) use subject::subject;
-pub(crate) use tls::ServerTls;
 pub use tls::TlsError;
+pub(crate) use tls::{ServerTls, client_tls};
 pub(crate) use watched::Look;

@@ -11,7 +11,7 @@ use crate::settings::{ClientAuth, TlsSettings};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -141,6 +141,33 @@ fn build(settings: &TlsSettings, material: &Material) -> Result<ServerTls, TlsEr
         config: Arc::new(config),
         not_after,
     })
+}
+
+/// TLS of this node when it calls another by the same kind of listener: its certificate is what it
+/// shows there too, and who may sign clients' certificates may sign those of nodes. Touches the disk.
+pub(crate) fn client_tls(settings: &TlsSettings) -> Result<Arc<ClientConfig>, TlsError> {
+    let unusable = |error: rustls::Error| TlsError::Material(error.to_string());
+    let material = read(settings)?;
+    let mut roots = RootCertStore::empty();
+    if let Some((path, pem)) = settings
+        .client_ca_file
+        .as_deref()
+        .zip(material.client_ca.as_deref())
+    {
+        for certificate in certificates(path, pem)? {
+            roots.add(certificate).map_err(unusable)?;
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let chain = certificates(&settings.cert_file, &material.certificates)?;
+    let key = private_key(&settings.key_file, &material.key)?;
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .map_err(unusable)?;
+    Ok(Arc::new(config))
 }
 
 fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {

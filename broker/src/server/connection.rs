@@ -16,14 +16,17 @@ use super::frame::{Frame, FrameError, FrameReader};
 use super::lobby::Place;
 use super::mute::Mute;
 use super::writer::FrameWriter;
+use crate::api::node::{Shaken, shake_hands};
 use crate::api::{self, Caller, Outcome, Refusal};
 use crate::broker::Broker;
 use crate::clocks;
 use crate::security::KnownUsers;
+use crate::settings::ListenerKind;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::FusedFuture;
-use isthmus_broker_core::security::{Admission, SaslFailure, SaslSession};
+use isthmus_broker_core::security::{Admission, NodeDoor, SaslFailure, SaslSession};
+use isthmus_wire::ApiKey;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,7 +82,11 @@ pub(super) async fn serve(
             peer,
             listener: Arc::clone(&acceptor.listener),
             principal,
+            node: None,
+            acts_for_cluster: false,
+            asked_at: broker.node_id,
         },
+        door: NodeDoor::default(),
         place: place.filter(|_| session.is_some()),
         session,
         deadline,
@@ -111,6 +118,8 @@ pub(super) async fn serve(
 struct Receiver<R> {
     reader: FrameReader<R>,
     caller: Caller,
+    /// By which another node comes in.
+    door: NodeDoor,
     /// Where the listener demands a login.
     session: Option<SaslSession>,
     /// Held until the login is done.
@@ -192,6 +201,13 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     }
 
     async fn take_up(&mut self, frame: Bytes) -> Result<TakenUp, Refusal> {
+        if self.is_handshake(&frame) {
+            return self.shake_hands(frame);
+        }
+        // Who is proved to be a node need not log in as a user.
+        if self.caller.node.is_some() {
+            return self.dispatch(frame).await;
+        }
         let Some(session) = &mut self.session else {
             return self.dispatch(frame).await;
         };
@@ -228,6 +244,36 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
                 })
             }
         }
+    }
+
+    /// Nodes shake hands on listeners that are theirs; anywhere else the request is unknown.
+    fn is_handshake(&self, frame: &Bytes) -> bool {
+        let is_theirs = self.caller.listener.kind != ListenerKind::Client;
+        is_theirs && matches!(api::key_of(frame), Ok(ApiKey::NodeHandshake))
+    }
+
+    /// One step of the handshake between nodes (design, decision 20).
+    fn shake_hands(&mut self, frame: Bytes) -> Result<TakenUp, Refusal> {
+        self.broker.metrics.requests(ApiKey::NodeHandshake).inc();
+        let shaken = shake_hands(&self.broker, &self.caller, &mut self.door, frame)?;
+        let Shaken {
+            answer,
+            peer,
+            refusal,
+        } = shaken;
+        if let Some(peer) = peer {
+            self.caller.node = Some(peer);
+            self.place = None;
+            let size_max = self.broker.settings.socket_request_max_bytes;
+            self.reader.set_size_max(size_max);
+        }
+        if let Some(refusal) = &refusal {
+            self.broker.bad_requests.note(self.caller.peer, refusal);
+        }
+        Ok(TakenUp {
+            outcome: Outcome::Answer(answer),
+            ends: refusal.is_some(),
+        })
     }
 
     async fn dispatch(&self, frame: Bytes) -> Result<TakenUp, Refusal> {

@@ -16,6 +16,7 @@ mod transport;
 mod writer;
 
 pub(crate) use acceptor::Gate;
+pub(crate) use frame::{FrameError, FrameReader};
 pub(crate) use limits::Limits;
 
 use crate::broker::Broker;

@@ -13,10 +13,24 @@ use std::sync::Arc;
 /// twice that, so the bound is also one on memory.
 pub(super) const CONNECTIONS_MAX: usize = 20_000;
 
-/// Where clients connect.
+/// Who comes by a listener (design, decision 20). What nodes ask of each other is answered on the
+/// latter two only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListenerKind {
+    #[default]
+    Client,
+    /// Brokers; clients may as well.
+    Broker,
+    /// The quorum's voters, brokers that follow them, and tools for controllers.
+    Controller,
+}
+
+/// Where clients or nodes connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
     pub name: String,
+    pub kind: ListenerKind,
     pub bind: SocketAddr,
     /// Host and port that clients are told; port 0 stands for the bound one.
     pub advertised: (String, u16),
@@ -128,9 +142,11 @@ pub(super) const LISTENERS: Rule = Rule {
 
 /// A row of the file. Its keys keep their dots.
 #[derive(Default, Deserialize)]
-struct ListenerRow {
+pub(super) struct ListenerRow {
     name: String,
-    bind: String,
+    #[serde(default)]
+    pub(super) kind: ListenerKind,
+    pub(super) bind: String,
     advertised: Option<String>,
     #[serde(rename = "tls.cert_file")]
     tls_cert_file: Option<PathBuf>,
@@ -150,6 +166,18 @@ struct ListenerRow {
     sasl_plain_jaas: Option<SecretRef>,
     max_connections: Option<usize>,
     max_connection_creation_rate: Option<u32>,
+}
+
+impl ListenerRow {
+    /// Whether whoever comes must show a certificate.
+    pub(super) fn has_mutual_tls(&self) -> bool {
+        self.tls_client_auth == ClientAuth::Required
+    }
+
+    /// It shows a certificate, and knows no authority for those of others.
+    pub(super) fn trusts_nobody(&self) -> bool {
+        self.tls_cert_file.is_some() && self.tls_client_ca_file.is_none()
+    }
 }
 
 pub(super) fn file_listeners(loaded: &Loaded) -> Result<Vec<Arc<Listener>>, ConfigProblems> {
@@ -216,6 +244,7 @@ fn listener(loaded: &Loaded, at: &str, row: &ListenerRow) -> Result<Listener, Co
     };
     Ok(Listener {
         name: row.name.clone(),
+        kind: row.kind,
         bind,
         advertised,
         tls: tls_settings(loaded, at, row)?,
@@ -314,7 +343,7 @@ fn sasl_settings(
     }))
 }
 
-fn host_and_port(text: &str) -> Option<(String, u16)> {
+pub(super) fn host_and_port(text: &str) -> Option<(String, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     Some((host.to_owned(), port.parse().ok()?))

@@ -1,6 +1,7 @@
 //! What the broker was told: its settings as types, from file, environment and flags.
 
 mod cleaner;
+mod cluster;
 mod dynamic;
 mod kafka_names;
 mod limits;
@@ -9,17 +10,22 @@ mod schema;
 mod security;
 mod server_properties;
 
+pub use cluster::Roles;
 pub use kafka_names::{kafka_place, key_effect};
 pub use limits::{ConnectionLimits, LimitError};
 pub use listeners::{
-    ClientAuth, Listener, PlainUsersPlace, SaslSettings, SecurityProtocol, TlsSettings,
+    ClientAuth, Listener, ListenerKind, PlainUsersPlace, SaslSettings, SecurityProtocol,
+    TlsSettings,
 };
 pub use schema::schema;
 pub use server_properties::read_config;
 
 pub(crate) use cleaner::CleanerSettings;
+pub(crate) use cluster::ClusterSettings;
 pub(crate) use dynamic::DynamicSettings;
 
+use crate::replication::ReplicationSettings;
+use cluster::{CONTROLLERS, GUARDED, KINDS, ROLES, SESSION, TRUST};
 use isthmus_broker_core::config::{TopicConfig, broker_key};
 use isthmus_broker_core::groups::GroupConfig;
 use isthmus_broker_core::metadata::TopicDefaults;
@@ -59,8 +65,21 @@ pub struct Settings {
     pub retention_check_interval: Duration,
     pub recovery_point_checkpoint_interval: Duration,
     pub high_watermark_checkpoint_interval: Duration,
+    /// How long a follower may lag before it leaves the ISR.
+    pub replica_lag_time_max: Duration,
+    pub(crate) replication: ReplicationSettings,
+    /// Between two looks for partitions that their preferred replica does not lead; none where
+    /// nobody is to look.
+    pub(crate) leader_balance_interval: Option<Duration>,
+    /// Where neither a topic nor the cluster says anything.
+    pub(crate) unclean_leader_election: bool,
     /// Bytes of metadata records behind which a snapshot is taken.
     pub metadata_snapshot_bytes: u64,
+    pub(crate) cluster: ClusterSettings,
+    /// How long a broker may be silent before the controller fences it.
+    pub broker_session_timeout: Duration,
+    pub broker_heartbeat_interval: Duration,
+    pub initial_broker_registration_timeout: Duration,
     pub groups: GroupConfig,
     /// Over which the use of clients is measured.
     pub quota_window: QuotaWindow,
@@ -91,14 +110,6 @@ const DATA: Rule = Rule {
     keys: &["node.data"],
     test: one_directory,
 };
-const ROLES: Rule = Rule {
-    keys: &["node.roles"],
-    test: both_roles,
-};
-const CONTROLLERS: Rule = Rule {
-    keys: &["cluster.controllers", "node.id"],
-    test: one_controller,
-};
 /// Rules that always hold, and with them the one for listeners that a file must give.
 pub(super) const RULES: &[Rule] = &[
     SUPER_USERS,
@@ -107,6 +118,10 @@ pub(super) const RULES: &[Rule] = &[
     DATA,
     ROLES,
     CONTROLLERS,
+    KINDS,
+    GUARDED,
+    TRUST,
+    SESSION,
     LISTENER_NAMES,
 ];
 pub(super) const FILE_RULES: &[Rule] = &[
@@ -116,6 +131,10 @@ pub(super) const FILE_RULES: &[Rule] = &[
     DATA,
     ROLES,
     CONTROLLERS,
+    KINDS,
+    GUARDED,
+    TRUST,
+    SESSION,
     LISTENER_NAMES,
     LISTENERS,
 ];
@@ -207,10 +226,37 @@ impl Settings {
                 "replica.high.watermark.checkpoint.interval.ms",
                 TICK_MIN,
             ),
+            replica_lag_time_max: bounded(&loaded, "replica.lag.time.max.ms", TICK_MIN),
+            replication: ReplicationSettings {
+                broker_id: loaded.get("node.id"),
+                wait_max: bounded(&loaded, "replica.fetch.wait.max.ms", TICK_MIN),
+                partition_max_bytes: size("replica.fetch.max.bytes"),
+                response_max_bytes: size("replica.fetch.response.max.bytes"),
+                socket_timeout: bounded(&loaded, "replica.socket.timeout.ms", TICK_MIN),
+                lag_time_max: bounded(&loaded, "replica.lag.time.max.ms", TICK_MIN),
+            },
+            leader_balance_interval: (loaded.get::<bool>("auto.leader.rebalance.enable")).then(
+                || {
+                    Duration::from_secs(
+                        loaded
+                            .get::<i64>("leader.imbalance.check.interval.seconds")
+                            .unsigned_abs(),
+                    )
+                },
+            ),
+            unclean_leader_election: loaded.get("unclean.leader.election.enable"),
             metadata_snapshot_bytes: u64::try_from(
                 loaded.get::<i64>("metadata.log.max.record.bytes.between.snapshots"),
             )
             .unwrap_or(u64::MAX),
+            cluster: ClusterSettings::of(&loaded),
+            broker_session_timeout: bounded(&loaded, "broker.session.timeout.ms", TICK_MIN),
+            broker_heartbeat_interval: bounded(&loaded, "broker.heartbeat.interval.ms", TICK_MIN),
+            initial_broker_registration_timeout: bounded(
+                &loaded,
+                "initial.broker.registration.timeout.ms",
+                TICK_MIN,
+            ),
             groups: group_config(&loaded),
             quota_window: quota_window(&loaded, ["quota.window.num", "quota.window.size.seconds"]),
             controller_quota_window: quota_window(
@@ -227,7 +273,7 @@ impl Settings {
             .unwrap_or(i16::MAX),
             offsets_topic_segment_bytes: loaded.get("offsets.topic.segment.bytes"),
             dynamic: Arc::new(dynamic),
-            notices: loaded.notices().to_vec(),
+            notices: [loaded.notices(), &cluster::notices(&loaded)].concat(),
             idle,
         })
     }
@@ -251,6 +297,11 @@ impl Settings {
     pub(crate) fn cleaner(&self) -> CleanerSettings {
         let layers = self.dynamic.current();
         CleanerSettings::of(&|key| layers.value(key).map(str::to_owned))
+    }
+
+    /// What this node does.
+    pub fn roles(&self) -> Roles {
+        self.cluster.roles
     }
 
     /// What a person should look at, though the configuration holds.
@@ -393,30 +444,5 @@ fn one_directory(loaded: &Loaded) -> Result<(), Breach> {
             "must be one directory",
             "put several disks under one file system",
         ),
-    }
-}
-
-fn both_roles(loaded: &Loaded) -> Result<(), Breach> {
-    let roles = loaded.get::<&[String]>("node.roles");
-    let has = |role: &str| roles.iter().any(|word| word == role);
-    if has("broker") && has("controller") {
-        return Ok(());
-    }
-    let remedy = "write roles = [\"broker\", \"controller\"]: this build runs clusters of one node";
-    breach("node.roles", "must name both roles", remedy)
-}
-
-fn one_controller(loaded: &Loaded) -> Result<(), Breach> {
-    let controllers = loaded
-        .find::<&[String]>("cluster.controllers")
-        .unwrap_or_default();
-    let own = format!("{}@", loaded.get::<i32>("node.id"));
-    match controllers {
-        [] => Ok(()),
-        [only] if only.starts_with(&own) => Ok(()),
-        _ => {
-            let remedy = "name this node alone: this build runs clusters of one node";
-            breach("cluster.controllers", "names other nodes", remedy)
-        }
     }
 }

@@ -45,13 +45,19 @@ const NODE: &[Key] = &[
         .doc("Address of /metrics, /healthz and /readyz. Answers GET only; absent: not served."),
 ];
 
-const CLUSTER: &[Key] = &[Key::optional("controllers", Kind::List)
-    .doc("The quorum's voters as id@host:port. This build runs a quorum of one: this node.")];
+const CLUSTER: &[Key] = &[
+    Key::optional("controllers", Kind::List)
+        .doc("The quorum's voters as id@host:port; without it this node is its own controller. Addresses may change at a restart; who votes stands in the quorum itself."),
+    Key::optional("secret_file", Kind::Path)
+        .doc("File with what all nodes of the cluster know, 32 characters or more; nodes prove to each other that they know it.")
+        .worst("it does not hide what nodes say to each other: where others can listen, use TLS"),
+];
 
 const LISTENERS: &[Key] = &[
     Key::required("name", Kind::Text).doc("Name of the listener; clients are shown addresses of the listener they came through."),
-    Key::with_default("kind", Kind::Choice(&["client"]), "client")
-        .doc("Who may come: clients. Inter-broker and controller listeners come with clusters of several nodes."),
+    Key::with_default("kind", Kind::Choice(&["client", "broker", "controller"]), "client")
+        .doc("Who comes: clients; brokers, and clients as well; controllers. Requests that only nodes may make are answered on the latter two.")
+        .worst("beyond loopback, those two need cluster.secret_file or tls.client_auth = required"),
     Key::required("bind", Kind::Address).doc("Address to listen at; port 0 takes any free port."),
     Key::optional("advertised", Kind::Address)
         .doc("Address that clients are told to connect to; without it the bound address."),
@@ -112,7 +118,7 @@ fn build(rules: &'static [Rule]) -> Schema {
             "listeners",
             Form::Repeated,
             LISTENERS,
-            "Where clients connect.",
+            "Where clients and nodes connect.",
         ),
         table(
             "kafka",

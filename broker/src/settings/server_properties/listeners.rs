@@ -28,6 +28,7 @@ pub(super) fn place(placing: &mut Placing<'_>) {
     };
     let advertised = advertised(placing);
     let controllers = names(placing, "controller.listener.names");
+    let inter_broker = placing.has_other_nodes().then(|| inter_broker(placing));
     let protocols = protocols(placing);
     let mut used = Vec::new();
     let mut row = 0;
@@ -41,7 +42,8 @@ pub(super) fn place(placing: &mut Placing<'_>) {
             placing.problem("listeners", line, what, "write NAME://host:port");
             continue;
         };
-        if controllers.contains(&address.name) {
+        let is_controllers = controllers.contains(&address.name);
+        if is_controllers && !placing.has_other_nodes() {
             // The only controller is in this process: nobody connects to it.
             continue;
         }
@@ -56,6 +58,11 @@ pub(super) fn place(placing: &mut Placing<'_>) {
         }
         placing.put("listeners", Some(row), "name", &address.name, line);
         placing.put("listeners", Some(row), "bind", &address.at, line);
+        if is_controllers {
+            placing.put("listeners", Some(row), "kind", "controller", line);
+        } else if inter_broker.as_ref() == Some(&address.name) {
+            placing.put("listeners", Some(row), "kind", "broker", line);
+        }
         if let Some((at, line)) = advertised.get(&address.name) {
             placing.put("listeners", Some(row), "advertised", at, *line);
         }
@@ -124,6 +131,16 @@ fn advertised(placing: &mut Placing<'_>) -> BTreeMap<String, (String, usize)> {
 fn names(placing: &Placing<'_>, key: &str) -> Vec<String> {
     let names = placing.value(key).map_or("", |(names, _)| names).split(',');
     names.map(|name| name.trim().to_uppercase()).collect()
+}
+
+/// The listener that brokers use among each other: named, or the one that is called as their protocol.
+fn inter_broker(placing: &Placing<'_>) -> String {
+    let keys = [
+        "inter.broker.listener.name",
+        "security.inter.broker.protocol",
+    ];
+    let named = keys.into_iter().find_map(|key| placing.value(key));
+    named.map_or_else(|| "PLAINTEXT".to_owned(), |(name, _)| name.to_uppercase())
 }
 
 fn protocols(placing: &mut Placing<'_>) -> BTreeMap<String, String> {

@@ -186,16 +186,34 @@ impl Placing<'_> {
         }
     }
 
-    /// The one controller is this node: bootstrap servers can only name itself.
+    /// Bootstrap servers have no ids, and a node that votes needs those of the others: where there are
+    /// several, the voters must be named.
     fn place_quorum(&mut self) {
-        self.carry("controller.quorum.voters", "cluster", "controllers");
+        let is_named = self.carry("controller.quorum.voters", "cluster", "controllers");
         let key = "controller.quorum.bootstrap.servers";
-        if let Some((servers, line)) = self.value(key)
-            && servers.contains(',')
+        if let Some((_, line)) = self.value(key)
+            && !is_named
+            && self.has_other_nodes()
         {
-            let remedy = "name this node alone: this build runs clusters of one node";
-            self.problem(key, line, "names other nodes", remedy);
+            let what = "names controllers without their ids";
+            let remedy = "name them in controller.quorum.voters, each as id@host:port";
+            self.problem(key, line, what, remedy);
         }
+    }
+
+    /// Whether this is the file of one node among others.
+    fn has_other_nodes(&self) -> bool {
+        let names_several = |key: &str| self.value(key).is_some_and(|(it, _)| it.contains(','));
+        let roles = self.value("process.roles").map(|(roles, _)| roles);
+        let roles: Vec<&str> = roles
+            .unwrap_or_default()
+            .split(',')
+            .map(str::trim)
+            .collect();
+        let has_one_role = roles.contains(&"broker") != roles.contains(&"controller");
+        names_several("controller.quorum.voters")
+            || names_several("controller.quorum.bootstrap.servers")
+            || has_one_role
     }
 
     fn place_rest(&mut self) {

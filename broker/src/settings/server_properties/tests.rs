@@ -117,8 +117,8 @@ fn what_contradicts_itself_is_told_with_its_line() {
          4 listeners[0] name=B
          4 listeners[0] bind=h:1
          problem s.properties:2: broker.id: 2: differs from node.id; give both the same value
-         problem s.properties:3: controller.quorum.bootstrap.servers: a:1,b:1: names other nodes; \
-         name this node alone: this build runs clusters of one node
+         problem s.properties:3: controller.quorum.bootstrap.servers: a:1,b:1: names controllers \
+         without their ids; name them in controller.quorum.voters, each as id@host:port
          problem s.properties:5: advertised.listeners: B://:1: B://:1 is no address for clients; \
          write NAME://host:port
          problem s.properties:6: listener.security.protocol.map: C:TELNET: C:TELNET names no security \
@@ -127,6 +127,28 @@ fn what_contradicts_itself_is_told_with_its_line() {
          write NAME://host:port
          problem s.properties:4: listeners: nonsense,B://h:1: has no security protocol for B; \
          add NAME:PROTOCOL to listener.security.protocol.map",
+    );
+}
+
+#[test]
+fn a_node_among_others_has_all_its_listeners() {
+    check(
+        "node.id=1\nprocess.roles=broker,controller\n\
+         controller.quorum.voters=1@a:9093,2@b:9093,3@c:9093\n\
+         listeners=PLAINTEXT://h:1,CLIENTS://h:2,CONTROLLER://h:3\n\
+         controller.listener.names=CONTROLLER\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT\n",
+        "1 node id=1
+         2 node roles=broker,controller
+         3 cluster controllers=1@a:9093,2@b:9093,3@c:9093
+         4 listeners[0] name=PLAINTEXT
+         4 listeners[0] bind=h:1
+         4 listeners[0] kind=broker
+         4 listeners[1] name=CLIENTS
+         4 listeners[1] bind=h:2
+         4 listeners[2] name=CONTROLLER
+         4 listeners[2] bind=h:3
+         4 listeners[2] kind=controller",
     );
 }
 

@@ -3,18 +3,25 @@
 use super::{Case, told};
 use crate::support::Connection;
 use isthmus_wire::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
+use isthmus_wire::messages::alter_partition_reassignments_request::{
+    ReassignablePartition, ReassignableTopic,
+};
 use isthmus_wire::messages::alter_user_scram_credentials_request::ScramCredentialDeletion;
 use isthmus_wire::messages::create_acls_request::AclCreation;
 use isthmus_wire::messages::delete_acls_request::DeleteAclsFilter;
 use isthmus_wire::messages::describe_configs_request::DescribeConfigsResource;
 use isthmus_wire::messages::describe_user_scram_credentials_request::UserName;
+use isthmus_wire::messages::elect_leaders_request::TopicPartitions;
 use isthmus_wire::messages::{
-    AlterClientQuotasRequest, AlterConfigsRequest, AlterUserScramCredentialsRequest,
-    CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest, DescribeClientQuotasRequest,
-    DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest, DescribeQuorumRequest,
-    DescribeUserScramCredentialsRequest, IncrementalAlterConfigsRequest,
-    ListConfigResourcesRequest, UpdateFeaturesRequest,
+    AddRaftVoterRequest, AlterClientQuotasRequest, AlterConfigsRequest,
+    AlterPartitionReassignmentsRequest, AlterUserScramCredentialsRequest, CreateAclsRequest,
+    DeleteAclsRequest, DescribeAclsRequest, DescribeClientQuotasRequest, DescribeClusterRequest,
+    DescribeConfigsRequest, DescribeLogDirsRequest, DescribeQuorumRequest,
+    DescribeUserScramCredentialsRequest, ElectLeadersRequest, IncrementalAlterConfigsRequest,
+    ListConfigResourcesRequest, ListPartitionReassignmentsRequest, RemoveRaftVoterRequest,
+    UnregisterBrokerRequest, UpdateFeaturesRequest,
 };
+use isthmus_wire::{ErrorCode, Uuid};
 
 pub(super) async fn ask(client: &mut Connection, kind: &str, case: &Case) -> String {
     match kind {
@@ -86,10 +93,89 @@ pub(super) async fn ask(client: &mut Connection, kind: &str, case: &Case) -> Str
             let response = client.call(&request, case.version).await;
             response.error_code.to_string()
         }
+        "ElectLeaders" => elect_leaders(client, case).await,
+        "AlterPartitionReassignments" => alter_partition_reassignments(client, case).await,
+        "ListPartitionReassignments" => {
+            let request = ListPartitionReassignmentsRequest {
+                topics: None,
+                ..Default::default()
+            };
+            let response = client.call(&request, case.version).await;
+            format!("{} {}", response.error_code, response.topics.len())
+        }
+        "AddRaftVoter" => {
+            let request = AddRaftVoterRequest {
+                cluster_id: None,
+                voter_id: 9,
+                ..AddRaftVoterRequest::default()
+            };
+            let response = client.call(&request, case.version).await;
+            response.error_code.to_string()
+        }
+        "UnregisterBroker" => {
+            let request = UnregisterBrokerRequest { broker_id: 9 };
+            let response = client.call(&request, case.version).await;
+            told_or_denied(response.error_code, response.error_message.as_deref())
+        }
+        "RemoveRaftVoter" => {
+            let request = RemoveRaftVoterRequest {
+                cluster_id: None,
+                voter_id: 9,
+                voter_directory_id: Uuid([9; 16]),
+            };
+            let response = client.call(&request, case.version).await;
+            response.error_code.to_string()
+        }
         "DescribeAcls" => describe_acls(client, case).await,
         "CreateAcls" => create_acls(client, case).await,
         "DeleteAcls" => delete_acls(client, case).await,
         other => panic!("no such kind: {other}"),
+    }
+}
+
+async fn elect_leaders(client: &mut Connection, case: &Case) -> String {
+    let request = ElectLeadersRequest {
+        topic_partitions: Some(vec![TopicPartitions {
+            topic: case.topic(),
+            partitions: vec![0],
+        }]),
+        timeout_ms: 10_000,
+        ..Default::default()
+    };
+    let response = client.call(&request, case.version).await;
+    let of_partition = &response.replica_election_results[0].partition_result[0];
+    told_or_denied(
+        of_partition.error_code,
+        of_partition.error_message.as_deref(),
+    )
+}
+
+/// Asks for the end of a move.
+async fn alter_partition_reassignments(client: &mut Connection, case: &Case) -> String {
+    let request = AlterPartitionReassignmentsRequest {
+        topics: vec![ReassignableTopic {
+            name: case.topic(),
+            partitions: vec![ReassignablePartition {
+                partition_index: 0,
+                replicas: None,
+            }],
+        }],
+        ..Default::default()
+    };
+    let response = client.call(&request, case.version).await;
+    let of_partition = &response.responses[0].partitions[0];
+    told_or_denied(
+        of_partition.error_code,
+        of_partition.error_message.as_deref(),
+    )
+}
+
+/// Kafka shows the whole request to whoever was not allowed to send it.
+fn told_or_denied(code: ErrorCode, message: Option<&str>) -> String {
+    if code == ErrorCode::CLUSTER_AUTHORIZATION_FAILED {
+        code.to_string()
+    } else {
+        told(code, message)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A broker with listeners from a file, and certificates made for one test.
 
 use crate::support::{Connection, TestBroker};
-use isthmus_broker::{Settings, StartError, format_directory, start};
+use isthmus_broker::{Founders, Settings, StartError, format_directory, start};
 use isthmus_config::{ConfigFile, ConfigProblems, Layers, Setting};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -41,7 +41,7 @@ pub(crate) async fn start_in(dir: TempDir, listeners: &str) -> TestBroker {
 
 pub(crate) async fn try_start_in(dir: TempDir, listeners: &str) -> Result<TestBroker, StartError> {
     let settings = settings(dir.path(), listeners).unwrap();
-    format_directory(&settings, None).unwrap();
+    format_directory(&settings, None, &Founders::default()).unwrap();
     let running = start(settings).await?;
     Ok(TestBroker { running, dir })
 }

@@ -1,4 +1,9 @@
-//! The broker's metrics: name, unit, help and labels of each in this one place.
+//! The broker's metrics: name, unit, help and labels of each in this one place; those of replicas in
+//! `replicas`.
+
+mod replicas;
+
+pub(crate) use replicas::ReplicaMetrics;
 
 use crate::clocks;
 use crate::metadata_log::QuorumWatch;
@@ -9,6 +14,7 @@ use prometheus::{
     CounterVec, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder, process_collector::ProcessCollector,
 };
+use std::sync::Arc;
 
 /// From an fsync of a fast disk to one that is about to fail, in seconds.
 const APPEND_BUCKETS: [f64; 10] = [
@@ -36,6 +42,7 @@ pub(crate) struct Metrics {
     pub(crate) metadata_append_seconds: Histogram,
     pub(crate) retention_clock_in_doubt: IntGauge,
     pub(crate) cleaner: CleanerMetrics,
+    pub(crate) replicas: Arc<ReplicaMetrics>,
 }
 
 /// Of client quotas, by their keys.
@@ -207,6 +214,7 @@ impl Metrics {
                     "When a cleaner last looked for a log to compact, in seconds since 1970.",
                 ),
             },
+            replicas: Arc::new(ReplicaMetrics::new(&registry)),
             registry,
         };
         metrics

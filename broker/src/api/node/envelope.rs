@@ -1,0 +1,166 @@
+//! Envelope (58), version 0: a client's request that a broker passes on to the active controller
+//! (KIP-590), with the principal and the address of who made it.
+//!
+//! The inner request is authorized, and counted against quotas, at the controller and under that
+//! principal. Without a principal it is the broker itself that asks: for a topic that a client
+//! named, or one of its own.
+
+use super::super::{Answer, Call, Caller, Outcome, Reply, Serve, dispatch_forwarded};
+use crate::quotas::Metered;
+use bytes::{Bytes, BytesMut};
+use isthmus_broker_core::security::Principal;
+use isthmus_wire::codec::{Decoder, EncodeError, Part};
+use isthmus_wire::header::FRAME_SIZE_LEN;
+use isthmus_wire::messages::{DefaultPrincipalData, EnvelopeRequest, EnvelopeResponse};
+use isthmus_wire::prefixed::{decode_versioned, encode_versioned};
+use isthmus_wire::{ErrorCode, VersionRange};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Version of a principal's form; there is one.
+const PRINCIPAL_VERSION: i16 = 0;
+
+/// Who a passed-on request comes from.
+pub(in crate::api) enum Forwarded {
+    User(Principal),
+    /// The node that sent the envelope.
+    Node,
+}
+
+pub(super) struct Envelope;
+
+impl Serve for Envelope {
+    type Request = EnvelopeRequest;
+    const VERSIONS: VersionRange = VersionRange { min: 0, max: 0 };
+
+    async fn serve(call: Call<'_>, request: EnvelopeRequest) -> Reply<EnvelopeResponse> {
+        if !call.broker.controller.is_active() {
+            return refused(ErrorCode::NOT_CONTROLLER);
+        }
+        let Some((caller, data)) = opened_envelope(call, request) else {
+            return refused(ErrorCode::INVALID_REQUEST);
+        };
+        match dispatch_forwarded(call.broker, &caller, data).await {
+            Ok(Outcome::Answer(answer)) => Reply::Now(answered(answer)),
+            Ok(Outcome::Later(answer)) => Reply::Later(Box::pin(async move {
+                answer
+                    .await
+                    .map_or_else(|_| refusal(ErrorCode::UNKNOWN_SERVER_ERROR), answered)
+            })),
+            Ok(Outcome::NoAnswer(_)) => refused(ErrorCode::INVALID_REQUEST),
+            Err(_) => refused(ErrorCode::INVALID_REQUEST),
+        }
+    }
+
+    /// Nodes are not throttled; what their clients use is counted in the request inside.
+    fn settle(_: &Metered, _: i16, _: &mut EnvelopeResponse, _: Duration) {}
+}
+
+fn opened_envelope(call: Call<'_>, request: EnvelopeRequest) -> Option<(Caller, Bytes)> {
+    let from = match request.request_principal {
+        None => Forwarded::Node,
+        Some(data) => {
+            let read = decode_versioned::<DefaultPrincipalData>(&mut Decoder::new(data));
+            let (data, _version) = read.ok()?;
+            Forwarded::User(Principal {
+                kind: data.r#type,
+                name: data.name,
+            })
+        }
+    };
+    let host = address(&request.client_host_address)?;
+    let (principal, acts_for_cluster) = match from {
+        Forwarded::User(principal) => (principal, false),
+        Forwarded::Node => (Principal::anonymous(), true),
+    };
+    let caller = Caller {
+        peer: SocketAddr::new(host, 0),
+        listener: Arc::clone(&call.caller.listener),
+        principal,
+        node: None,
+        acts_for_cluster,
+        asked_at: call.caller.node.as_ref()?.node_id,
+    };
+    Some((caller, request.request_data))
+}
+
+fn address(bytes: &Bytes) -> Option<IpAddr> {
+    if let Ok(four) = <[u8; 4]>::try_from(&bytes[..]) {
+        return Some(four.into());
+    }
+    <[u8; 16]>::try_from(&bytes[..]).ok().map(IpAddr::from)
+}
+
+/// The envelope of a request's bytes, its header included.
+pub(in crate::api) fn enveloped(
+    from: Forwarded,
+    host: IpAddr,
+    request_data: Bytes,
+) -> Result<EnvelopeRequest, EncodeError> {
+    let principal = match from {
+        Forwarded::Node => None,
+        Forwarded::User(principal) => {
+            let data = DefaultPrincipalData {
+                r#type: principal.kind,
+                name: principal.name,
+                token_authenticated: false,
+            };
+            Some(encode_versioned(&data, PRINCIPAL_VERSION)?)
+        }
+    };
+    let client_host_address = match host.to_canonical() {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    Ok(EnvelopeRequest {
+        request_data,
+        request_principal: principal,
+        client_host_address: client_host_address.into(),
+    })
+}
+
+/// The answer that came in an envelope, as it leaves to the client.
+pub(in crate::api) fn opened(response: EnvelopeResponse) -> Result<Answer, ErrorCode> {
+    let data = opened_data(response)?;
+    let size = i32::try_from(data.len()).unwrap_or(i32::MAX);
+    let size = Bytes::copy_from_slice(&size.to_be_bytes());
+    Ok(Answer::from(vec![Part::Bytes(size), Part::Bytes(data)]))
+}
+
+/// Header and body of the answer that came in an envelope.
+pub(super) fn opened_data(response: EnvelopeResponse) -> Result<Bytes, ErrorCode> {
+    match (response.error_code, response.response_data) {
+        (ErrorCode::NONE, Some(data)) => Ok(data),
+        (ErrorCode::NONE, None) => Err(ErrorCode::UNKNOWN_SERVER_ERROR),
+        (code, _) => Err(code),
+    }
+}
+
+/// Header and body of an answer, without the size in front.
+fn answered(answer: Answer) -> EnvelopeResponse {
+    let mut data = BytesMut::new();
+    for part in answer.parts {
+        match part {
+            Part::Bytes(bytes) => data.extend_from_slice(&bytes),
+            // Nothing that is passed on reads a log.
+            Part::File(_) => return refusal(ErrorCode::UNKNOWN_SERVER_ERROR),
+        }
+    }
+    let mut data = data.freeze();
+    EnvelopeResponse {
+        response_data: Some(data.split_off(FRAME_SIZE_LEN.min(data.len()))),
+        error_code: ErrorCode::NONE,
+    }
+}
+
+fn refused(error_code: ErrorCode) -> Reply<EnvelopeResponse> {
+    Reply::Now(refusal(error_code))
+}
+
+fn refusal(error_code: ErrorCode) -> EnvelopeResponse {
+    EnvelopeResponse {
+        response_data: None,
+        error_code,
+    }
+}

@@ -1,0 +1,373 @@
+//! The broker's life in its cluster: registration and heartbeats, on a thread of their own.
+//!
+//! What is said when is decided in the core (`lifecycle`); here it is carried to the voters. Each has
+//! a connection of its own, and memory of its own for the answers: a heartbeat waits for nothing that
+//! clients do (design, decision 7). A voter that has not answered the last heartbeat is not sent
+//! another one.
+
+use crate::broker::Broker;
+use crate::byte_pool::{self, BytePool};
+use crate::clocks;
+use crate::cluster::{Connector, NodeAddress, NodeConnection};
+use crate::controller::ControllerFailure;
+use isthmus_broker_core::controller::{
+    BrokerHeartbeat, BrokerRegistrationRequest as Registration, ControllerEvent, ControllerReply,
+    HeartbeatReply,
+};
+use isthmus_broker_core::lifecycle::{BrokerLifecycle, LifecycleAction, LifecycleConfig};
+use isthmus_wire::messages::broker_registration_request::{Feature, Listener};
+use isthmus_wire::messages::{
+    BrokerHeartbeatRequest, BrokerRegistrationRequest, RegisterBrokerRecord,
+};
+use isthmus_wire::{ErrorCode, Uuid};
+use parking_lot::Mutex;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How often the core is asked what is due.
+const TICK: Duration = Duration::from_millis(20);
+
+/// After a refused registration: wait before the next try, since the answer would be the same.
+const REFUSED_PAUSE: Duration = Duration::from_millis(200);
+
+/// Longest wait for one voter's answer.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
+
+/// How long a broker that wants to stop waits for the controller's leave. Kafka waits five minutes.
+const CONTROLLED_SHUTDOWN_MAX: Duration = Duration::from_secs(30);
+
+/// Silence of all controllers after which it waits no more: several elections take less.
+const CONTROLLER_SILENCE_MAX: Duration = Duration::from_secs(6);
+
+const REGISTRATION_VERSION: i16 = 4;
+const HEARTBEAT_VERSION: i16 = 1;
+
+/// What others wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Unregistered,
+    Registered {
+        epoch: i64,
+        is_fenced: bool,
+    },
+    /// It never came to a registration.
+    GaveUp(Option<ErrorCode>),
+    MayStop,
+}
+
+/// One broker's life; shared by its thread and whoever waits for it.
+pub(crate) struct Lifecycle {
+    core: Mutex<BrokerLifecycle>,
+    /// As it registers itself, but for epoch and fence.
+    record: RegisterBrokerRecord,
+    broker_epoch: Arc<AtomicI64>,
+    /// Whether the partitions are open: before, no metadata counts as applied.
+    is_open: AtomicBool,
+    standing: watch::Sender<Standing>,
+    voters: Vec<Arc<Voter>>,
+}
+
+/// The way to one voter.
+struct Voter {
+    /// None: this node itself.
+    remote: Option<(NodeAddress, Connector)>,
+    /// Taken while a heartbeat is on its way.
+    link: tokio::sync::Mutex<Option<NodeConnection>>,
+}
+
+impl Lifecycle {
+    /// A life that begins; `previous_epoch` is what the clean-shutdown marker names.
+    pub(crate) fn new(
+        broker: &Broker,
+        record: RegisterBrokerRecord,
+        previous_epoch: i64,
+        connector: &Connector,
+    ) -> Self {
+        let settings = &broker.settings;
+        let config = LifecycleConfig {
+            heartbeat_interval: settings.broker_heartbeat_interval,
+            initial_registration_timeout: settings.initial_broker_registration_timeout,
+            controlled_shutdown_timeout: CONTROLLED_SHUTDOWN_MAX,
+            controller_silence_timeout: CONTROLLER_SILENCE_MAX,
+        };
+        let (id, incarnation) = (record.broker_id, record.incarnation_id);
+        let core = BrokerLifecycle::new(config, id, incarnation, previous_epoch, clocks::boot());
+        let pool = BytePool::new(byte_pool::CAPACITY_MIN);
+        let voters = settings.cluster.controllers.iter().map(|address| {
+            let is_own = address.node_id == settings.node_id;
+            let connector = connector.clone().with_pool(pool.clone());
+            Arc::new(Voter {
+                remote: (!is_own).then(|| (address.clone(), connector)),
+                link: tokio::sync::Mutex::default(),
+            })
+        });
+        Self {
+            core: Mutex::new(core),
+            record,
+            broker_epoch: Arc::clone(&broker.broker_epoch),
+            is_open: AtomicBool::new(false),
+            standing: watch::Sender::new(Standing::Unregistered),
+            voters: voters.collect(),
+        }
+    }
+
+    /// Runs until `stop` is cancelled, on a thread of its own.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        stop: CancellationToken,
+    ) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (life, broker) = (Arc::clone(self), Arc::clone(broker));
+        let run = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = life.run(&broker) => {}
+                }
+            });
+            runtime.shutdown_background();
+        };
+        let thread = std::thread::Builder::new().name("heartbeats".to_owned());
+        thread.spawn(run).map(|_| ())
+    }
+
+    pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// The partitions are open: what is applied from now on counts.
+    pub(crate) fn opened(&self) {
+        self.is_open.store(true, Ordering::Release);
+        self.core.lock().hurry();
+    }
+
+    /// From now on this broker wants to leave.
+    pub(crate) fn wants_to_stop(&self) {
+        self.core.lock().stop(clocks::boot());
+    }
+
+    async fn run(self: Arc<Self>, broker: &Arc<Broker>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let applied = match self.is_open.load(Ordering::Acquire) {
+                true => broker.image().offset,
+                false => -1,
+            };
+            let action = self.core.lock().tick(clocks::boot(), applied);
+            match action {
+                None => {}
+                Some(LifecycleAction::Register {
+                    incarnation,
+                    previous_broker_epoch,
+                }) => {
+                    let (life, broker) = (Arc::clone(&self), Arc::clone(broker));
+                    tokio::spawn(async move {
+                        life.register(&broker, incarnation, previous_broker_epoch)
+                            .await;
+                    });
+                }
+                Some(LifecycleAction::Heartbeat(beat)) => self.beat(broker, beat),
+                Some(LifecycleAction::GiveUp(refusal)) => {
+                    self.standing.send_replace(Standing::GaveUp(refusal));
+                    return;
+                }
+            }
+            self.tell();
+        }
+    }
+
+    /// Tells those who wait, if something changed.
+    fn tell(&self) {
+        let standing = {
+            let core = self.core.lock();
+            match core.epoch() {
+                _ if core.may_stop() => Standing::MayStop,
+                None => Standing::Unregistered,
+                Some(epoch) => Standing::Registered {
+                    epoch,
+                    is_fenced: core.is_fenced(),
+                },
+            }
+        };
+        self.standing.send_if_modified(|told| {
+            let is_new = *told != standing;
+            if is_new {
+                tracing::info!(event = "broker_standing", ?standing);
+            }
+            *told = standing;
+            is_new
+        });
+    }
+
+    /// Asks one voter after the other, until one answers as the active controller.
+    async fn register(&self, broker: &Arc<Broker>, incarnation: Uuid, previous_epoch: i64) {
+        let mut refusal = None;
+        for voter in &self.voters {
+            match voter
+                .register(broker, self.request(incarnation, previous_epoch))
+                .await
+            {
+                Ok(epoch) => {
+                    self.broker_epoch.store(epoch, Ordering::Release);
+                    self.core.lock().registered(epoch);
+                    return;
+                }
+                Err(None | Some(ErrorCode::NOT_CONTROLLER)) => {}
+                Err(refused) => {
+                    refusal = refused;
+                    break;
+                }
+            }
+        }
+        if let Some(code) = refusal {
+            tracing::warn!(event = "broker_not_registered", code = ?code);
+        }
+        tokio::time::sleep(REFUSED_PAUSE).await;
+        self.core.lock().not_registered(refusal);
+    }
+
+    fn request(&self, incarnation: Uuid, previous_broker_epoch: i64) -> Registration {
+        Registration {
+            record: RegisterBrokerRecord {
+                incarnation_id: incarnation,
+                ..self.record.clone()
+            },
+            previous_broker_epoch,
+        }
+    }
+
+    fn beat(self: &Arc<Self>, broker: &Arc<Broker>, beat: BrokerHeartbeat) {
+        for voter in &self.voters {
+            let (life, broker, voter) = (Arc::clone(self), Arc::clone(broker), Arc::clone(voter));
+            tokio::spawn(async move {
+                match voter.beat(&broker, beat).await {
+                    Ok(reply) => life.core.lock().heartbeat_answered(clocks::boot(), reply),
+                    Err(Some(code)) => {
+                        life.core.lock().heartbeat_refused(beat.broker_epoch, code);
+                    }
+                    Err(None) => {}
+                }
+            });
+        }
+    }
+}
+
+impl Voter {
+    /// The epoch, or what it said against it; `None` without an answer.
+    async fn register(
+        &self,
+        broker: &Arc<Broker>,
+        request: Registration,
+    ) -> Result<i64, Option<ErrorCode>> {
+        let limit = ANSWER_MAX;
+        let Some((to, connector)) = &self.remote else {
+            let event = ControllerEvent::Register(request);
+            return match broker.controller.event(limit, event).await {
+                Ok(ControllerReply::Registered { broker_epoch }) => Ok(broker_epoch),
+                Ok(ControllerReply::Refused(code)) => Err(Some(code)),
+                Ok(_) => Err(None),
+                Err(failure) => Err(refusal(&failure)),
+            };
+        };
+        let deadline = Instant::now() + limit;
+        let request = registration(&broker.cluster_id, request);
+        // Registrations are rare: they have a connection of their own each.
+        let connection = connector.connect(to, deadline).await;
+        let mut connection = connection.map_err(|error| {
+            tracing::debug!(event = "controller_not_reached", %error);
+            None
+        })?;
+        let answer = connection
+            .call(&request, REGISTRATION_VERSION, deadline)
+            .await;
+        let answer = answer.map_err(|_| None)?;
+        match answer.error_code {
+            ErrorCode::NONE => Ok(answer.broker_epoch),
+            code => Err(Some(code)),
+        }
+    }
+
+    async fn beat(
+        &self,
+        broker: &Arc<Broker>,
+        beat: BrokerHeartbeat,
+    ) -> Result<HeartbeatReply, Option<ErrorCode>> {
+        // The last one is still on its way.
+        let mut link = self.link.try_lock().map_err(|_| None)?;
+        let Some((to, connector)) = &self.remote else {
+            return match broker.controller.heartbeat(ANSWER_MAX, beat).await {
+                Ok(ControllerReply::Heartbeat(reply)) => Ok(reply),
+                Ok(ControllerReply::Refused(code)) => Err(Some(code)),
+                Ok(_) => Err(None),
+                Err(failure) => Err(refusal(&failure)),
+            };
+        };
+        let deadline = Instant::now() + ANSWER_MAX;
+        let mut connection = match link.take() {
+            Some(connection) => connection,
+            None => connector.connect(to, deadline).await.map_err(|_| None)?,
+        };
+        let request = BrokerHeartbeatRequest {
+            broker_id: beat.broker_id,
+            broker_epoch: beat.broker_epoch,
+            current_metadata_offset: beat.metadata_offset,
+            want_fence: beat.want_fence,
+            want_shut_down: beat.want_shut_down,
+            ..BrokerHeartbeatRequest::default()
+        };
+        let answer = connection.call(&request, HEARTBEAT_VERSION, deadline).await;
+        let answer = answer.map_err(|_| None)?;
+        *link = Some(connection);
+        match answer.error_code {
+            ErrorCode::NONE => Ok(HeartbeatReply {
+                is_caught_up: answer.is_caught_up,
+                is_fenced: answer.is_fenced,
+                should_shut_down: answer.should_shut_down,
+            }),
+            code => Err(Some(code)),
+        }
+    }
+}
+
+fn refusal(failure: &ControllerFailure) -> Option<ErrorCode> {
+    match failure {
+        ControllerFailure::NotController => Some(ErrorCode::NOT_CONTROLLER),
+        ControllerFailure::TimedOut | ControllerFailure::Log(_) => None,
+    }
+}
+
+fn registration(cluster_id: &str, request: Registration) -> BrokerRegistrationRequest {
+    let record = request.record;
+    let listeners = record.end_points.into_iter().map(|it| Listener {
+        name: it.name,
+        host: it.host,
+        port: it.port,
+        security_protocol: it.security_protocol,
+    });
+    let features = record.features.into_iter().map(|it| Feature {
+        name: it.name,
+        min_supported_version: it.min_supported_version,
+        max_supported_version: it.max_supported_version,
+    });
+    BrokerRegistrationRequest {
+        broker_id: record.broker_id,
+        cluster_id: cluster_id.to_owned(),
+        incarnation_id: record.incarnation_id,
+        listeners: listeners.collect(),
+        features: features.collect(),
+        rack: record.rack,
+        log_dirs: record.log_dirs,
+        previous_broker_epoch: request.previous_broker_epoch,
+        ..BrokerRegistrationRequest::default()
+    }
+}

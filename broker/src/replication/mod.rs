@@ -1,0 +1,285 @@
+//! Replication between brokers: what the leaders here give, what the followers here fetch, and what
+//! the controller is asked (design, decision 5; docs/replication.md).
+//!
+//! Followers pull. For each other broker that leads something followed here there is one [`fetcher`]
+//! with one connection, and on it one session with credits; the leader's end of it is a [`session`].
+//! The requests are our own ([`messages`]): Kafka's Fetch with a replica id is answered nowhere.
+//! [`isr`] brings the leaders' proposals to the controller. Who is reached how is behind two small
+//! traits, [`Peers`] and [`IsrController`].
+//!
+//! Must not know: how brokers prove to each other who they are, which controller is the active one.
+//!
+//! Bounds: one session per registered broker, [`CREDITS_MAX`] requests on a connection, one answer of
+//! bounded bytes per request, one proposal per partition. Every wait has a deadline.
+
+mod fetcher;
+mod isr;
+mod messages;
+mod peers;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use isr::IsrController;
+#[cfg(test)]
+pub(crate) use peers::PeerFailure;
+pub(crate) use peers::Peers;
+
+use crate::clocks;
+use crate::partitions::{Partition, PartitionKey, Partitions};
+use arc_swap::ArcSwap;
+use fetcher::{Assigned, Fetcher};
+use isthmus_broker_core::metadata::MetadataImage;
+use isthmus_wire::ErrorCode;
+use isthmus_wire::messages::{ReplicaFetchRequest, ReplicaFetchResponse};
+use parking_lot::Mutex;
+use session::{Limits, Session};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Most requests of one connection without an answer: the credits, and as many that only say
+/// something new while all credits wait.
+const CREDITS_MAX: usize = 2 * CREDITS;
+
+/// Requests that wait at the leader for something to answer with.
+const CREDITS: usize = 8;
+
+/// Longest wait of a request at a leader, whatever it asks for.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How replication goes about it.
+#[derive(Debug, Clone)]
+pub(crate) struct ReplicationSettings {
+    pub(crate) broker_id: i32,
+    /// `replica.fetch.wait.max.ms`.
+    pub(crate) wait_max: Duration,
+    /// `replica.fetch.max.bytes`.
+    pub(crate) partition_max_bytes: usize,
+    /// `replica.fetch.response.max.bytes`.
+    pub(crate) response_max_bytes: usize,
+    /// `replica.socket.timeout.ms`: how long a connection may take to be made, or an answer to come
+    /// beyond the time that it may wait at the leader.
+    pub(crate) socket_timeout: Duration,
+    /// `replica.lag.time.max.ms`.
+    pub(crate) lag_time_max: Duration,
+}
+
+/// What all of it shares.
+pub(crate) struct Replication {
+    settings: ReplicationSettings,
+    partitions: Arc<Partitions>,
+    image: Arc<ArcSwap<MetadataImage>>,
+    /// Of this broker's present registration.
+    broker_epoch: Arc<AtomicI64>,
+    peers: Arc<dyn Peers>,
+    /// The newest of each follower.
+    sessions: Mutex<BTreeMap<i32, Arc<Session>>>,
+    /// By the leader they fetch from.
+    fetchers: Mutex<BTreeMap<i32, RunningFetcher>>,
+    next_session: AtomicI64,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    /// Cancelled when the disk failed: the broker must not go on.
+    failed: CancellationToken,
+}
+
+struct RunningFetcher {
+    assigned: Arc<Assigned>,
+    stop: CancellationToken,
+}
+
+/// What replication is built from.
+pub(crate) struct ReplicationParts {
+    pub(crate) settings: ReplicationSettings,
+    pub(crate) partitions: Arc<Partitions>,
+    pub(crate) image: Arc<ArcSwap<MetadataImage>>,
+    pub(crate) broker_epoch: Arc<AtomicI64>,
+    pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+    pub(crate) failed: CancellationToken,
+}
+
+/// A follower's request that was taken up and waits for its answer.
+pub(crate) struct Parked {
+    session: Arc<Session>,
+    deadline: Instant,
+    limits: Limits,
+    stop: CancellationToken,
+}
+
+impl Replication {
+    pub(crate) fn new(parts: ReplicationParts) -> Self {
+        Self {
+            settings: parts.settings,
+            partitions: parts.partitions,
+            image: parts.image,
+            broker_epoch: parts.broker_epoch,
+            peers: parts.peers,
+            sessions: Mutex::default(),
+            fetchers: Mutex::default(),
+            next_session: AtomicI64::new(0),
+            tasks: parts.tasks,
+            stop: parts.stop,
+            failed: parts.failed,
+        }
+    }
+
+    /// From now on the leaders here look after their in-sync replicas.
+    pub(crate) fn start(self: &Arc<Self>, controller: Arc<dyn IsrController>) {
+        self.tasks.spawn(Arc::clone(self).tick_leaders());
+        if let Some(proposed) = self.partitions.take_proposals() {
+            let task = isr::send_proposals(Arc::clone(self), controller, proposed);
+            self.tasks.spawn(task);
+        }
+    }
+
+    /// Roles have changed: every follower here gets to the fetcher of its leader.
+    pub(crate) fn roles_changed(self: &Arc<Self>) {
+        let mut wanted: BTreeMap<i32, BTreeMap<PartitionKey, Arc<Partition>>> = BTreeMap::new();
+        for partition in self.partitions.all() {
+            if let Some(leader) = partition.followed() {
+                let of_leader = wanted.entry(leader).or_default();
+                of_leader.insert(partition.key(), partition);
+            }
+        }
+        let mut fetchers = self.fetchers.lock();
+        fetchers.retain(|leader, fetcher| {
+            let stays = wanted.contains_key(leader);
+            if !stays {
+                fetcher.stop.cancel();
+            }
+            stays
+        });
+        for (leader, partitions) in wanted {
+            match fetchers.get(&leader) {
+                Some(fetcher) => fetcher.assigned.set(partitions),
+                None => drop(fetchers.insert(leader, self.fetch_from(leader, partitions))),
+            }
+        }
+    }
+
+    fn fetch_from(
+        self: &Arc<Self>,
+        leader: i32,
+        partitions: BTreeMap<PartitionKey, Arc<Partition>>,
+    ) -> RunningFetcher {
+        let assigned = Arc::new(Assigned::new(partitions));
+        let stop = self.stop.child_token();
+        let fetcher = Fetcher {
+            shared: Arc::clone(self),
+            leader,
+            assigned: Arc::clone(&assigned),
+            stop: stop.clone(),
+        };
+        self.tasks.spawn(fetcher.run());
+        RunningFetcher { assigned, stop }
+    }
+
+    /// A follower asks. What it says counts when this returns; its answer may take a while.
+    pub(crate) fn serve(&self, request: &ReplicaFetchRequest) -> Result<Parked, ErrorCode> {
+        let image = self.image.load();
+        let session = self.session(&image, request)?;
+        session.take_up(clocks::boot(), &image, &self.partitions, request)?;
+        let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+        let bytes = |asked: i32, most: usize| usize::try_from(asked).unwrap_or(0).clamp(1, most);
+        Ok(Parked {
+            session,
+            deadline: Instant::now() + wait.min(WAIT_MAX),
+            limits: Limits {
+                bytes: bytes(request.max_bytes, self.settings.response_max_bytes),
+                partition_bytes: bytes(
+                    request.partition_max_bytes,
+                    self.settings.partition_max_bytes,
+                ),
+            },
+            stop: self.stop.clone(),
+        })
+    }
+
+    /// The session that a request belongs to; its first one makes it, in place of an earlier one.
+    fn session(
+        &self,
+        image: &MetadataImage,
+        request: &ReplicaFetchRequest,
+    ) -> Result<Arc<Session>, ErrorCode> {
+        let replica_id = request.replica_id;
+        // Whoever is not registered for all this broker knows has no session that takes memory.
+        let registered = image.broker(replica_id);
+        let registered = registered.ok_or(ErrorCode::BROKER_ID_NOT_REGISTERED)?;
+        if registered.epoch > request.broker_epoch {
+            return Err(ErrorCode::STALE_BROKER_EPOCH);
+        }
+        let asked = (request.broker_epoch, request.session_id);
+        let mut sessions = self.sessions.lock();
+        if let Some(present) = sessions.get(&replica_id) {
+            if present.identity() == asked {
+                return Ok(Arc::clone(present));
+            }
+            if present.identity() > asked {
+                return Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
+            }
+        }
+        if request.session_epoch != 0 {
+            return Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
+        }
+        let session = Arc::new(Session::new(replica_id, asked));
+        if let Some(before) = sessions.insert(replica_id, Arc::clone(&session)) {
+            before.end();
+        }
+        Ok(session)
+    }
+
+    /// Followers may lag, proposals may be due again (rule 5).
+    async fn tick_leaders(self: Arc<Self>) {
+        let interval = (self.settings.lag_time_max / 2).max(Duration::from_millis(1));
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let (now, image) = (clocks::boot(), self.image.load_full());
+            for partition in self.partitions.all() {
+                partition.tick(now, &image);
+            }
+        }
+    }
+
+    fn next_session(&self) -> i64 {
+        self.next_session.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn broker_epoch(&self) -> i64 {
+        self.broker_epoch.load(Ordering::Acquire)
+    }
+
+    fn storage_failed(&self, error: &dyn std::fmt::Display) {
+        tracing::error!(event = "log_directory_failed", %error);
+        self.failed.cancel();
+    }
+}
+
+impl Parked {
+    /// As soon as there is something to say, or the wait is over. Nothing is held back to be sent with
+    /// more: what comes while all credits are under way is answered together (decision 5).
+    pub(crate) async fn answer(self) -> ReplicaFetchResponse {
+        loop {
+            let found = self.session.collect(self.limits);
+            if !found.topics.is_empty() || found.error_code.is_error() {
+                return found;
+            }
+            tokio::select! {
+                () = self.session.changed() => {}
+                () = tokio::time::sleep_until(self.deadline) => return found,
+                () = self.stop.cancelled() => return found,
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The node's place in its cluster: what it does, who the controllers are, what nodes prove
+//! themselves with. A layout that cannot work is refused here, before anything is touched.
+
+use super::breach;
+use super::listeners::{ListenerKind, ListenerRow};
+use crate::cluster::NodeAddress;
+use isthmus_config::{Breach, ConfigProblem, Loaded, Rule};
+use std::collections::BTreeSet;
+use std::net::ToSocketAddrs;
+use std::path::PathBuf;
+
+#[cfg(test)]
+mod tests;
+
+/// What a node does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    pub broker: bool,
+    pub controller: bool,
+}
+
+/// The cluster as this node was told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClusterSettings {
+    pub(crate) roles: Roles,
+    /// The quorum's voters; empty for a node that is its own and only controller.
+    pub(crate) controllers: Vec<NodeAddress>,
+    pub(crate) secret_file: Option<PathBuf>,
+}
+
+impl ClusterSettings {
+    pub(super) fn of(loaded: &Loaded) -> Self {
+        Self {
+            roles: roles(loaded),
+            controllers: controllers(loaded).unwrap_or_default(),
+            secret_file: loaded
+                .find::<&str>("cluster.secret_file")
+                .map(PathBuf::from),
+        }
+    }
+
+    /// Whether this node is all there is: its own controller, and nobody else's.
+    pub(crate) fn is_alone(&self) -> bool {
+        let Roles { broker, controller } = self.roles;
+        broker && controller && self.controllers.len() <= 1
+    }
+}
+
+pub(super) const ROLES: Rule = Rule {
+    keys: &["node.roles"],
+    test: some_role,
+};
+pub(super) const CONTROLLERS: Rule = Rule {
+    keys: &["cluster.controllers", "node.id", "node.roles"],
+    test: controllers_make_a_quorum,
+};
+pub(super) const KINDS: Rule = Rule {
+    keys: &["listeners", "node.roles", "cluster.controllers"],
+    test: listeners_for_the_roles,
+};
+pub(super) const GUARDED: Rule = Rule {
+    keys: &["listeners", "cluster.secret_file"],
+    test: nodes_prove_themselves,
+};
+pub(super) const TRUST: Rule = Rule {
+    keys: &["listeners", "node.roles", "cluster.controllers"],
+    test: nodes_know_whom_to_trust,
+};
+pub(super) const SESSION: Rule = Rule {
+    keys: &["broker.session.timeout.ms", "broker.heartbeat.interval.ms"],
+    test: session_outlasts_heartbeats,
+};
+
+/// A second for an election, and time for a heartbeat that was lost (design, decision 7). What the
+/// longest way between two nodes adds, only the operator knows.
+const SESSION_MIN_MS: i64 = 1_600;
+
+fn roles(loaded: &Loaded) -> Roles {
+    let words = loaded.get::<&[String]>("node.roles");
+    let has = |role: &str| words.iter().any(|word| word == role);
+    Roles {
+        broker: has("broker"),
+        controller: has("controller"),
+    }
+}
+
+/// The voters in the order they are written, or the first that is none.
+fn controllers(loaded: &Loaded) -> Result<Vec<NodeAddress>, String> {
+    let written = loaded.find::<&[String]>("cluster.controllers");
+    let written = written.unwrap_or_default().iter();
+    written
+        .map(|text| controller(text).ok_or_else(|| text.clone()))
+        .collect()
+}
+
+fn controller(text: &str) -> Option<NodeAddress> {
+    let (id, address) = text.split_once('@')?;
+    let (host, port) = super::listeners::host_and_port(address)?;
+    let node_id = id.trim().parse().ok().filter(|id| *id >= 0)?;
+    (!host.is_empty() && port != 0).then_some(NodeAddress {
+        node_id,
+        host,
+        port,
+    })
+}
+
+fn some_role(loaded: &Loaded) -> Result<(), Breach> {
+    let Roles { broker, controller } = roles(loaded);
+    if broker || controller {
+        return Ok(());
+    }
+    let remedy = "write roles = [\"broker\", \"controller\"], or one of them";
+    breach("node.roles", "names no role", remedy)
+}
+
+fn controllers_make_a_quorum(loaded: &Loaded) -> Result<(), Breach> {
+    let key = "cluster.controllers";
+    let wrong = |what: &str, remedy: &str| breach(key, what, remedy);
+    let listed = match controllers(loaded) {
+        Ok(listed) => listed,
+        Err(text) => {
+            let what = format!("{text} is no controller");
+            return wrong(&what, "write each as id@host:port");
+        }
+    };
+    let ids: BTreeSet<i32> = listed.iter().map(|it| it.node_id).collect();
+    let places: BTreeSet<(&str, u16)> = listed.iter().map(|it| (&*it.host, it.port)).collect();
+    if ids.len() < listed.len() {
+        return wrong("names an id twice", "give each controller its own id");
+    }
+    if places.len() < listed.len() {
+        return wrong(
+            "names an address twice",
+            "give each controller its own address",
+        );
+    }
+    let (own, Roles { controller, .. }) = (loaded.get::<i32>("node.id"), roles(loaded));
+    match (controller, ids.contains(&own)) {
+        (false, _) if listed.is_empty() => {
+            let remedy = "name the controllers as id@host:port: this node has not that role itself";
+            wrong("is missing", remedy)
+        }
+        (false, true) => {
+            let what = "names this node, which has not the role of a controller";
+            wrong(
+                what,
+                "add \"controller\" to node.roles, or take the node out of the list",
+            )
+        }
+        (true, false) if !listed.is_empty() => {
+            let what = "does not name this node, which has the role of a controller";
+            wrong(
+                what,
+                "add it as id@host:port, or take \"controller\" out of node.roles",
+            )
+        }
+        (true | false, true | false) => Ok(()),
+    }
+}
+
+fn listeners_for_the_roles(loaded: &Loaded) -> Result<(), Breach> {
+    let rows = loaded.rows::<ListenerRow>("listeners").unwrap_or_default();
+    let count = |kind: ListenerKind| rows.iter().filter(|row| row.kind == kind).count();
+    let (brokers, controllers) = (count(ListenerKind::Broker), count(ListenerKind::Controller));
+    let settings = ClusterSettings::of(loaded);
+    let Roles { broker, controller } = settings.roles;
+    let wrong = |what: &str, remedy: &str| breach("listeners", what, remedy);
+    if brokers > 1 || controllers > 1 {
+        let what = "has two of a kind by which nodes reach each other";
+        return wrong(
+            what,
+            "keep one of kind \"broker\" and one of kind \"controller\"",
+        );
+    }
+    if !broker && rows.len() > controllers {
+        let what = "has one for clients or brokers, and this node has not the role of a broker";
+        return wrong(what, "take it out, or add \"broker\" to node.roles");
+    }
+    if !controller && controllers > 0 {
+        let what = "has one for controllers, and this node has not that role";
+        return wrong(what, "take it out, or add \"controller\" to node.roles");
+    }
+    if settings.is_alone() {
+        return Ok(());
+    }
+    if controller && controllers == 0 {
+        let what = "has none by which the controllers reach each other";
+        return wrong(what, "add one of kind \"controller\"");
+    }
+    if broker && brokers == 0 {
+        let what = "has none by which the brokers reach each other";
+        return wrong(
+            what,
+            "add one of kind \"broker\"; clients may use it as well",
+        );
+    }
+    Ok(())
+}
+
+/// Design, decision 20: otherwise any client can play a node.
+fn nodes_prove_themselves(loaded: &Loaded) -> Result<(), Breach> {
+    if loaded.find::<&str>("cluster.secret_file").is_some() {
+        return Ok(());
+    }
+    let rows = loaded.rows::<ListenerRow>("listeners").unwrap_or_default();
+    let open = (0..).zip(&rows).find(|(_, row)| {
+        let is_internal = row.kind != ListenerKind::Client;
+        is_internal && !row.has_mutual_tls() && !is_loopback(&row.bind)
+    });
+    match open {
+        None => Ok(()),
+        Some((at, _)) => breach(
+            &format!("listeners[{at}].bind"),
+            "lets nodes in from other machines, and they would have nothing to prove themselves with",
+            "set cluster.secret_file, or tls.client_auth = \"required\", or bind to 127.0.0.1",
+        ),
+    }
+}
+
+/// A node calls others with the files of its own listener of that kind; without authorities it would
+/// take no certificate for good.
+fn nodes_know_whom_to_trust(loaded: &Loaded) -> Result<(), Breach> {
+    if ClusterSettings::of(loaded).is_alone() {
+        return Ok(());
+    }
+    let rows = loaded.rows::<ListenerRow>("listeners").unwrap_or_default();
+    let blind = (0..)
+        .zip(&rows)
+        .find(|(_, row)| row.kind != ListenerKind::Client && row.trusts_nobody());
+    match blind {
+        None => Ok(()),
+        Some((at, _)) => breach(
+            &format!("listeners[{at}].tls.client_ca_file"),
+            "is missing, and by this listener's files the node checks the certificates of others",
+            "set it to the PEM file with the authorities that sign the nodes' certificates",
+        ),
+    }
+}
+
+/// What cannot be resolved is told elsewhere.
+fn is_loopback(bind: &str) -> bool {
+    let found = bind.to_socket_addrs();
+    found.is_ok_and(|mut found| found.all(|address| address.ip().is_loopback()))
+}
+
+fn session_outlasts_heartbeats(loaded: &Loaded) -> Result<(), Breach> {
+    let session = loaded.get::<i64>("broker.session.timeout.ms");
+    let heartbeat = loaded.get::<i64>("broker.heartbeat.interval.ms");
+    if session < SESSION_MIN_MS {
+        let what = "is shorter than an election and a lost heartbeat take";
+        let remedy =
+            "write 1600 or more, and ten times the longest round trip between nodes on top";
+        return breach("broker.session.timeout.ms", what, remedy);
+    }
+    if heartbeat < 1 || heartbeat.saturating_mul(2) > session {
+        let what = "does not fit twice into broker.session.timeout.ms";
+        let remedy = "write at most half of it, better a quarter";
+        return breach("broker.heartbeat.interval.ms", what, remedy);
+    }
+    Ok(())
+}
+
+/// What a person should look at: an even number of voters survives no more than one less.
+pub(super) fn notices(loaded: &Loaded) -> Vec<ConfigProblem> {
+    let voters = controllers(loaded).unwrap_or_default().len();
+    if voters < 2 || voters % 2 == 1 {
+        return Vec::new();
+    }
+    let what = format!(
+        "names {voters} voters: they survive the loss of {}, as {} would",
+        (voters - 1) / 2,
+        voters - 1
+    );
+    let remedy = "name an odd number, one of them at a third site if there are two";
+    vec![loaded.problem("cluster.controllers", what, remedy)]
+}
