@@ -80,7 +80,14 @@ async fn serve(settings: Settings, began: Instant) -> ExitCode {
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
         (Err(error), _) | (_, Err(error)) => return fail(&format!("no signals: {error}")),
     };
-    let running = match start(settings).await {
+    // Among other nodes a start waits for them, and whoever waits may be told to stop. No client has
+    // been served by then: what was begun ends as in a crash.
+    let started = tokio::select! {
+        started = start(settings) => started,
+        _ = terminate.recv() => return ExitCode::SUCCESS,
+        _ = interrupt.recv() => return ExitCode::SUCCESS,
+    };
+    let running = match started {
         Ok(running) => running,
         Err(error) if error.is_configuration() => return refuse(&error),
         Err(error) => return fail(&error),

@@ -11,6 +11,7 @@ mod cluster;
 mod config;
 #[cfg(feature = "replicator")]
 mod daemon;
+mod elect;
 #[cfg(feature = "replicator")]
 mod failover;
 #[cfg(feature = "replicator")]
@@ -22,6 +23,7 @@ mod level;
 mod logging;
 mod options;
 mod plan;
+mod quorum;
 #[cfg(feature = "replicator")]
 mod replicator;
 #[cfg(feature = "replicator")]
@@ -70,6 +72,10 @@ enum Command {
     Config(config::ConfigOptions),
     /// The metadata level of a cluster: show it, raise it.
     Level(level::LevelOptions),
+    /// The metadata quorum of a cluster: show it, take voters in and out.
+    Quorum(quorum::QuorumOptions),
+    /// Have partitions led by their preferred leaders.
+    Elect(elect::ElectOptions),
     /// Write what the machines of a deployment model need.
     Plan(plan::PlanOptions),
     /// Measure the same load on Isthmus and on its peers.
@@ -98,6 +104,8 @@ fn main() -> ExitCode {
         Command::Format(options) => format::run(&options),
         Command::Config(options) => config::run(&options),
         Command::Level(options) => level::run(&options),
+        Command::Quorum(options) => quorum::run(&options),
+        Command::Elect(options) => elect::run(&options),
         Command::Plan(options) => plan::run(&options),
         #[cfg(feature = "lab")]
         Command::Bench(options) => bench::run(&options),

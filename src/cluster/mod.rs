@@ -1,13 +1,15 @@
 //! How a command reaches a cluster: its addresses, what a client must show, and how long it may take.
 
+mod answers;
 mod client_properties;
 mod jaas;
 
-use crate::options::{UNREACHABLE, refuse};
+pub(crate) use self::answers::{consent, outcome_unknown, say, say_no, unreachable};
+use crate::options::refuse;
 use clap::Args;
+use isthmus_client::Cluster;
 use isthmus_client::admin::Admin;
 use isthmus_client::config::ClientConfig;
-use isthmus_client::{Cluster, RequestError};
 use isthmus_config::units::parse_millis;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -72,11 +74,4 @@ impl ClusterOptions {
         config.connect_timeout = config.connect_timeout.min(self.timeout);
         Ok(config)
     }
-}
-
-/// Says on stderr that the cluster, or a node of it, did not answer; nothing was changed.
-#[expect(clippy::print_stderr, reason = "the answer of a failed command")]
-pub(crate) fn unreachable(what: &str, error: &RequestError) -> ExitCode {
-    eprintln!("could not {what}: {error}; nothing was changed");
-    ExitCode::from(UNREACHABLE)
 }

@@ -6,8 +6,7 @@
 mod raise;
 mod show;
 
-use crate::cluster::{ClusterOptions, unreachable};
-use crate::options::ANSWER_IS_NO;
+use crate::cluster::{ClusterOptions, say_no, unreachable};
 use clap::{Args, Subcommand};
 use isthmus_client::admin::{Admin, DescribedBroker};
 use isthmus_client::{RequestError, admin::Features};
@@ -141,20 +140,7 @@ async fn look_or_end(admin: &Admin) -> Result<(Seen, i16), ExitCode> {
             "cluster {} has no {FEATURE}: it is not of Isthmus",
             seen.cluster_id
         );
-        return Err(refuse_as_no(&what));
+        return Err(say_no(&what));
     };
     Ok((seen, level))
-}
-
-/// Says on stderr that the answer is no.
-#[expect(clippy::print_stderr, reason = "the answer to what cannot be")]
-fn refuse_as_no(what: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("{what}");
-    ExitCode::from(ANSWER_IS_NO)
-}
-
-/// Prints a command's answer.
-#[expect(clippy::print_stdout, reason = "the answer of this command")]
-fn say(text: &dyn std::fmt::Display) {
-    println!("{text}");
 }

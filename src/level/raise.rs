@@ -4,14 +4,13 @@
 //! support. Where its answer is lost the cluster is asked again; running the command once more does
 //! no harm, since a level that holds already is no change.
 
-use super::{CommonOptions, FEATURE, Seen, look, look_or_end, refuse_as_no, say};
-use crate::cluster::unreachable;
-use crate::options::{UNKNOWN_OUTCOME, fail, refuse};
+use super::{CommonOptions, FEATURE, Seen, look, look_or_end};
+use crate::cluster::{consent, outcome_unknown, say, say_no, unreachable};
+use crate::options::fail;
 use clap::Args;
 use isthmus_client::admin::{FeatureUpdate, UpgradeType};
 use isthmus_client::{Admin, RequestError};
 use serde_json::json;
-use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
 #[derive(Args)]
@@ -65,9 +64,7 @@ async fn raise(admin: Admin, options: &RaiseOptions) -> ExitCode {
             Err(error) => refused(&error),
         };
     }
-    if !options.yes
-        && let Err(code) = consent(&plan)
-    {
+    if let Err(code) = consent(options.yes, &format!("raise {plan}")) {
         return code;
     }
     match admin.update_features(&[update(target)], false).await {
@@ -90,7 +87,7 @@ fn target(seen: &Seen, level: i16, wanted: Option<i16>) -> Result<i16, ExitCode>
     }
     let Some(highest) = seen.highest() else {
         let all = "not every node knows levels: stop those of other builds first";
-        return Err(refuse_as_no(&all));
+        return Err(say_no(&all));
     };
     let target = wanted.unwrap_or(highest.max(level));
     if target > highest {
@@ -99,14 +96,14 @@ fn target(seen: &Seen, level: i16, wanted: Option<i16>) -> Result<i16, ExitCode>
             Ok(_) | Err(_) => None,
         });
         let short: Vec<String> = short.collect();
-        return Err(refuse_as_no(&format!(
+        return Err(say_no(&format!(
             "could not raise {FEATURE} to {target}: supported by {}; nothing was changed: start \
              newer builds there first",
             short.join(", ")
         )));
     }
     if target < level {
-        return Err(refuse_as_no(&format!(
+        return Err(say_no(&format!(
             "could not lower {FEATURE} from {level} to {target}: records of level {level} may stand \
              in the metadata; nothing was changed"
         )));
@@ -122,23 +119,6 @@ fn update(level: i16) -> FeatureUpdate {
     }
 }
 
-/// Asks whoever sits at the terminal; without one, `--yes` must have been given.
-#[expect(clippy::print_stderr, reason = "the question of this command")]
-fn consent(plan: &str) -> Result<(), ExitCode> {
-    if !std::io::stdin().is_terminal() {
-        let what = format!("would raise {plan}; give --yes to do it, or --dry-run to only look");
-        return Err(refuse(&what));
-    }
-    eprint!("Raise {plan}. Type yes to go on: ");
-    std::io::stderr().flush().ok();
-    let mut line = String::new();
-    let read = std::io::stdin().lock().read_line(&mut line);
-    match read {
-        Ok(_) if line.trim() == "yes" => Ok(()),
-        Ok(_) | Err(_) => Err(refuse(&"not confirmed; nothing was changed")),
-    }
-}
-
 /// The answer was lost: what the cluster says now decides.
 async fn settle(admin: &Admin, answer: &Answer<'_>, error: &RequestError) -> ExitCode {
     let now = look(admin).await.ok().and_then(|seen| seen.level);
@@ -146,20 +126,11 @@ async fn settle(admin: &Admin, answer: &Answer<'_>, error: &RequestError) -> Exi
         let what = format!("raised {FEATURE} from {} to {}", answer.from, answer.to);
         return answer.give("raised", &what);
     }
-    unknown(&format!(
+    outcome_unknown(&format!(
         "the answer was lost ({error}), and the level is not known to be {}; run the same command \
          again",
         answer.to
     ))
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "the answer of a command whose outcome is not known"
-)]
-fn unknown(what: &str) -> ExitCode {
-    eprintln!("{what}");
-    ExitCode::from(UNKNOWN_OUTCOME)
 }
 
 /// A controller that says no is told apart from one that was not reached.

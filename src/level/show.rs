@@ -1,6 +1,7 @@
 //! `isthmus level show`: the level of the cluster, and what each node supports.
 
-use super::{CommonOptions, FEATURE, Node, Seen, look_or_end, say};
+use super::{CommonOptions, FEATURE, Node, Seen, look_or_end};
+use crate::cluster::say;
 use clap::Args;
 use isthmus_client::Admin;
 use std::process::ExitCode;
