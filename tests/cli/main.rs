@@ -6,6 +6,7 @@
     reason = "a failure here fails the test, with its place"
 )]
 
+mod cluster;
 mod config;
 mod config_command;
 mod directory;
@@ -13,6 +14,8 @@ mod directory;
 mod lab;
 mod level;
 mod life;
+mod node_tls;
+mod quorum;
 mod replicator;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each test binary uses its part of what is shared")]

@@ -16,6 +16,7 @@ mod groups;
 #[path = "../ratchet/kafka.rs"]
 mod kafka;
 mod kcat;
+mod nodes;
 mod quotas;
 mod records;
 mod same;

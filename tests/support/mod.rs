@@ -5,6 +5,7 @@
 
 pub(crate) mod broker;
 pub(crate) mod certificates;
+pub(crate) mod cluster;
 pub(crate) mod http;
 pub(crate) mod peers;
 pub(crate) mod process;

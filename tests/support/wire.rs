@@ -8,7 +8,9 @@ use isthmus_wire::batch::BatchView;
 use isthmus_wire::codec::{Decoder, Message, Part, Request};
 use isthmus_wire::header;
 use isthmus_wire::messages::api_versions_response::ApiVersion;
-use isthmus_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use isthmus_wire::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+};
 use isthmus_wire::messages::delete_topics_request::DeleteTopicState;
 use isthmus_wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use isthmus_wire::messages::fetch_response::PartitionData;
@@ -142,6 +144,35 @@ impl Connection {
                 replication_factor: 1,
                 configs: configs.iter().map(config).collect(),
                 ..Default::default()
+            }],
+            timeout_ms: 30_000,
+            ..Default::default()
+        };
+        Ok(self.call(&request, 7)?.topics[0].error_code)
+    }
+
+    /// Each partition on the nodes named, the first of them to lead it.
+    pub(crate) fn create_topic_on(
+        &mut self,
+        name: &str,
+        replicas: &[[i32; 3]],
+        configs: &[(&str, &str)],
+    ) -> io::Result<ErrorCode> {
+        let assignment = |(partition_index, ids): (i32, &[i32; 3])| CreatableReplicaAssignment {
+            partition_index,
+            broker_ids: ids.to_vec(),
+        };
+        let config = |(name, value): &(&str, &str)| CreatableTopicConfig {
+            name: (*name).to_owned(),
+            value: Some((*value).to_owned()),
+        };
+        let request = CreateTopicsRequest {
+            topics: vec![CreatableTopic {
+                name: name.to_owned(),
+                num_partitions: -1,
+                replication_factor: -1,
+                assignments: (0..).zip(replicas).map(assignment).collect(),
+                configs: configs.iter().map(config).collect(),
             }],
             timeout_ms: 30_000,
             ..Default::default()

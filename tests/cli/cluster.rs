@@ -1,0 +1,357 @@
+//! Three nodes as one cluster, each a process: they find a leader, outlive it, keep strangers out.
+
+use super::LIMIT;
+use super::support::broker::{Broker, isthmus};
+use super::support::cluster::{Cluster, free_addresses, until};
+use super::support::http;
+use super::support::process::{Program, run};
+use super::support::wire::Connection;
+use isthmus_wire::messages::describe_quorum_request::{PartitionData, TopicData};
+use isthmus_wire::messages::describe_quorum_response::{PartitionData as Described, ReplicaState};
+use isthmus_wire::messages::{
+    AddRaftVoterRequest, AlterPartitionRequest, DescribeClusterRequest, DescribeQuorumRequest,
+    NodeHandshakeRequest, QuorumVoteRequest, RemoveRaftVoterRequest, UnregisterBrokerRequest,
+};
+use isthmus_wire::{ErrorCode, Uuid};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+pub(super) fn connect(broker: &Broker) -> Connection {
+    Connection::open(broker.address()).unwrap()
+}
+
+/// What that node tells of the quorum, if there is a leader to tell it.
+fn quorum(broker: &Broker) -> Option<Described> {
+    let request = DescribeQuorumRequest {
+        topics: vec![TopicData {
+            topic_name: "__cluster_metadata".to_owned(),
+            partitions: vec![PartitionData { partition_index: 0 }],
+        }],
+    };
+    let response = connect(broker).call(&request, 2).ok()?;
+    if response.error_code != ErrorCode::NONE {
+        return None;
+    }
+    response
+        .topics
+        .into_iter()
+        .next()?
+        .partitions
+        .into_iter()
+        .next()
+}
+
+/// The brokers that the metadata has, fenced ones too.
+fn registered(broker: &Broker) -> BTreeSet<i32> {
+    let request = DescribeClusterRequest {
+        include_fenced_brokers: true,
+        ..DescribeClusterRequest::default()
+    };
+    let described = connect(broker).call(&request, 2).unwrap();
+    described.brokers.iter().map(|it| it.broker_id).collect()
+}
+
+fn unregister(broker: &Broker, broker_id: i32) -> ErrorCode {
+    let request = UnregisterBrokerRequest { broker_id };
+    connect(broker).call(&request, 0).unwrap().error_code
+}
+
+/// The brokers that node shows to its clients.
+pub(super) fn live(broker: &Broker) -> BTreeSet<i32> {
+    let brokers = connect(broker).metadata().unwrap().brokers;
+    brokers.iter().map(|broker| broker.node_id).collect()
+}
+
+#[test]
+fn three_nodes_are_one_cluster_and_outlive_the_active_controller() {
+    let cluster = Cluster::formatted();
+    let mut nodes = cluster.start_all();
+    for node in &nodes {
+        assert_eq!(node.ready.cluster, "three");
+        until("all three are unfenced", || {
+            (live(node) == BTreeSet::from([1, 2, 3])).then_some(())
+        });
+        let described = until("a leader", || quorum(node));
+        let voters = described
+            .current_voters
+            .iter()
+            .map(|voter| voter.replica_id);
+        assert_eq!(voters.collect::<Vec<_>>(), [1, 2, 3]);
+    }
+    // Whoever is asked: the controller does it.
+    for (at, node) in nodes.iter().enumerate() {
+        let name = format!("from-{at}");
+        assert_eq!(
+            connect(node).create_topic(&name, 1, &[]).unwrap(),
+            ErrorCode::NONE
+        );
+    }
+    let names = ["from-0", "from-1", "from-2"].map(str::to_owned);
+    for node in &nodes {
+        until("all topics at all nodes", || {
+            (connect(node).topic_names().unwrap() == names).then_some(())
+        });
+    }
+    let ids: BTreeSet<i64> = nodes
+        .iter()
+        .map(|it| connect(it).init_producer_id().unwrap().0)
+        .collect();
+    assert_eq!(ids.len(), 3, "no producer id twice");
+
+    let leader = usize::try_from(quorum(&nodes[0]).unwrap().leader_id).unwrap();
+    nodes.remove(leader - 1).kill();
+    for node in &nodes {
+        let next = until("another leader", || {
+            quorum(node).filter(|it| usize::try_from(it.leader_id) != Ok(leader))
+        });
+        assert_eq!(next.current_voters.len(), 3, "a dead voter is a voter");
+        until("the dead one is fenced", || {
+            (live(node).len() == 2).then_some(())
+        });
+    }
+    let after = connect(&nodes[0]).create_topic("after", 1, &[]).unwrap();
+    assert_eq!(after, ErrorCode::NONE);
+
+    // It is gone for good, until it comes back after all.
+    let id = i32::try_from(leader).unwrap();
+    assert_eq!(unregister(&nodes[0], id), ErrorCode::NONE);
+    let again = unregister(&nodes[1], id);
+    assert_eq!(again, ErrorCode::BROKER_ID_NOT_REGISTERED);
+    for node in &nodes {
+        until("nobody shows it", || {
+            (!registered(node).contains(&id)).then_some(())
+        });
+    }
+    nodes.push(cluster.start(leader));
+    // One that lives comes back by itself.
+    assert_eq!(unregister(&nodes[0], nodes[1].ready.id), ErrorCode::NONE);
+    for node in &nodes {
+        until("all three are back", || {
+            (live(node).len() == 3).then_some(())
+        });
+        let names = until("the new topic", || {
+            let names = connect(node).topic_names().unwrap();
+            names.contains(&"after".to_owned()).then_some(names)
+        });
+        assert_eq!(names.len(), 4);
+    }
+    until("every partition is led again", || {
+        let topics = connect(&nodes[0]).metadata().unwrap().topics;
+        let mut partitions = topics.iter().flat_map(|topic| &topic.partitions);
+        partitions.all(|it| it.leader_id >= 0).then_some(())
+    });
+    // In good order: each but the last finds somebody to lead.
+    for node in nodes {
+        node.stop().succeeded();
+    }
+}
+
+/// A controller that serves nobody, and a broker that does not vote.
+#[test]
+fn a_broker_follows_a_controller_through_restarts() {
+    let dir = tempfile::tempdir().unwrap();
+    let controller = free_addresses(1)[0];
+    let config = |name: &str, head: &str, listeners: &str| {
+        let path = dir.path().join(format!("{name}.toml"));
+        let data = dir.path().join(name);
+        let text = format!(
+            "[node]\n{head}\ndata = \"{}\"\nobserve = \"127.0.0.1:0\"\n\
+             [cluster]\ncontrollers = [\"1@{controller}\"]\n{listeners}",
+            data.display()
+        );
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let witness = config(
+        "witness",
+        "id = 1\nroles = [\"controller\"]",
+        &format!("[[listeners]]\nname = \"c\"\nkind = \"controller\"\nbind = \"{controller}\"\n"),
+    );
+    let broker = config(
+        "broker",
+        "id = 2\nroles = [\"broker\"]",
+        "[[listeners]]\nname = \"b\"\nkind = \"broker\"\nbind = \"127.0.0.1:0\"\n",
+    );
+    let command = |subcommand: &str, config: &PathBuf| {
+        let mut command = isthmus();
+        command.args([subcommand, "-c"]).arg(config);
+        command
+    };
+    for config in [&witness, &broker] {
+        let mut format = command("format", config);
+        run(format.args(["--cluster-id", "two"]), LIMIT).succeeded();
+    }
+    let controllers = Broker::of(Program::start(&mut command("broker", &witness))).unwrap();
+    let start = || Broker::of(Program::start(&mut command("broker", &broker))).unwrap();
+    for round in 0..3 {
+        let node = start();
+        let name = format!("topic-{round}");
+        let made = connect(&node).create_topic(&name, 1, &[]).unwrap();
+        assert_eq!(made, ErrorCode::NONE);
+        until("the topics of all rounds", || {
+            let names = connect(&node).topic_names().unwrap();
+            (names.len() == round + 1).then_some(())
+        });
+        until("the broker is unfenced", || {
+            (live(&node) == BTreeSet::from([2])).then_some(())
+        });
+        let described = until("a leader", || quorum(&node));
+        let ids = |states: &[ReplicaState]| -> Vec<i32> {
+            states.iter().map(|it| it.replica_id).collect()
+        };
+        assert_eq!(ids(&described.current_voters), [1]);
+        assert_eq!(
+            ids(&described.observers),
+            [2],
+            "it follows, and has no vote"
+        );
+        assert!(described.observers[0].log_end_offset > 0);
+        if round == 0 {
+            node.stop().succeeded();
+        } else {
+            node.kill();
+        }
+    }
+    controllers.stop().succeeded();
+}
+
+#[test]
+fn a_wiped_disk_never_joins_silently() {
+    let cluster = Cluster::formatted();
+    let mut nodes = cluster.start_all();
+    let before = until("a leader", || quorum(&nodes[0]));
+    nodes.remove(2).kill();
+    fs::remove_dir_all(cluster.data(3)).unwrap();
+    let refused = run(&mut cluster.command("broker", 3), LIMIT);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("format"), "{}", refused.stderr);
+    // A node of several is not made the founder of a quorum of its own by chance.
+    let unsaid = cluster.format(3, &[]);
+    assert_eq!(unsaid.status.code(), Some(2), "{unsaid:?}");
+    assert!(
+        unsaid.stderr.contains("--no-initial-controllers"),
+        "{}",
+        unsaid.stderr
+    );
+    cluster.format(3, &["--no-initial-controllers"]).succeeded();
+    let stranger = cluster.begin(3);
+    // It is no voter: the quorum still counts on the directory that is gone.
+    for node in &nodes {
+        let described = until("a leader", || quorum(node));
+        let directories = |it: &Described| -> Vec<Uuid> {
+            let voters = it.current_voters.iter();
+            voters.map(|voter| voter.replica_directory_id).collect()
+        };
+        assert_eq!(directories(&described), directories(&before));
+    }
+    let two = connect(&nodes[0]).create_topic("two", 1, &[]).unwrap();
+    assert_eq!(two, ErrorCode::NONE, "two of three voters are a majority");
+    // An operator takes the lost directory out, and the new one in.
+    let directory_id = cluster.directory_id(3);
+    let lost = before.current_voters[2].replica_directory_id;
+    let removed = RemoveRaftVoterRequest {
+        cluster_id: None,
+        voter_id: 3,
+        voter_directory_id: lost,
+    };
+    let removed = connect(&nodes[0]).call(&removed, 0).unwrap();
+    assert_eq!(
+        removed.error_code,
+        ErrorCode::NONE,
+        "{:?}",
+        removed.error_message
+    );
+    let added = AddRaftVoterRequest {
+        cluster_id: None,
+        timeout_ms: 30_000,
+        voter_id: 3,
+        voter_directory_id: directory_id,
+        ..AddRaftVoterRequest::default()
+    };
+    let added = connect(&nodes[0]).call(&added, 1).unwrap();
+    assert_eq!(
+        added.error_code,
+        ErrorCode::NONE,
+        "{:?}",
+        added.error_message
+    );
+    let joined = Broker::of(stranger).unwrap();
+    until("it shows what there is", || {
+        (connect(&joined).topic_names().unwrap() == ["two"]).then_some(())
+    });
+    nodes.remove(0).kill();
+    nodes.push(joined);
+    let next = until("the new voter and one other", || {
+        quorum(&nodes[1]).filter(|it| it.leader_id != 1)
+    });
+    assert_eq!(next.current_voters[2].replica_directory_id, directory_id);
+    nodes.remove(0).kill();
+    until("one voter of three leads nobody", || {
+        quorum(&nodes[0]).is_none().then_some(())
+    });
+}
+
+#[test]
+fn forged_requests_between_nodes_are_refused_logged_and_counted() {
+    let cluster = Cluster::formatted();
+    let nodes = cluster.start_all();
+    let bad_requests = || {
+        let page = http::request(nodes[0].ready.observe, "GET", "/metrics").body;
+        let line = page
+            .lines()
+            .find(|line| line.starts_with("isthmus_broker_bad_requests_total "));
+        line.and_then(|line| line.split(' ').nth(1)?.parse::<u64>().ok())
+            .unwrap()
+    };
+    let controllers = cluster.controllers[0];
+    let brokers = nodes[0].ready.listeners[1];
+    let before = bad_requests();
+    // Nobody who has not shaken hands is heard, by whatever door.
+    for address in [controllers, brokers, nodes[0].address()] {
+        let mut connection = Connection::open(address).unwrap();
+        let forged = AlterPartitionRequest {
+            broker_id: 2,
+            ..AlterPartitionRequest::default()
+        };
+        connection.call(&forged, 3).unwrap_err();
+        let mut connection = Connection::open(address).unwrap();
+        connection
+            .call(&QuorumVoteRequest::default(), 0)
+            .unwrap_err();
+    }
+    let hello = NodeHandshakeRequest {
+        cluster_id: cluster.cluster_id,
+        node_id: 2,
+        target_node_id: 1,
+        nonce: vec![7; 32].into(),
+        ..NodeHandshakeRequest::default()
+    };
+    for address in [controllers, brokers] {
+        // Who knows all the names does not know the secret.
+        let mut connection = Connection::open(address).unwrap();
+        let asked = connection.call(&hello, 0).unwrap();
+        assert_eq!((asked.error_code, asked.is_done), (ErrorCode::NONE, false));
+        let proof = NodeHandshakeRequest {
+            proof: asked.proof,
+            ..hello.clone()
+        };
+        let refused = connection.call(&proof, 0).unwrap();
+        assert_eq!(refused.error_code, ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
+        connection.call(&hello, 0).unwrap_err();
+        let mut connection = Connection::open(address).unwrap();
+        let stranger = NodeHandshakeRequest {
+            cluster_id: "another".to_owned(),
+            ..hello.clone()
+        };
+        let refused = connection.call(&stranger, 0).unwrap();
+        assert_eq!(refused.error_code, ErrorCode::INCONSISTENT_CLUSTER_ID);
+    }
+    // Clients' doors know no handshake.
+    let mut connection = Connection::open(nodes[0].address()).unwrap();
+    connection.call(&hello, 0).unwrap_err();
+    assert!(bad_requests() >= before + 10, "{before} before");
+    let mut nodes = nodes;
+    let ended = nodes.remove(0).stop().succeeded();
+    assert!(ended.stderr.contains("bad_request"), "{}", ended.stderr);
+}
