@@ -67,9 +67,9 @@ use futures::future::BoxFuture;
 use isthmus_broker_core::quotas::Enforcement;
 use isthmus_broker_core::security::{NodePeer, Principal};
 use isthmus_wire::codec::{DecodeError, Decoder, Message, Part, Request, Response};
-use isthmus_wire::header;
+use isthmus_wire::header::{self, ResponseFrame};
 use isthmus_wire::messages::RequestHeader;
-use isthmus_wire::{ApiKey, VersionRange};
+use isthmus_wire::{ApiKey, ErrorCode, VersionRange};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -261,6 +261,8 @@ pub(crate) enum Outcome {
 /// An encoded answer.
 pub(crate) struct Answer {
     pub(crate) parts: Vec<Part>,
+    /// Some of it could not be done because this node is no longer the active controller.
+    lost_the_lead: bool,
     /// How long nothing more is read from the client once this is out (KIP-219).
     pub(crate) throttle: Duration,
 }
@@ -269,6 +271,7 @@ impl From<Vec<Part>> for Answer {
     fn from(parts: Vec<Part>) -> Self {
         Self {
             parts,
+            lost_the_lead: false,
             throttle: Duration::ZERO,
         }
     }
@@ -286,8 +289,10 @@ impl Answer {
         version: i16,
         response: &R,
     ) -> Result<Self, Refusal> {
+        let frame = encode(correlation_id, key, version, response)?;
         Ok(Self {
-            parts: encode(correlation_id, key, version, response)?,
+            parts: frame.parts,
+            lost_the_lead: frame.error_codes.contains(&ErrorCode::NOT_CONTROLLER),
             throttle: throttle(response.throttle_time_ms()),
         })
     }
@@ -362,14 +367,34 @@ pub(crate) async fn dispatch(
 ) -> Result<Outcome, Refusal> {
     let (key, _, _) = peek(&frame).map_err(|error| Refusal::Malformed(error.to_string()))?;
     let api = Api::find(key, caller)?;
-    if api.key.is_forwardable()
-        && caller.node.is_none()
-        && let Some(answer) = forwarded(broker, caller, api, &frame).await
-    {
+    if api.key.is_forwardable() && caller.node.is_none() && broker.cluster.is_some() {
+        return at_the_controller(broker, caller, api, frame).await;
+    }
+    handled(broker, caller, api, frame).await
+}
+
+/// Takes up a request that only the active controller can carry out, be it this node or another.
+/// NOT_CONTROLLER means nothing to a client that may ask any broker, so a controller that loses the
+/// lead over a request leaves it to the next one. What it had done of it by then, the next one finds
+/// done, as with any request that is made twice.
+async fn at_the_controller(
+    broker: &Arc<Broker>,
+    caller: &Caller,
+    api: &Api,
+    frame: Bytes,
+) -> Result<Outcome, Refusal> {
+    if let Some(answer) = forwarded(broker, caller, api, &frame).await {
         broker.metrics.requests(api.key).inc();
         return Ok(Outcome::Answer(answer));
     }
-    handled(broker, caller, api, frame).await
+    let outcome = handled(broker, caller, api, frame.clone()).await?;
+    match outcome {
+        Outcome::Answer(answer) if answer.lost_the_lead => {
+            let next = forwarded(broker, caller, api, &frame).await;
+            Ok(Outcome::Answer(next.unwrap_or(answer)))
+        }
+        outcome => Ok(outcome),
+    }
 }
 
 /// Takes up a request that came in an envelope: only kinds that may, and here is where they end.
@@ -393,7 +418,6 @@ async fn forwarded(
     frame: &Bytes,
 ) -> Option<Answer> {
     let (_, version, _) = peek(frame).ok()?;
-    broker.cluster.as_ref()?;
     if broker.controller.is_active() || !api.serves(version) {
         return None;
     }
@@ -503,8 +527,8 @@ fn encode<R: Message>(
     key: ApiKey,
     version: i16,
     response: &R,
-) -> Result<Vec<Part>, Refusal> {
-    header::encode_response(correlation_id, key, version, response).map_err(|error| {
+) -> Result<ResponseFrame, Refusal> {
+    ResponseFrame::encode(correlation_id, key, version, response).map_err(|error| {
         tracing::error!(event = "answer_not_encoded", api = key.name(), version, %error);
         Refusal::Unencodable(error.to_string())
     })

@@ -3,12 +3,12 @@
 //! Must not know: sockets, and which requests are in flight. A frame handed to the decoders here
 //! is without its four bytes of size.
 
-use crate::ApiKey;
 use crate::codec::{
     DecodeError, DecodeErrorKind, Decoder, EncodeError, EncodeErrorKind, Encoder, Message, Part,
     Request,
 };
 use crate::messages::{RequestHeader, ResponseHeader};
+use crate::{ApiKey, ErrorCode};
 
 /// Length of the size in front of a frame.
 pub const FRAME_SIZE_LEN: usize = 4;
@@ -48,12 +48,8 @@ pub fn encode_request<M: Request>(
         correlation_id,
         client_id: client_id.map(str::to_owned),
     };
-    encode_frame(
-        &header,
-        M::KEY.request_header_version(version),
-        message,
-        version,
-    )
+    let header_version = M::KEY.request_header_version(version);
+    encode_frame(&header, header_version, message, version).map(Encoder::finish)
 }
 
 /// A whole response frame, its size in front.
@@ -63,13 +59,34 @@ pub fn encode_response<M: Message>(
     version: i16,
     message: &M,
 ) -> Result<Vec<Part>, EncodeError> {
-    let header = ResponseHeader { correlation_id };
-    encode_frame(
-        &header,
-        api_key.response_header_version(version),
-        message,
-        version,
-    )
+    ResponseFrame::encode(correlation_id, api_key, version, message).map(|frame| frame.parts)
+}
+
+/// A whole response frame, and what it says of failures.
+#[derive(Debug)]
+pub struct ResponseFrame {
+    /// In the order of the wire, the frame's size in front.
+    pub parts: Vec<Part>,
+    /// The error codes in it at whatever depth, without `NONE`, each once.
+    pub error_codes: Vec<ErrorCode>,
+}
+
+impl ResponseFrame {
+    /// Fails where a field cannot be expressed in `version`.
+    pub fn encode<M: Message>(
+        correlation_id: i32,
+        api_key: ApiKey,
+        version: i16,
+        message: &M,
+    ) -> Result<Self, EncodeError> {
+        let header = ResponseHeader { correlation_id };
+        let header_version = api_key.response_header_version(version);
+        let encoder = encode_frame(&header, header_version, message, version)?;
+        Ok(Self {
+            error_codes: encoder.error_codes().to_vec(),
+            parts: encoder.finish(),
+        })
+    }
 }
 
 fn encode_frame<H: Message, M: Message>(
@@ -77,7 +94,7 @@ fn encode_frame<H: Message, M: Message>(
     header_version: i16,
     message: &M,
     version: i16,
-) -> Result<Vec<Part>, EncodeError> {
+) -> Result<Encoder, EncodeError> {
     let mut e = Encoder::new();
     e.put_i32(0);
     header.encode(&mut e, header_version)?;
@@ -86,7 +103,7 @@ fn encode_frame<H: Message, M: Message>(
     let size = i32::try_from(length)
         .map_err(|_| EncodeError::new(EncodeErrorKind::LengthTooLarge { length }))?;
     e.patch_i32(0, size);
-    Ok(e.finish())
+    Ok(e)
 }
 
 fn peek<const N: usize>(d: &Decoder) -> Result<[u8; N], DecodeError> {

@@ -137,8 +137,12 @@ pub(super) fn opened_data(response: EnvelopeResponse) -> Result<Bytes, ErrorCode
     }
 }
 
-/// Header and body of an answer, without the size in front.
+/// Header and body of an answer, without the size in front. A controller that lost the lead over the
+/// request says so on the envelope, as in Kafka: then the broker goes on to the next one.
 fn answered(answer: Answer) -> EnvelopeResponse {
+    if answer.lost_the_lead {
+        return refusal(ErrorCode::NOT_CONTROLLER);
+    }
     let mut data = BytesMut::new();
     for part in answer.parts {
         match part {
@@ -162,5 +166,36 @@ fn refusal(error_code: ErrorCode) -> EnvelopeResponse {
     EnvelopeResponse {
         response_data: None,
         error_code,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use isthmus_wire::ApiKey;
+    use isthmus_wire::messages::UnregisterBrokerResponse;
+
+    fn envelope_of(error_code: ErrorCode) -> EnvelopeResponse {
+        let response = UnregisterBrokerResponse {
+            error_code,
+            ..UnregisterBrokerResponse::default()
+        };
+        answered(Answer::encode(3, ApiKey::UnregisterBroker, 0, &response).unwrap())
+    }
+
+    #[test]
+    fn a_lost_lead_is_told_on_the_envelope_and_never_inside() {
+        let envelope = envelope_of(ErrorCode::NOT_CONTROLLER);
+        assert_eq!(
+            (envelope.error_code, envelope.response_data),
+            (ErrorCode::NOT_CONTROLLER, None)
+        );
+    }
+
+    #[test]
+    fn any_other_error_stays_inside() {
+        let envelope = envelope_of(ErrorCode::BROKER_ID_NOT_REGISTERED);
+        assert_eq!(envelope.error_code, ErrorCode::NONE);
+        assert!(envelope.response_data.is_some());
     }
 }

@@ -22,6 +22,7 @@ pub struct Encoder {
     copied: BytesMut,
     shared: Vec<(usize, Part)>,
     shared_len: usize,
+    errors: Vec<ErrorCode>,
 }
 
 impl Default for Encoder {
@@ -41,7 +42,14 @@ impl Encoder {
             copied: BytesMut::with_capacity(capacity),
             shared: Vec::new(),
             shared_len: 0,
+            errors: Vec::new(),
         }
+    }
+
+    /// The error codes written so far, `NONE` left out, each once: what an answer says of failures
+    /// wherever it says it.
+    pub fn error_codes(&self) -> &[ErrorCode] {
+        &self.errors
     }
 
     /// Bytes written so far, those of shared parts and files included.
@@ -163,6 +171,9 @@ impl Encoder {
     }
 
     pub fn put_error_code(&mut self, value: ErrorCode) {
+        if value != ErrorCode::NONE && !self.errors.contains(&value) {
+            self.errors.push(value);
+        }
         self.copied.put_i16(value.0);
     }
 

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use isthmus_wire::codec::{Decoder, EncodeErrorKind, Encoder, Message, Part};
 use isthmus_wire::header::{
-    decode_request_header, decode_response_header, encode_request, encode_response,
+    ResponseFrame, decode_request_header, decode_response_header, encode_request, encode_response,
 };
 use isthmus_wire::messages::{
-    ApiVersionsRequest, ApiVersionsResponse, FetchResponse, MetadataRequest, fetch_response,
+    ApiVersionsRequest, ApiVersionsResponse, CreateTopicsResponse, FetchResponse, MetadataRequest,
+    create_topics_response, fetch_response,
 };
 use isthmus_wire::prefixed;
 use isthmus_wire::record_kind::{GroupRecordKind, MetadataRecordKind};
-use isthmus_wire::{ApiKey, FileRegion, Records, messages};
+use isthmus_wire::{ApiKey, ErrorCode, FileRegion, Records, messages};
 
 fn joined(parts: &[Part]) -> Bytes {
     let bytes = |part: &Part| match part {
@@ -137,6 +138,31 @@ fn long_records_leave_as_the_slices_they_came_in() {
             "decoded records are a slice of the frame"
         );
     }
+}
+
+#[test]
+fn a_frame_tells_the_errors_in_it_once_each_and_at_any_depth() {
+    let topic = |name: &str, error_code| create_topics_response::CreatableTopicResult {
+        name: name.to_owned(),
+        error_code,
+        ..Default::default()
+    };
+    let response = CreateTopicsResponse {
+        topics: vec![
+            topic("a", ErrorCode::NONE),
+            topic("b", ErrorCode::NOT_CONTROLLER),
+            topic("c", ErrorCode::TOPIC_ALREADY_EXISTS),
+            topic("d", ErrorCode::NOT_CONTROLLER),
+        ],
+        ..Default::default()
+    };
+    let frame = ResponseFrame::encode(9, ApiKey::CreateTopics, 7, &response).unwrap();
+    assert_eq!(
+        frame.error_codes,
+        [ErrorCode::NOT_CONTROLLER, ErrorCode::TOPIC_ALREADY_EXISTS]
+    );
+    let alone = encode_response(9, ApiKey::CreateTopics, 7, &response).unwrap();
+    assert_eq!(frame.parts, alone);
 }
 
 #[test]
