@@ -171,7 +171,8 @@ impl Broker {
     }
 
     /// Asks the active controller while that is another node; whoever asked looks again when this one
-    /// has become it.
+    /// has become it. One that was asked and fell silent, or lost its connection, is asked again or
+    /// its successor is, as in Kafka: only what may be carried out twice is to come this way.
     pub(crate) async fn ask_controller<R>(
         &self,
         request: &R,
@@ -194,7 +195,10 @@ impl Broker {
                 Err(error @ ToControllerError::NoController(_)) => {
                     tracing::debug!(event = "controller_not_found", %error);
                 }
-                Err(error) => {
+                Err(error @ ToControllerError::Unanswered { .. }) => {
+                    tracing::debug!(event = "controller_unanswered", %error);
+                }
+                Err(error @ ToControllerError::Encode(_)) => {
                     tracing::debug!(event = "controller_not_asked", %error);
                     break;
                 }
