@@ -1,7 +1,8 @@
 //! UnregisterBroker (64), version 0: a broker that is gone for good is taken out of the metadata (KIP-631).
 //!
 //! It leaves every ISR; where it is still among a partition's replicas it stays, until the partition is
-//! moved. One that lives is not refused, as with Kafka: it notices, and registers again.
+//! moved. One that lives is not refused, as with Kafka: it notices, and registers again. A node that is
+//! all there is cannot be taken out: nobody else could take it in again.
 
 use super::{Call, Reply, Serve};
 use isthmus_broker_core::controller::{ControllerEvent, ControllerReply};
@@ -36,6 +37,10 @@ async fn unregister(call: Call<'_>, broker_id: i32) -> Result<(), (ErrorCode, St
     let access = call.access();
     let allowed = access.cluster(Operation::Alter);
     allowed.map_err(|code| (code, access.cluster_message(Operation::Alter)))?;
+    if call.broker.settings.cluster.is_alone() && broker_id == call.broker.node_id {
+        let words = format!("Broker ID {broker_id} is the only one, and cannot be unregistered");
+        return Err((ErrorCode::INVALID_REQUEST, words));
+    }
     let event = ControllerEvent::Unregister { broker_id };
     let limit = call.broker.settings.request_timeout;
     let decided = call.broker.controller.event(limit, event).await;
