@@ -1,7 +1,7 @@
 //! Three nodes as one cluster, each a process: they find a leader, outlive it, keep strangers out.
 
 use super::LIMIT;
-use super::support::broker::{Broker, isthmus};
+use super::support::broker::{Broker, DevBroker, isthmus};
 use super::support::cluster::{Cluster, free_addresses, until};
 use super::support::http;
 use super::support::process::{Program, run};
@@ -61,6 +61,39 @@ fn unregister(broker: &Broker, broker_id: i32) -> ErrorCode {
 pub(super) fn live(broker: &Broker) -> BTreeSet<i32> {
     let brokers = connect(broker).metadata().unwrap().brokers;
     brokers.iter().map(|broker| broker.node_id).collect()
+}
+
+#[test]
+fn the_only_controller_looks_after_other_brokers() {
+    let cluster = Cluster::with_one_controller();
+    let nodes = [cluster.begin(1), cluster.begin(2)].map(|it| Broker::of(it).unwrap());
+    let [one, two] = nodes;
+    until("both serve", || {
+        (live(&one) == BTreeSet::from([1, 2])).then_some(())
+    });
+    two.kill();
+    until("the dead one is fenced", || {
+        (live(&one) == BTreeSet::from([1])).then_some(())
+    });
+    let two = cluster.start(2);
+    until("it is back", || (live(&two).len() == 2).then_some(()));
+    one.stop();
+    let one = cluster.start(1);
+    until("both serve after the controller was away", || {
+        (live(&one).len() == 2 && live(&two).len() == 2).then_some(())
+    });
+}
+
+#[test]
+fn the_only_broker_cannot_be_unregistered() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = DevBroker::on(&dir.path().join("data")).start();
+    assert_eq!(
+        unregister(&broker, broker.ready.id),
+        ErrorCode::INVALID_REQUEST
+    );
+    let created = connect(&broker).create_topic("after", 1, &[]).unwrap();
+    assert_eq!(created, ErrorCode::NONE);
 }
 
 #[test]

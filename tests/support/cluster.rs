@@ -75,6 +75,21 @@ impl Cluster {
         cluster
     }
 
+    /// Node 1 is the only controller and a broker; node 2 is a broker.
+    pub(crate) fn with_one_controller() -> Self {
+        let cluster = Self {
+            dir: tempfile::tempdir().unwrap(),
+            controllers: free_addresses(1),
+            cluster_id: "one-controller".to_owned(),
+        };
+        fs::write(cluster.dir.path().join("secret"), SECRET).unwrap();
+        for id in 1..=2 {
+            cluster.write_config(id, &Rules::default());
+            cluster.format(id, &[]).succeeded();
+        }
+        cluster
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -99,17 +114,24 @@ impl Cluster {
                 self.path().join("secret").display()
             ),
         };
+        // Nodes beyond the controllers are brokers only.
+        let own_controller = self.controllers.get(id - 1);
+        let roles = own_controller.map_or("roles = [\"broker\"]\n", |_| "");
+        let controller_listener = own_controller.map_or_else(String::new, |bind| {
+            format!(
+                "[[listeners]]\nname = \"controllers\"\nkind = \"controller\"\nbind = \"{bind}\"\n{}",
+                rules.controllers
+            )
+        });
         let text = format!(
-            "[node]\nid = {id}\ndata = \"{}\"\nobserve = \"127.0.0.1:0\"\n\
+            "[node]\nid = {id}\n{roles}data = \"{}\"\nobserve = \"127.0.0.1:0\"\n\
              [cluster]\ncontrollers = [{}]\n{secret}\
              [[listeners]]\nname = \"clients\"\nbind = \"127.0.0.1:0\"\n\
              [[listeners]]\nname = \"brokers\"\nkind = \"broker\"\nbind = \"127.0.0.1:0\"\n{}\
-             [[listeners]]\nname = \"controllers\"\nkind = \"controller\"\nbind = \"{}\"\n{}{}",
+             {controller_listener}{}",
             self.data(id).display(),
             controllers.join(", "),
             rules.brokers,
-            self.controllers[id - 1],
-            rules.controllers,
             rules.rest,
         );
         fs::write(self.config(id), text).unwrap();

@@ -26,6 +26,8 @@ pub(crate) struct ClusterSettings {
     /// The quorum's voters; empty for a node that is its own and only controller.
     pub(crate) controllers: Vec<NodeAddress>,
     pub(crate) secret_file: Option<PathBuf>,
+    /// Whether a listener is there by which other nodes reach this controller.
+    listens_to_nodes: bool,
 }
 
 impl ClusterSettings {
@@ -36,13 +38,17 @@ impl ClusterSettings {
             secret_file: loaded
                 .find::<&str>("cluster.secret_file")
                 .map(PathBuf::from),
+            listens_to_nodes: listeners(loaded)
+                .iter()
+                .any(|row| row.kind == ListenerKind::Controller),
         }
     }
 
-    /// Whether this node is all there is: its own controller, and nobody else's.
+    /// Whether this node is all there is: its own controller, and nobody else's. With a listener for
+    /// controllers it is not, even as the only one: brokers may come by it.
     pub(crate) fn is_alone(&self) -> bool {
         let Roles { broker, controller } = self.roles;
-        broker && controller && self.controllers.len() <= 1
+        broker && controller && self.controllers.len() <= 1 && !self.listens_to_nodes
     }
 }
 
@@ -82,6 +88,10 @@ fn roles(loaded: &Loaded) -> Roles {
         broker: has("broker"),
         controller: has("controller"),
     }
+}
+
+fn listeners(loaded: &Loaded) -> Vec<ListenerRow> {
+    loaded.rows("listeners").unwrap_or_default()
 }
 
 /// The voters in the order they are written, or the first that is none.
@@ -159,7 +169,7 @@ fn controllers_make_a_quorum(loaded: &Loaded) -> Result<(), Breach> {
 }
 
 fn listeners_for_the_roles(loaded: &Loaded) -> Result<(), Breach> {
-    let rows = loaded.rows::<ListenerRow>("listeners").unwrap_or_default();
+    let rows = listeners(loaded);
     let count = |kind: ListenerKind| rows.iter().filter(|row| row.kind == kind).count();
     let (brokers, controllers) = (count(ListenerKind::Broker), count(ListenerKind::Controller));
     let settings = ClusterSettings::of(loaded);
@@ -202,7 +212,7 @@ fn nodes_prove_themselves(loaded: &Loaded) -> Result<(), Breach> {
     if loaded.find::<&str>("cluster.secret_file").is_some() {
         return Ok(());
     }
-    let rows = loaded.rows::<ListenerRow>("listeners").unwrap_or_default();
+    let rows = listeners(loaded);
     let open = (0..).zip(&rows).find(|(_, row)| {
         let is_internal = row.kind != ListenerKind::Client;
         is_internal && !row.has_mutual_tls() && !is_loopback(&row.bind)
@@ -223,7 +233,7 @@ fn nodes_know_whom_to_trust(loaded: &Loaded) -> Result<(), Breach> {
     if ClusterSettings::of(loaded).is_alone() {
         return Ok(());
     }
-    let rows = loaded.rows::<ListenerRow>("listeners").unwrap_or_default();
+    let rows = listeners(loaded);
     let blind = (0..)
         .zip(&rows)
         .find(|(_, row)| row.kind != ListenerKind::Client && row.trusts_nobody());
