@@ -29,6 +29,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -41,9 +42,6 @@ const FIND_CONTROLLER_MAX: Duration = Duration::from_secs(10);
 /// How long the active controller is looked for before this node looks whether it is that itself.
 const LOOK_FOR_CONTROLLER: Duration = Duration::from_secs(1);
 
-/// How often a start looks whether its registration is applied.
-const APPLIED_TICK: Duration = Duration::from_millis(5);
-
 /// After which an operator should look.
 const APPLIED_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -54,6 +52,9 @@ pub(crate) struct Broker {
     pub(crate) node_id: i32,
     pub(crate) metrics: Metrics,
     pub(crate) pool: BytePool,
+    /// For frames from nodes and answers of nodes: clients that use up theirs hold up neither replicas
+    /// nor heartbeats.
+    pub(crate) node_pool: BytePool,
     pub(crate) bad_requests: BadRequests,
     pub(crate) denials: Denials,
     /// What the connections of all listeners share.
@@ -83,6 +84,8 @@ pub(crate) struct Broker {
     /// Cancelled when the disk failed: the broker must not go on.
     pub(crate) failed: CancellationToken,
     pub(crate) image: Arc<ArcSwap<MetadataImage>>,
+    /// Wakes at every new image; the value is its offset.
+    pub(crate) published: watch::Receiver<i64>,
     pub(crate) producer_ids: Mutex<ProducerIdBlock>,
     /// Of the last registration; -1 before the first.
     pub(crate) broker_epoch: Arc<AtomicI64>,
@@ -214,20 +217,21 @@ impl Broker {
 
     /// Waits until this node has applied the record at that offset.
     pub(crate) async fn applied(&self, offset: i64) {
-        let mut ticks = tokio::time::interval(APPLIED_TICK);
-        let patience = Instant::now() + APPLIED_PATIENCE;
-        let mut was_told = false;
-        while self.image.load().offset < offset {
-            let now = ticks.tick().await;
-            if now > patience && !was_told {
-                was_told = true;
-                tracing::warn!(
-                    event = "metadata_does_not_come",
-                    offset,
-                    "no controller sends this node the metadata; if it is a controller that lost its \
-                     directory, it must be added to the quorum"
-                );
-            }
+        let mut published = self.published.clone();
+        // The sender goes with the broker.
+        let applied = published.wait_for(|applied| *applied >= offset);
+        let mut applied = std::pin::pin!(applied);
+        if tokio::time::timeout(APPLIED_PATIENCE, &mut applied)
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                event = "metadata_does_not_come",
+                offset,
+                "no controller sends this node the metadata; if it is a controller that lost its \
+                 directory, it must be added to the quorum"
+            );
+            drop(applied.await);
         }
     }
 

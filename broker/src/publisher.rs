@@ -15,9 +15,12 @@ use arc_swap::ArcSwap;
 use isthmus_broker_core::metadata::{MetadataDelta, MetadataImage};
 use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
+use tokio::sync::watch;
 
 pub(crate) struct Publisher {
     image: Arc<ArcSwap<MetadataImage>>,
+    /// Offset of the image, for whoever waits for one.
+    published: watch::Sender<i64>,
     partitions: Arc<Partitions>,
     groups: Arc<Groups>,
     quotas: Arc<Quotas>,
@@ -45,6 +48,7 @@ impl Publisher {
         (node_id, metrics): (i32, Arc<ReplicaMetrics>),
     ) -> Self {
         Self {
+            published: watch::Sender::new(image.load().offset),
             image,
             partitions,
             groups,
@@ -61,6 +65,11 @@ impl Publisher {
     pub(crate) fn without_partitions(self) -> Self {
         *self.state.lock() = State::Never;
         self
+    }
+
+    /// Wakes at every image that is published; its value is that image's offset.
+    pub(crate) fn published(&self) -> watch::Receiver<i64> {
+        self.published.subscribe()
     }
 
     /// From now on it is told when roles have changed.
@@ -108,6 +117,7 @@ impl Publisher {
 
     fn follow(&self, image: &Arc<MetadataImage>, delta: &MetadataDelta) {
         self.image.store(Arc::clone(image));
+        self.published.send_replace(image.offset);
         self.quotas.follow(image, delta);
     }
 }

@@ -144,12 +144,18 @@ async fn until_deleted(
 ) -> Result<i64, ErrorCode> {
     let woken = Arc::new(Notify::new());
     let _watch = partition.watch(&woken);
+    // A replica that is fenced is waited for no longer, and only the metadata tells of it.
+    let mut published = broker.published.clone();
     loop {
+        published.mark_unchanged();
         let low_watermark = partition.low_watermark(&broker.image());
         let low_watermark = low_watermark.map_err(|failure| failure.code())?;
         if low_watermark >= offset {
             return Ok(low_watermark);
         }
-        woken.notified().await;
+        tokio::select! {
+            () = woken.notified() => {}
+            told = published.changed() => told.map_err(|_| ErrorCode::BROKER_NOT_AVAILABLE)?,
+        }
     }
 }

@@ -266,6 +266,7 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
             self.place = None;
             let size_max = self.broker.settings.socket_request_max_bytes;
             self.reader.set_size_max(size_max);
+            self.reader.set_pool(self.broker.node_pool.clone());
         }
         if let Some(refusal) = &refusal {
             self.broker.bad_requests.note(self.caller.peer, refusal);

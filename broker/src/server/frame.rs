@@ -46,6 +46,11 @@ pub(crate) struct FrameReader<R> {
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
+    /// From the next frame on bytes are taken out of that pool.
+    pub(crate) fn set_pool(&mut self, pool: BytePool) {
+        self.pool = pool;
+    }
+
     pub(crate) fn new(source: R, pool: BytePool, size_max: usize) -> Self {
         Self {
             source,
@@ -153,6 +158,26 @@ mod tests {
         assert_eq!(pool.in_use(), 0, "every frame gave its bytes back");
         sender.await.unwrap().ok();
         (frames, outcome)
+    }
+
+    #[tokio::test]
+    async fn a_reader_with_a_pool_of_its_own_waits_for_nobody() {
+        let (mut client, server) = tokio::io::duplex(64);
+        let used_up = BytePool::new(CAPACITY_MIN);
+        let taken = used_up.take(CAPACITY_MIN).await;
+        let mut reader = FrameReader::new(server, used_up, 10 << 20);
+        client.write_all(&framed(&[b"one".to_vec()])).await.unwrap();
+        let mut first = Box::pin(reader.next(IDLE));
+        assert!(futures::poll!(&mut first).is_pending());
+        drop(taken);
+        assert_eq!(first.await.unwrap().unwrap().bytes, "one");
+
+        let still_used_up = reader.pool.take(CAPACITY_MIN).await;
+        reader.set_pool(BytePool::new(CAPACITY_MIN));
+        client.write_all(&framed(&[b"two".to_vec()])).await.unwrap();
+        let second = futures::poll!(Box::pin(reader.next(IDLE)));
+        assert!(second.is_ready(), "its own pool is not used up");
+        drop(still_used_up);
     }
 
     fn framed(bodies: &[Vec<u8>]) -> Vec<u8> {

@@ -38,7 +38,6 @@ pub(super) struct Others {
     to_brokers: Connector,
     to_controllers: Connector,
     broker_epoch: Arc<AtomicI64>,
-    pool: BytePool,
 }
 
 impl Others {
@@ -64,7 +63,6 @@ impl Others {
             to_controllers: connector(tls_of(controllers)),
             to_brokers: connector(tls_of(brokers)),
             broker_epoch: Arc::clone(&broker_epoch),
-            pool: pool.clone(),
         }
     }
 }
@@ -117,6 +115,8 @@ pub(super) async fn open_log(
 
 /// What a broker is put together from.
 pub(super) struct Parts {
+    pub(super) pool: BytePool,
+    pub(super) node_pool: BytePool,
     pub(super) disk: Arc<ProcessDisk>,
     pub(super) directory: LogDirectory<ProcessDisk>,
     pub(super) metrics: Metrics,
@@ -135,6 +135,8 @@ pub(super) fn assemble(
     log: NodeLog,
 ) -> Result<(Arc<Broker>, Arc<Publisher>), StartError> {
     let Parts {
+        pool,
+        node_pool,
         disk,
         directory,
         metrics,
@@ -218,7 +220,8 @@ pub(super) fn assemble(
         sasl_secret: sasl_secret(&settings)?,
         settings,
         metrics,
-        pool: others.pool,
+        pool,
+        node_pool,
         partitions,
         controller,
         quorum,
@@ -232,6 +235,7 @@ pub(super) fn assemble(
         stop,
         failed,
         image,
+        published: publisher.published(),
         producer_ids: Mutex::new(ProducerIdBlock {
             first: 0,
             length: 0,

@@ -46,6 +46,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// Of the memory for requests: what nodes have for themselves, in parts of what clients have.
+const NODE_POOL_SHARE: usize = 4;
+
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -135,11 +138,14 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         .queued_max_request_bytes
         .unwrap_or_else(byte_pool::default_capacity);
     let pool = BytePool::new(capacity);
-    let others = Others::new(&settings, &meta, cluster_secret.as_ref(), &pool);
+    let node_pool = BytePool::new(capacity / NODE_POOL_SHARE);
+    let others = Others::new(&settings, &meta, cluster_secret.as_ref(), &node_pool);
     let log = open_log(&disk, &settings, &meta, &metrics, &others, failed.clone()).await?;
     let bound = bind(&listeners).await?;
     let observe = bind_observe(&settings).await?;
     let parts = Parts {
+        pool,
+        node_pool,
         disk,
         directory,
         metrics,
