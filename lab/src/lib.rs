@@ -1,14 +1,16 @@
 //! The lab: starts programs, drives them, and judges them from outside.
 //!
 //! Owns: brokers as processes ([`targets`]), what a process has used ([`usage`]), the comparisons
-//! ([`bench`]), whole deployments from model files ([`deployment`]), the drills on them ([`drill`]), and
-//! what a drill is judged by: clients with a fixed schedule ([`load`]), what they write down
+//! ([`bench`]), whole deployments from model files ([`deployment`]), the drills on them ([`drill`]), a
+//! cluster of three nodes ([`trio`]) and what is done to it ([`strikes`]), and what all that is judged
+//! by: clients with a fixed schedule ([`load`]), what they write down
 //! ([`ledger`]), the verdict on it ([`checker`]) and the pages made of it ([`report`]).
 //! Must not know: how a broker or a replicator works inside; none is ever linked here, so that
 //! Isthmus and its peers are measured in the same way.
 //!
 //! Reading order: [`process`], [`usage`], [`ports`], [`targets`], [`bench`]; then [`clock`],
-//! [`ledger`], [`load`], [`checker`], [`report`]; then [`folder`], [`deployment`], [`drill`].
+//! [`ledger`], [`load`], [`checker`], [`report`]; then [`folder`], [`deployment`], [`drill`];
+//! then [`trio`], [`strikes`].
 
 pub mod bench;
 pub mod checker;
@@ -21,5 +23,7 @@ pub mod load;
 pub mod ports;
 pub mod process;
 pub mod report;
+pub mod strikes;
 pub mod targets;
+pub mod trio;
 pub mod usage;

@@ -157,11 +157,17 @@ impl Process {
         }
     }
 
+    /// A signal to its whole group; nothing if it has ended.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        match self.ended {
+            Some(_) => Ok(()),
+            None => self.child.signal(signal.as_raw()),
+        }
+    }
+
     /// SIGTERM, and SIGKILL if that does not end it in time.
     pub async fn stop(&mut self, grace: Duration) -> io::Result<Ending> {
-        if self.ended.is_none() {
-            self.child.signal(Signal::TERM.as_raw())?;
-        }
+        self.signal(Signal::TERM)?;
         match tokio::time::timeout(grace, self.wait()).await {
             Ok(status) => Ok(Ending::Asked(status?)),
             Err(_) => self.kill().await.map(|()| Ending::Killed),

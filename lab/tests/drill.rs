@@ -269,7 +269,7 @@ fn what_cannot_be_run_is_refused_by_name_before_anything_is_touched() {
     };
     refused(
         &["drill", model.to_str().unwrap()],
-        "single-site: cluster home has 2 nodes, and Isthmus runs one node per cluster so far",
+        "single-site: cluster home has 2 nodes, and a drill runs one node of Isthmus per cluster so far",
     );
     refused(
         &["drill", "2dc-consistency"],

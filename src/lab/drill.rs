@@ -74,7 +74,7 @@ fn run(how: &HowOptions, targets: &[TargetName]) -> ExitCode {
     };
     let began = Instant::now();
     let json = how.json;
-    let tell = move |text: &str| say_step(text, began, json);
+    let tell = move |text: &str| say_step(SCHEMA, text, began, json);
     match until_signal(drill(&options, &tell)) {
         Ok(Some(Ok(report))) => end(&report, &options, json),
         Ok(Some(Err(error))) => fail(&format!("could not {error}{}", kept(&error, how))),
@@ -160,10 +160,10 @@ fn kept(error: &DrillError, how: &HowOptions) -> String {
     clippy::print_stderr,
     reason = "progress, for who waits"
 )]
-fn say_step(text: &str, began: Instant, json: bool) {
+pub(super) fn say_step(schema: &str, text: &str, began: Instant, json: bool) {
     let seconds = began.elapsed().as_secs_f64();
     if json {
-        let step = serde_json::json!({"schema": SCHEMA, "step": text, "seconds": seconds});
+        let step = serde_json::json!({"schema": schema, "step": text, "seconds": seconds});
         println!("{step}");
     } else {
         eprintln!("{seconds:7.1} s  {text}");

@@ -6,6 +6,7 @@ mod list;
 mod load;
 mod programs;
 mod recompute;
+mod strikes;
 mod up;
 
 use clap::{Args, Subcommand};
@@ -28,6 +29,8 @@ enum What {
     Drill(drill::DrillOptions),
     /// The same drills on Isthmus and on Apache Kafka with MirrorMaker 2, in one report.
     Compare(drill::CompareOptions),
+    /// Kill, freeze and stop nodes of a cluster of three under load, then read everything back.
+    Strikes(strikes::StrikesOptions),
     /// Run one client, which writes down what it meant to do and what became of it.
     Load(Box<load::LoadOptions>),
     /// Judge the ledgers of a drill again.
@@ -40,6 +43,7 @@ pub(crate) fn run(options: &LabOptions) -> ExitCode {
         What::Up(options) => up::run(options),
         What::Drill(options) => drill::run_drill(options),
         What::Compare(options) => drill::run_compare(options),
+        What::Strikes(options) => strikes::run(options),
         What::Load(options) => load::run(options),
         What::Recompute(options) => recompute::run(options),
     }

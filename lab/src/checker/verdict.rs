@@ -51,6 +51,16 @@ pub struct Verdict {
     pub timeline: Timeline,
 }
 
+impl Verdict {
+    /// Why not even loss, copies and order are to be believed. A late generator leaves these as they
+    /// are, and makes doubtful only what is a time.
+    pub fn void_beyond_times(&self) -> Vec<&str> {
+        let late: Vec<String> = self.lateness.iter().filter_map(Lateness::voids).collect();
+        let void = self.void.iter().filter(|why| !late.contains(why));
+        void.map(String::as_str).collect()
+    }
+}
+
 /// Records by what their producers were told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Outcomes {

@@ -68,7 +68,7 @@ pub struct Running {
 /// The model asks for what the software does not have yet.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{model}: cluster {cluster} has {nodes} nodes, and Isthmus runs one node per cluster so far; use --target apache-kafka"
+    "{model}: cluster {cluster} has {nodes} nodes, and a drill runs one node of Isthmus per cluster so far; use --target apache-kafka"
 )]
 pub struct NotYet {
     model: String,

@@ -116,6 +116,13 @@ impl KafkaSettings {
         }
     }
 
+    /// What it sets in a node's file, beside what makes the node.
+    pub(crate) fn properties(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.properties
+            .iter()
+            .map(|(key, value)| (*key, value.as_str()))
+    }
+
     fn describe(&self) -> Vec<String> {
         let single = SINGLE_NODE
             .iter()

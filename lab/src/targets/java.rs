@@ -83,6 +83,11 @@ impl KafkaJars {
         })
     }
 
+    /// Where they are.
+    pub fn libs(&self) -> &Path {
+        &self.libs
+    }
+
     /// The release of Kafka.
     pub fn version(&self) -> &str {
         &self.version

@@ -10,7 +10,7 @@ mod java;
 mod mirror;
 mod node;
 pub(crate) mod probe;
-mod software;
+pub(crate) mod software;
 
 use std::io;
 use std::net::SocketAddr;

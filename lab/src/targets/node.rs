@@ -6,9 +6,13 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use rustix::process::{Pid, Signal};
 
 use super::{Description, Software, StartError, Started, StopError, Target, kill, probe, stop};
 use crate::process::{Process, ToolError};
+
+/// How the line begins in which a founder names all founders.
+const FOUNDERS: &str = "initial-controllers ";
 
 /// From the start to the first answer; a second for Isthmus, a few for Java, the rest is for a
 /// machine that is busy with something else.
@@ -57,6 +61,40 @@ impl Node {
         &self.place.name
     }
 
+    /// Its process, while one runs.
+    pub fn pid(&self) -> Option<Pid> {
+        self.running.as_ref().map(Process::pid)
+    }
+
+    /// Stops it where it is (SIGSTOP): it answers nothing, and its peers cannot tell why.
+    pub fn freeze(&self) -> Result<(), StopError> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets a frozen node go on, not knowing that time has passed.
+    pub fn thaw(&self) -> Result<(), StopError> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), StopError> {
+        let Some(process) = &self.running else {
+            return Ok(());
+        };
+        let sent = process.signal(signal);
+        sent.map_err(|cause| StopError {
+            name: self.place.name.clone(),
+            cause,
+        })
+    }
+
+    /// Formats it as one of those that found a quorum together: the first with `new`, the others
+    /// with the list that the first one gave back. None where the file names the founders.
+    pub(crate) async fn found(&mut self, founders: &str) -> Result<Option<String>, StartError> {
+        let said = self.format_as(Some(founders)).await?;
+        let mut lines = said.lines();
+        Ok(lines.find_map(|line| Some(line.strip_prefix(FOUNDERS)?.to_owned())))
+    }
+
     /// The end of its output, if it has ended without being asked to.
     pub fn fallen(&mut self) -> Option<String> {
         super::fallen(self.running.as_mut())
@@ -87,6 +125,11 @@ impl Node {
         if self.formatted {
             return Ok(());
         }
+        self.format_as(None).await.map(drop)
+    }
+
+    /// What the command printed.
+    async fn format_as(&mut self, founders: Option<&str>) -> Result<String, StartError> {
         let NodePlace {
             name,
             file,
@@ -94,13 +137,15 @@ impl Node {
             cluster_id,
             ..
         } = &self.place;
-        let command = self.software.format(file, cluster_id, folder);
+        let command = self.software.format(file, cluster_id, founders, folder);
         let command = command.map_err(|cause| self.cannot_prepare(cause))?;
         let process = Process::spawn(&format!("{name}-format"), command, folder);
         let mut process = process.map_err(ToolError::from)?;
         process.finish(FORMAT_MAX).await?;
+        let said = process.stdout();
+        let said = said.map_err(|cause| self.cannot_prepare(cause))?;
         self.formatted = true;
-        Ok(())
+        Ok(said)
     }
 
     fn cannot_prepare(&self, cause: std::io::Error) -> StartError {

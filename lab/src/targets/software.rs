@@ -11,7 +11,7 @@ use isthmus_config::model::render;
 use super::{Description, IsthmusProgram, KafkaJars};
 
 /// As in the release's start script of brokers.
-const NODE_JVM: [&str; 4] = [
+pub(crate) const NODE_JVM: [&str; 4] = [
     "-Xmx1G",
     "-server",
     "-XX:+UseG1GC",
@@ -22,7 +22,7 @@ const NODE_JVM: [&str; 4] = [
 const MIRROR_JVM: [&str; 4] = ["-Xms256M", "-Xmx2G", "-server", "-Djava.awt.headless=true"];
 
 /// Tools run once and should not take the machine for themselves.
-const TOOL_JVM: [&str; 3] = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+pub(crate) const TOOL_JVM: [&str; 3] = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
 /// All that a deployment is started from.
 #[derive(Clone, Debug)]
@@ -71,11 +71,13 @@ impl Software {
         }
     }
 
-    /// Gives a node's data directory its identity.
+    /// Gives a node's data directory its identity. Founders are those of a quorum of several, which
+    /// Apache Kafka's file names itself (`controller.quorum.voters`).
     pub(super) fn format(
         &self,
         file: &Path,
         cluster_id: &str,
+        founders: Option<&str>,
         folder: &Path,
     ) -> io::Result<Command> {
         match self {
@@ -84,6 +86,9 @@ impl Software {
                 command
                     .args(["format", "--cluster-id", cluster_id, "-c"])
                     .arg(file);
+                if let Some(founders) = founders {
+                    command.args(["--initial-controllers", founders]);
+                }
                 Ok(command)
             }
             Self::ApacheKafka(jars) => {

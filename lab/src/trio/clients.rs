@@ -1,0 +1,177 @@
+//! The load of a cluster of three: clients as processes, for either library.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Trio, TrioError};
+use crate::process::{Process, SpawnError, ToolError};
+use crate::targets::{IsthmusProgram, KafkaJars, StartError, probe};
+
+/// From a client's start to its ready line; Java compiles its source first.
+const READY_MAX: Duration = Duration::from_secs(60);
+
+/// What a client has for its end: the last answers.
+const STOP_GRACE: Duration = Duration::from_secs(20);
+
+/// For the reading of everything.
+const AUDIT_MAX: Duration = Duration::from_secs(300);
+
+/// Whose library a producer is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Library {
+    Librdkafka,
+    /// Kafka's own.
+    Java,
+}
+
+impl Library {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Librdkafka => "librdkafka",
+            Self::Java => "java",
+        }
+    }
+}
+
+/// Who must have a record before it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Acks {
+    /// All replicas in sync; the producer is idempotent.
+    #[serde(rename = "all")]
+    All,
+    /// The leader. No library is idempotent then.
+    #[serde(rename = "1")]
+    One,
+}
+
+impl Acks {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::One => "1",
+        }
+    }
+
+    /// Over the settings of the load client.
+    fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::All => &[],
+            Self::One => &["acks=1", "enable.idempotence=false"],
+        }
+    }
+}
+
+/// A producer as its caller wants it.
+#[derive(Clone, Debug)]
+pub struct Producer<'a> {
+    pub name: &'a str,
+    pub topic: &'a str,
+    pub library: Library,
+    pub acks: Acks,
+    pub records_per_second: u32,
+    /// None to go on until it is stopped.
+    pub seconds: Option<u32>,
+}
+
+/// How clients of a run are started.
+#[derive(Clone, Copy, Debug)]
+pub struct Clients<'a> {
+    pub lab: &'a IsthmusProgram,
+    /// For Java.
+    pub jars: Option<&'a KafkaJars>,
+    pub ledgers: &'a Path,
+    /// What the run is called in every ledger and record.
+    pub drill: &'a str,
+}
+
+/// A client that runs.
+#[derive(Debug)]
+pub struct Client {
+    process: Process,
+}
+
+impl Clients<'_> {
+    /// Returns when it is ready.
+    pub async fn produce(&self, trio: &Trio, wanted: &Producer<'_>) -> Result<Client, TrioError> {
+        let mut command = self.command(trio, "produce", wanted.name);
+        command
+            .args(["--topic", wanted.topic])
+            .args(["--rate", &wanted.records_per_second.to_string()])
+            .args(["--client", wanted.library.name()]);
+        for setting in wanted.acks.settings() {
+            command.args(["--set", setting]);
+        }
+        if let Some(seconds) = wanted.seconds {
+            command.args(["--seconds", &seconds.to_string()]);
+        }
+        if let (Library::Java, Some(jars)) = (wanted.library, self.jars) {
+            command.arg("--libs").arg(jars.libs());
+        }
+        start(wanted.name, command, trio.logs()).await
+    }
+
+    /// Reads all partitions as records come. Returns when it is ready.
+    pub async fn consume(&self, trio: &Trio, name: &str, topic: &str) -> Result<Client, TrioError> {
+        let mut command = self.command(trio, "consume", name);
+        command.args(["--topic", topic]);
+        start(name, command, trio.logs()).await
+    }
+
+    /// Reads everything that is there in the end.
+    pub async fn audit(&self, trio: &Trio, topic: &str) -> Result<(), TrioError> {
+        let mut command = self.command(trio, "audit", "audit");
+        command.args(["--phase", "final", "--topic", topic]);
+        let audit = Process::spawn("audit", command, trio.logs());
+        let mut audit = audit.map_err(ToolError::from)?;
+        Ok(audit.finish(AUDIT_MAX).await?)
+    }
+
+    fn command(&self, trio: &Trio, what: &str, name: &str) -> Command {
+        let mut command = self.lab.command();
+        command
+            .args(["lab", "load", what, "--name", name])
+            .args(["--site", "here", "--cluster", "three"])
+            .args(["--bootstrap", &trio.bootstrap()])
+            .args(["--drill", self.drill, "--out"])
+            .arg(self.ledgers);
+        command
+    }
+}
+
+async fn start(name: &str, command: Command, logs: &Path) -> Result<Client, TrioError> {
+    let spawned = Process::spawn(name, command, logs);
+    let mut process = spawned.map_err(|error: SpawnError| StartError::from(error))?;
+    probe::line(&mut process, "ready load ", READY_MAX).await?;
+    Ok(Client { process })
+}
+
+impl Client {
+    /// One that has failed would make its numbers look like the target's.
+    pub fn check(&mut self) -> Result<(), TrioError> {
+        match self.process.ended() {
+            Some(status) if !status.success() => Err(TrioError::Fallen {
+                name: self.process.name().to_owned(),
+                log: self.process.last_lines(),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Waits for the end of its schedule and for the last answer.
+    pub async fn finish(mut self, within: Duration) -> Result<(), TrioError> {
+        Ok(self.process.finish(within).await?)
+    }
+
+    /// Ends it in order.
+    pub async fn stop(mut self) -> Result<(), TrioError> {
+        let name = self.process.name().to_owned();
+        let ended = self.process.stop(STOP_GRACE).await;
+        ended
+            .map(drop)
+            .map_err(|cause| ToolError::Wait { name, cause }.into())
+    }
+}
