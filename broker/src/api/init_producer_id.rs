@@ -5,7 +5,8 @@
 //!
 //! Versions: 3 and later carry a producer's present id and epoch, to get the epoch bumped
 //! (KIP-360). Without a transactional id Kafka ignores both and hands out a fresh id; so do we.
-//! One without the other is refused.
+//! One without the other is refused. While no controller gives this broker a block of ids, clients
+//! are told COORDINATOR_LOAD_IN_PROGRESS.
 
 use super::{Call, Reply, Serve};
 use crate::authorization::Access;
@@ -44,7 +45,12 @@ impl Serve for InitProducerId {
                 producer_epoch: 0,
                 ..InitProducerIdResponse::default()
             }),
-            Err(failure) => refused(failure.code()),
+            Err(failure) => {
+                tracing::debug!(event = "no_producer_ids", %failure);
+                // As in Kafka, also where no controller was reached in time: it is the one refusal of all
+                // these that clients of every age try again after (librdkafka gives up for good).
+                refused(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS)
+            }
         }
     }
 }
