@@ -39,9 +39,6 @@ use tokio_util::sync::CancellationToken;
 /// After a first record that could not be committed: wait before the next try.
 const LEAD_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often a controller looks whether it still hears a majority.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-
 /// How many times in a session an active controller looks who was silent.
 const TICKS_PER_SESSION: u32 = 8;
 
@@ -129,10 +126,15 @@ impl Controller {
                 begun = self.begin_to_lead(term).await;
             }
             let is_waiting = term.is_some() && begun.is_none();
+            let pause = if is_waiting {
+                LEAD_PAUSE
+            } else {
+                watch.look_every()
+            };
             tokio::select! {
                 () = stop.cancelled() => break,
                 goes_on = watch.changed() => if !goes_on { break },
-                () = tokio::time::sleep(if is_waiting { LEAD_PAUSE } else { LOOK_EVERY }) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
         self.is_active.store(false, Ordering::Release);

@@ -1,4 +1,7 @@
 //! The voters' ways to each other: one connection per voter and lane, opened when it is needed.
+//!
+//! Bound: one request per link is under way. Each ends by its own deadline, also when nobody waits
+//! for its answer any more.
 
 use super::NodeAddress;
 use super::connection::NodeConnection;
@@ -9,6 +12,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 /// Version of the voters' messages this build speaks; there is one.
@@ -35,11 +39,12 @@ impl Links {
         }
     }
 
+    /// Sends over the link, which is opened if need be, and keeps it for the next request.
     async fn ask<R: Request>(
-        &self,
-        link: &mut Option<NodeConnection>,
-        to: &NodeAddress,
-        request: &R,
+        self,
+        mut link: OwnedMutexGuard<Option<NodeConnection>>,
+        to: NodeAddress,
+        request: R,
         deadline: Instant,
     ) -> Result<R::Response, TransportError> {
         let unreachable =
@@ -47,11 +52,11 @@ impl Links {
         let mut connection = match link.take() {
             Some(connection) => connection,
             None => {
-                let connected = self.connector.connect(to, deadline).await;
+                let connected = self.connector.connect(&to, deadline).await;
                 connected.map_err(|error| unreachable(&error))?
             }
         };
-        let answer = connection.call(request, VERSION, deadline).await;
+        let answer = connection.call(&request, VERSION, deadline).await;
         // After a failure it is not used again: a late answer would be taken for the next one's.
         let answer = answer.map_err(|error| unreachable(&error))?;
         *link = Some(connection);
@@ -77,8 +82,13 @@ impl QuorumTransport for Links {
         };
         let deadline = Instant::now() + limit;
         let asked = async {
-            let mut link = link.lock().await;
-            self.ask(&mut link, address, &request, deadline).await
+            let link = link.lock_owned().await;
+            // The quorum waits for a heartbeat no longer than until the next one is due. One that takes
+            // longer is still answered, and a connection that is being opened is still opened: begun anew
+            // each time, over a long line neither would ever come about.
+            let ask = self.clone().ask(link, address.clone(), request, deadline);
+            let asked = tokio::spawn(ask).await;
+            asked.unwrap_or_else(|panic| Err(TransportError::Unreachable(panic.to_string())))
         };
         let answer = tokio::time::timeout_at(deadline, asked).await;
         answer.unwrap_or(Err(TransportError::TimedOut(limit)))

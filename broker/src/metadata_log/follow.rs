@@ -41,16 +41,20 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// How long a controller may hold a request of a broker that has everything.
-const WAIT: Duration = Duration::from_secs(1);
+const WAIT: Duration = Duration::from_millis(500);
 
-/// Longest wait for any answer.
-const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// Longest wait for entries, or for word that there are none. Shorter than the shortest session: a
+/// broker that follows a controller which is lost knows another one by the time leaders are replaced.
+const ANSWER_MAX: Duration = Duration::from_millis(1_500);
+
+/// Longest wait for a piece of a snapshot.
+const PIECE_MAX: Duration = Duration::from_secs(5);
 
 /// After an answer that did not help: wait before the next controller is asked.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Bytes of entries asked for at once.
-const FETCH_BYTES: i32 = 1 << 20;
+/// Bytes of entries asked for at once: a line of two megabits carries them in time.
+const FETCH_BYTES: i32 = 256 << 10;
 
 /// Bytes of a snapshot asked for at once.
 const PIECE_BYTES: i32 = 256 << 10;
@@ -269,7 +273,7 @@ impl<D: Disk, T: QuorumTransport> Follower<D, T> {
             };
             let answer = self
                 .transport
-                .call(to(node_id), Lane::Snapshot, request, ANSWER_MAX);
+                .call(to(node_id), Lane::Snapshot, request, PIECE_MAX);
             let answer = answer.await.map_err(|error| there(&error))?;
             if answer.error_code != ErrorCode::NONE || answer.length != id.length {
                 return Err(there(&format!("{:?} in a snapshot", answer.error_code)));

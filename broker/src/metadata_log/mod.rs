@@ -27,14 +27,16 @@ mod snapshot;
 mod store;
 #[cfg(test)]
 mod tests;
+mod timing;
 mod types;
 mod watch;
 
 pub(crate) use follow::FollowedLog;
 pub(crate) use format::{finish, format, is_there};
 pub(crate) use network::{Lane, QuorumTransport, TransportError};
-pub(crate) use quorum::{QuorumMetadataLog, QuorumOptions, QuorumTiming};
+pub(crate) use quorum::{QuorumMetadataLog, QuorumOptions};
 pub(crate) use service::QuorumService;
+pub(crate) use timing::QuorumTiming;
 pub(crate) use types::Voter;
 pub(crate) use watch::{QuorumWatch, VoterState};
 

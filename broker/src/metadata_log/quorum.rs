@@ -13,7 +13,7 @@ use super::machine::{Machine, State};
 use super::network::{NoPeers, Peers, QuorumTransport};
 use super::service::{QuorumService, Service};
 use super::types::{EncodedChange, Quorum, Voter};
-use super::{MetadataLog, MetadataLogError, Publish, QuorumWatch};
+use super::{MetadataLog, MetadataLogError, Publish, QuorumTiming, QuorumWatch};
 use bytes::Bytes;
 use isthmus_broker_core::metadata::{ChangeVerdict, MetadataDelta, MetadataImage, MetadataRecord};
 use isthmus_log::MetaProperties;
@@ -53,23 +53,6 @@ const TIDY_EVERY: Duration = Duration::from_secs(5);
 /// How long a leader that stops waits for its successor.
 const RESIGN_MAX: Duration = Duration::from_secs(1);
 
-/// How patient voters are with each other, in ms.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct QuorumTiming {
-    pub(crate) heartbeat_ms: u64,
-    /// From and to: each wait is chosen between them.
-    pub(crate) election_ms: (u64, u64),
-}
-
-impl Default for QuorumTiming {
-    fn default() -> Self {
-        Self {
-            heartbeat_ms: 200,
-            election_ms: (1_000, 2_000),
-        }
-    }
-}
-
 pub(super) type QuorumRaft<D> = Raft<Quorum, Machine<D>>;
 
 /// What opening takes beside the directory.
@@ -91,6 +74,7 @@ pub(crate) struct QuorumMetadataLog<D: Disk> {
     runtime: Handle,
     controller_epoch: i64,
     tidier: Tidier,
+    timing: QuorumTiming,
     append_seconds: Histogram,
     /// Resolves when the file is closed.
     closed: Option<oneshot::Receiver<()>>,
@@ -152,6 +136,7 @@ impl<D: Disk> QuorumMetadataLog<D> {
                 purged_upto: None,
             },
             service: QuorumService::new(Service::new(raft.clone(), store, machine, id)),
+            timing: options.timing,
             append_seconds: options.append_seconds,
             closed: Some(closed),
             stop,
@@ -170,6 +155,7 @@ impl<D: Disk> QuorumMetadataLog<D> {
         Ok(QuorumWatch {
             metrics: self.raft()?.metrics(),
             state: Arc::clone(&self.state),
+            timing: self.timing,
         })
     }
 
@@ -358,12 +344,15 @@ async fn resign<D: Disk>(raft: &QuorumRaft<D>) {
     drop(tokio::time::timeout(RESIGN_MAX, gone).await);
 }
 
-fn config(timing: QuorumTiming) -> Config {
+pub(super) fn config(timing: QuorumTiming) -> Config {
+    let (election_timeout_min, election_timeout_max) = timing.election_ms();
     Config {
         cluster_name: "metadata".to_owned(),
-        heartbeat_interval: timing.heartbeat_ms,
-        election_timeout_min: timing.election_ms.0,
-        election_timeout_max: timing.election_ms.1,
+        heartbeat_interval: timing.heartbeat_ms(),
+        election_timeout_min,
+        election_timeout_max,
+        // A leader that is heard and hears nobody would otherwise lead for ever.
+        quorum_loss_probe_interval: Some(timing.quiet_ms()),
         enable_pre_vote: Some(true),
         max_payload_entries: APPEND_ENTRIES_MAX,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),

@@ -2,7 +2,7 @@
 
 mod voters;
 
-use super::quorum::QuorumTiming;
+use super::QuorumTiming;
 use super::store::LogStore;
 use super::types::{EncodedChange, Entry, log_id};
 use super::{
@@ -61,7 +61,7 @@ async fn open_as(
 ) -> Result<Log, MetadataLogError> {
     let options = QuorumOptions {
         snapshot_bytes: SNAPSHOT_BYTES,
-        timing: QuorumTiming::default(),
+        timing: QuorumTiming::within(std::time::Duration::from_secs(2)),
         append_seconds: Histogram::with_opts(HistogramOpts::new("h", "h")).unwrap(),
         failed: failed.clone(),
     };

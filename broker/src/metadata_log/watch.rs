@@ -1,6 +1,7 @@
 //! How the quorum stands: leader, voters, epochs, the latest snapshot. For DescribeQuorum and
 //! metrics; asking never waits for a change.
 
+use super::QuorumTiming;
 use super::machine::State;
 use super::types::{Membership, Quorum, Voter};
 use openraft::alias::WatchReceiverOf;
@@ -10,17 +11,12 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Kafka's: one and a half times `controller.quorum.fetch.timeout.ms`.
-const MAJORITY_SILENCE_MAX: Duration = Duration::from_secs(3);
-
-/// How often a leader that waits looks whether it still is one.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-
 /// How the quorum stands, for whoever asks; clones look at the same quorum.
 #[derive(Clone)]
 pub(crate) struct QuorumWatch {
     pub(super) metrics: WatchReceiverOf<Quorum, RaftMetrics<Quorum>>,
     pub(super) state: Arc<Mutex<State>>,
+    pub(super) timing: QuorumTiming,
 }
 
 /// One voter, as the leader sees it.
@@ -63,14 +59,15 @@ impl QuorumWatch {
     }
 
     /// The term in which this voter leads, while it does. The library lets a leader that is cut off
-    /// believe in itself for ever; here it leads no more once a majority was silent for that long, as
-    /// in Kafka.
+    /// believe in itself for ever; here it leads no more once a majority was silent for so long that it
+    /// may have elected another one.
     pub(crate) fn leads(&self) -> Option<u64> {
         let metrics = self.metrics.borrow_watched();
         let leads = metrics.state == ServerState::Leader && metrics.running_state.is_ok();
         let is_alone = metrics.membership_config.voter_ids().count() <= 1;
         let heard = metrics.last_quorum_acked.as_ref().map(|at| at.elapsed());
-        let is_heard = is_alone || heard.is_none_or(|heard| heard <= MAJORITY_SILENCE_MAX);
+        let silence_max = self.timing.majority_silence_max();
+        let is_heard = is_alone || heard.is_none_or(|heard| heard <= silence_max);
         (leads && is_heard).then_some(metrics.current_term)
     }
 
@@ -79,11 +76,16 @@ impl QuorumWatch {
     pub(super) async fn lost_lead(&self) {
         // Who does not lead in the first place is told so by the library, and by then has been.
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(self.look_every()).await;
             if self.leads().is_none() {
                 return;
             }
         }
+    }
+
+    /// How often whoever waits looks whether this voter still leads.
+    pub(crate) fn look_every(&self) -> Duration {
+        self.timing.look_every()
     }
 
     /// Until anything at all changed in how the quorum stands; `false` when it is closed.

@@ -93,7 +93,7 @@ pub(super) async fn open_log(
 ) -> Result<NodeLog, StartError> {
     let options = QuorumOptions {
         snapshot_bytes: settings.metadata_snapshot_bytes,
-        timing: QuorumTiming::default(),
+        timing: QuorumTiming::within(settings.broker_session_timeout),
         append_seconds: metrics.metadata_append_seconds.clone(),
         failed,
     };

@@ -4,12 +4,11 @@
 
 use super::{TestDisk, Told, data, meta, names, snapshots, topic};
 use crate::metadata_log::network::{Lane, QuorumTransport, TransportError};
-use crate::metadata_log::quorum::QuorumTiming;
 use crate::metadata_log::service::QuorumService;
 use crate::metadata_log::types::log_id;
 use crate::metadata_log::{
     FollowedLog, MetadataLog, MetadataLogError, Publish, QuorumMetadataLog, QuorumOptions,
-    QuorumWatch, Voter, finish, format, rows, rpc,
+    QuorumTiming, QuorumWatch, Voter, finish, format, rows, rpc,
 };
 use bytes::Bytes;
 use isthmus_broker_core::metadata::MetadataImage;
@@ -32,10 +31,7 @@ use tokio_util::sync::CancellationToken;
 const STORY_MAX: Duration = Duration::from_secs(30);
 
 /// Short, so that stories are; long enough for a machine that does something else as well.
-const TIMING: QuorumTiming = QuorumTiming {
-    heartbeat_ms: 50,
-    election_ms: (300, 600),
-};
+const SESSION: Duration = Duration::from_millis(1_600);
 
 /// So few that every few topics make a snapshot.
 const SNAPSHOT_BYTES: u64 = 90;
@@ -154,7 +150,7 @@ fn formatted(voter: Voter, founders: &[Voter]) -> Arc<TestDisk> {
 fn options(failed: &CancellationToken) -> QuorumOptions {
     QuorumOptions {
         snapshot_bytes: SNAPSHOT_BYTES,
-        timing: TIMING,
+        timing: QuorumTiming::within(SESSION),
         append_seconds: Histogram::with_opts(HistogramOpts::new("h", "h")).unwrap(),
         failed: failed.clone(),
     }
@@ -278,6 +274,13 @@ impl Cluster {
         }
     }
 
+    /// What is sent to that one does not come; what it sends does.
+    fn cut_towards(&self, number: u8) {
+        let id = voter(number).raft_id();
+        let mut cuts = self.net.cuts.lock();
+        cuts.extend(self.nodes.keys().map(|other| (voter(*other).raft_id(), id)));
+    }
+
     fn heal(&self) {
         self.net.cuts.lock().clear();
     }
@@ -383,6 +386,25 @@ async fn a_leader_that_was_cut_off_commits_nothing_any_more() {
         matches!(refused, MetadataLogError::NotLeader { .. }),
         "{refused}"
     );
+    cluster.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_heard_and_hears_nobody_gives_way() {
+    let mut cluster = Cluster::start(3, 1..=3).await;
+    let first = cluster.elected(&[1, 2, 3]).await;
+    cluster.node(first).append(1).unwrap();
+    cluster.cut_towards(first);
+    // Its heartbeats go on reaching the others, whose answers do not reach it.
+    until("it resigns", || {
+        let watch = &cluster.nodes[&first].watch;
+        watch.leads().is_none().then_some(())
+    })
+    .await;
+    let second = cluster.elected(&others(first)).await;
+    cluster.node(second).append(2).unwrap();
+    cluster.heal();
+    assert_eq!(names(&*cluster.settled().await), topics(1..=2));
     cluster.close();
 }
 
