@@ -20,10 +20,15 @@
 use super::epochs::{EpochHistory, truncation_point};
 use super::fetch::{FetchRefused, ReplicaFetch, ReplicaFetchAnswer};
 use crate::rules::{Rule, Rules};
+use isthmus_wire::ErrorCode;
 use std::time::Duration;
 
 /// The pause after an error: `replica.fetch.backoff.ms`.
 pub const FETCH_BACKOFF: Duration = Duration::from_secs(1);
+
+/// The first pause where the leader only has not heard yet that it leads; each further one is twice as
+/// long, up to [`FETCH_BACKOFF`]. Kafka waits as after any error, and acks=all of a new leader with it.
+pub const NOT_YET_BACKOFF: Duration = Duration::from_millis(50);
 
 /// What the shell does with an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +57,8 @@ pub struct Follower {
     outstanding: usize,
     credits: usize,
     pause_until: Duration,
+    /// The pause before this one, if the leader did not know yet then.
+    waited: Duration,
     rules: Rules,
 }
 
@@ -75,6 +82,7 @@ impl Follower {
             outstanding: 0,
             credits,
             pause_until: Duration::ZERO,
+            waited: Duration::ZERO,
             rules,
         }
     }
@@ -134,6 +142,7 @@ impl Follower {
             ReplicaFetchAnswer::Records { base, .. } => {
                 let follows = base == log.log_end() || !self.rules.obeys(Rule::GapResets);
                 if follows {
+                    self.waited = Duration::ZERO;
                     return FollowerStep::Append;
                 }
                 self.start_over();
@@ -170,6 +179,14 @@ impl Follower {
             // back what the leader counts on.
             FetchRefused::OutOfRange { .. } => FollowerStep::Nothing,
             FetchRefused::SessionOver => FollowerStep::Nothing,
+            // Metadata reaches the two of them one after the other.
+            FetchRefused::Error(
+                ErrorCode::UNKNOWN_LEADER_EPOCH | ErrorCode::NOT_LEADER_OR_FOLLOWER,
+            ) => {
+                self.waited = (self.waited * 2).clamp(NOT_YET_BACKOFF, FETCH_BACKOFF);
+                self.pause_until = now + self.waited;
+                FollowerStep::Nothing
+            }
             FetchRefused::Error(_) => {
                 self.pause_until = now + FETCH_BACKOFF;
                 FollowerStep::Nothing
@@ -225,7 +242,6 @@ mod tests {
     use super::*;
     use crate::replica::DivergingEpoch;
     use crate::replica::epochs::tests::Epochs;
-    use isthmus_wire::ErrorCode;
 
     fn follower(credits: usize) -> Follower {
         Follower::new(2, 1, 5, 0, credits, Rules::ALL)
@@ -296,6 +312,26 @@ mod tests {
             it.poll(Duration::from_secs(9), 7, &log).is_none(),
             "its one credit is out"
         );
+    }
+
+    #[test]
+    fn a_leader_that_does_not_know_yet_is_asked_again_soon_and_then_less_often() {
+        let (mut it, log) = (follower(1), Epochs::of("1"));
+        let mut now = Duration::ZERO;
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            it.poll(now, 7, &log).unwrap();
+            let refused = FetchRefused::Error(ErrorCode::UNKNOWN_LEADER_EPOCH);
+            let answer = ReplicaFetchAnswer::Refused(refused);
+            it.answered(now, it.session, answer, &log);
+            pauses.push((it.pause_until() - now).as_millis());
+            now = it.pause_until();
+        }
+        assert_eq!(pauses, [50, 100, 200, 400, 800, 1_000, 1_000]);
+        it.poll(now, 7, &log).unwrap();
+        let step = it.answered(now, it.session, records(1, 2), &log);
+        assert_eq!(step, FollowerStep::Append);
+        assert!(it.waited.is_zero());
     }
 
     #[test]
