@@ -6,13 +6,18 @@
 //! asked has left.
 //!
 //! Of several controllers one is active: the voter that leads the quorum, once its own first record
-//! is committed. The others say NOT_CONTROLLER, and note whom they hear from (design, decision 7).
+//! is committed. The others say NOT_CONTROLLER, and note whom they hear from, and who hung up (design,
+//! decision 7; `lines`).
 //!
 //! | State | Event | Then |
 //! |---|---|---|
 //! | inactive | this voter was elected, and its first record is committed | active; sessions as this voter heard them |
 //! | active | it leads no more, or a change cannot be committed for that | inactive; the asker gets NOT_CONTROLLER |
 //! | any | the log itself failed | the node stops |
+
+mod lines;
+
+pub(crate) use lines::HeartbeatLine;
 
 use crate::clocks;
 use crate::metadata_log::{MetadataLog, MetadataLogError, QuorumWatch};
@@ -28,19 +33,24 @@ use isthmus_broker_core::metadata::{
 };
 use isthmus_broker_core::rules::Rules;
 use isthmus_wire::{ErrorCode, Uuid};
+use lines::Lines;
 use parking_lot::Mutex as CoreMutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
 /// After a first record that could not be committed: wait before the next try.
 const LEAD_PAUSE: Duration = Duration::from_millis(100);
 
-/// How many times in a session an active controller looks who was silent.
-const TICKS_PER_SESSION: u32 = 8;
+/// How many times in a session an active controller looks when the next broker will be silent: who has
+/// come meanwhile may be that.
+const LOOKS_PER_SESSION: u32 = 8;
+
+/// Between two ticks, whatever is due: those who are silent are fenced one at a time.
+const TICK_PAUSE: Duration = Duration::from_millis(5);
 
 pub(crate) struct Controller {
     /// Held while a change is on its way: changes queue up behind it in the order they came. None at
@@ -50,6 +60,9 @@ pub(crate) struct Controller {
     topic_defaults: TopicDefaults,
     /// What is decided about brokers and partitions, and who was heard from when.
     core: Arc<CoreMutex<Core>>,
+    lines: Arc<Lines>,
+    /// Told when a broker may be silent sooner than it was thought.
+    look: Arc<Notify>,
     is_active: AtomicBool,
     /// The only one of its cluster: nobody can take its place, so a change that is not committed ends
     /// the node.
@@ -64,6 +77,8 @@ pub(crate) struct ControllerOptions {
     pub(crate) topic_defaults: TopicDefaults,
     pub(crate) config: ControllerConfig,
     pub(crate) is_alone: bool,
+    /// Cancelled when this node ends its connections.
+    pub(crate) stop: CancellationToken,
     pub(crate) failed: CancellationToken,
 }
 
@@ -95,11 +110,16 @@ impl Controller {
         options: ControllerOptions,
     ) -> Self {
         let session = options.config.broker_session_timeout;
+        let core = Arc::new(CoreMutex::new(Core::new(options.config, Rules::ALL)));
+        let look = Arc::new(Notify::new());
+        let lines = Lines::new(Arc::clone(&core), Arc::clone(&look), options.stop);
         Self {
             log: log.map(|log| Arc::new(Mutex::new(log))),
             image,
             topic_defaults: options.topic_defaults,
-            core: Arc::new(CoreMutex::new(Core::new(options.config, Rules::ALL))),
+            core,
+            lines: Arc::new(lines),
+            look,
             is_active: AtomicBool::new(options.is_alone),
             is_alone: options.is_alone,
             session,
@@ -150,6 +170,7 @@ impl Controller {
                     .lock()
                     .activate(clocks::boot(), &self.image.load());
                 self.is_active.store(true, Ordering::Release);
+                self.look.notify_one();
                 tracing::info!(event = "controller_active", epoch, term);
                 term
             }
@@ -162,19 +183,40 @@ impl Controller {
 
     /// Fences who was silent, and elects by time, while this controller is the active one.
     pub(crate) async fn tick_until(&self, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(self.session / TICKS_PER_SESSION);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let patience = self.session / LOOKS_PER_SESSION;
         loop {
+            let due = match self.is_active() {
+                true => self.next_tick_in().min(patience),
+                false => patience,
+            };
+            let began = clocks::boot();
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = ticks.tick() => {}
+                () = self.look.notified() => {}
+                () = tokio::time::sleep(due.max(TICK_PAUSE)) => {}
+            }
+            if clocks::boot().saturating_sub(began) > due + patience {
+                // This node stood still itself. What brokers have sent meanwhile is waiting to be read.
+                tokio::time::sleep(patience).await;
             }
             if self.is_active()
+                && self.next_tick_in().is_zero()
                 && let Err(failure) = self.event(self.session, ControllerEvent::Tick).await
             {
                 tracing::debug!(event = "controller_tick_failed", %failure);
+                tokio::time::sleep(LEAD_PAUSE).await;
             }
         }
+    }
+
+    fn next_tick_in(&self) -> Duration {
+        let next = self.core.lock().next_tick_at(&self.image.load());
+        next.saturating_sub(clocks::boot())
+    }
+
+    /// Heartbeats of that broker come by a connection, until the line is dropped.
+    pub(crate) fn heartbeats_come(&self, broker_id: i32) -> HeartbeatLine {
+        self.lines.opened(broker_id)
     }
 
     /// Decides about a broker or a partition; answers once that is committed.

@@ -91,6 +91,11 @@ impl ControllerNode {
         }
     }
 
+    /// The last connection by which it heard of that broker has ended.
+    pub(crate) fn hung_up(&mut self, context: &Context<'_>, broker: i32) {
+        self.core.hung_up(context.boot, broker);
+    }
+
     /// A message, or a tick (from nobody).
     pub(crate) fn receive(&mut self, context: &mut Context<'_>, from: i32, message: Message) {
         match message {

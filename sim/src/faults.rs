@@ -93,6 +93,10 @@ impl World {
                 machine.life += 1;
                 self.judge.crashed(broker);
                 self.held(broker);
+                // Without power nobody is there to end connections.
+                if !power {
+                    self.hang_up(broker);
+                }
             }
             other @ (Process::Controller(_)
             | Process::StoppedBroker { .. }

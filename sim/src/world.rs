@@ -24,6 +24,10 @@ use std::time::Duration;
 /// Machines do what time asks of them so often.
 const TICK: Micros = 100 * MS;
 const RAFT_TICK: Micros = 50 * MS;
+/// How long the end of a connection is under way.
+const HANG_UP: Micros = MS;
+/// Every so many ticks a broker that lives opens its connections anew.
+const RENEWED_EVERY: Micros = 97;
 
 /// What a node is given with every event, and what it gives back.
 pub(crate) struct Context<'a> {
@@ -100,6 +104,11 @@ pub(crate) enum Event {
     Tick {
         node: i32,
         life: u32,
+    },
+    /// The last connection between them has ended.
+    HungUp {
+        broker: i32,
+        controller: i32,
     },
     RaftTick,
     CommitDue,
@@ -308,6 +317,7 @@ impl World {
                 message,
             } => self.deliver(from, to, life, message),
             Event::Tick { node, life } => self.tick(node, life),
+            Event::HungUp { broker, controller } => self.hung_up(broker, controller),
             Event::RaftTick => {
                 self.raft_tick();
                 self.at(RAFT_TICK, Event::RaftTick);
@@ -375,12 +385,39 @@ impl World {
             machine.held.push(Event::Tick { node, life });
             return;
         }
+        if node < FIRST_CONTROLLER && (self.now / TICK).is_multiple_of(RENEWED_EVERY) {
+            self.hang_up(node);
+        }
         self.with(node, |process, context| match process {
             Process::Broker(broker) => broker.tick(context),
             Process::Controller(controller) => controller.tick(context),
             Process::StoppedBroker { .. } | Process::StoppedController(_) => {}
         });
         self.at(TICK, Event::Tick { node, life });
+    }
+
+    /// All connections of a broker end: at once where its process has, and where nothing was wrong now
+    /// and then. No dice: it is the same in every run.
+    pub(crate) fn hang_up(&mut self, broker: i32) {
+        for controller in self.scenario.controllers.clone() {
+            if self.net.connected(broker, controller) {
+                self.at(HANG_UP, Event::HungUp { broker, controller });
+            }
+        }
+    }
+
+    fn hung_up(&mut self, broker: i32, controller: i32) {
+        let Some(machine) = self.machines.get_mut(&controller) else {
+            return;
+        };
+        if machine.frozen {
+            machine.held.push(Event::HungUp { broker, controller });
+            return;
+        }
+        self.with(controller, |process, context| match process {
+            Process::Controller(controller) => controller.hung_up(context, broker),
+            Process::Broker(_) | Process::StoppedBroker { .. } | Process::StoppedController(_) => {}
+        });
     }
 
     /// Lets a machine's process do something, and carries out what comes of it.

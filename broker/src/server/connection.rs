@@ -20,6 +20,7 @@ use crate::api::node::{Shaken, shake_hands};
 use crate::api::{self, Caller, Outcome, Refusal};
 use crate::broker::Broker;
 use crate::clocks;
+use crate::controller::HeartbeatLine;
 use crate::security::KnownUsers;
 use crate::settings::ListenerKind;
 use bytes::Bytes;
@@ -87,6 +88,7 @@ pub(super) async fn serve(
             asked_at: broker.node_id,
         },
         door: NodeDoor::default(),
+        heartbeats: None,
         place: place.filter(|_| session.is_some()),
         session,
         deadline,
@@ -107,6 +109,8 @@ pub(super) async fn serve(
     if let Err(refusal) = ended {
         broker.bad_requests.note(peer, &refusal);
     }
+    // The broker that sent heartbeats by it does so no more, whatever is still to be written.
+    drop(receiver.heartbeats.take());
     // No further request is read, but what came before is owed its answers; unless it was the
     // writing that ended.
     if !sending.is_terminated() {
@@ -120,6 +124,8 @@ struct Receiver<R> {
     caller: Caller,
     /// By which another node comes in.
     door: NodeDoor,
+    /// From the first heartbeat on that a broker sent by this connection.
+    heartbeats: Option<HeartbeatLine>,
     /// Where the listener demands a login.
     session: Option<SaslSession>,
     /// Held until the login is done.
@@ -205,7 +211,11 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
             return self.shake_hands(frame);
         }
         // Who is proved to be a node need not log in as a user.
-        if self.caller.node.is_some() {
+        if let Some(node) = &self.caller.node {
+            if self.heartbeats.is_none() && api::key_of(&frame)? == ApiKey::BrokerHeartbeat {
+                let line = self.broker.controller.heartbeats_come(node.node_id);
+                self.heartbeats = Some(line);
+            }
             return self.dispatch(frame).await;
         }
         let Some(session) = &mut self.session else {

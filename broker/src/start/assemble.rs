@@ -177,6 +177,7 @@ pub(super) fn assemble(
         topic_defaults: settings.topic_defaults,
         config: controller_config(&settings),
         is_alone: settings.cluster.is_alone(),
+        stop: stop.clone(),
         failed: failed.clone(),
     };
     let controller = Controller::new(log, Arc::clone(&image), options);

@@ -8,7 +8,7 @@
 //! | any | an operator unregisters it | out of every ISR and ELR (rule 23), successors elected; not registered |
 //! | fenced | heartbeat, registration applied | unfenced, leads what has no leader (rule 8) |
 //! | fenced | heartbeat that wants to stop | may stop (rule 17) |
-//! | unfenced | silent for a session | fenced: out of every ISR, successors elected (rule 8) |
+//! | unfenced | silent for a session, or for half of one since its connection ended | fenced: out of every ISR, successors elected (rule 8) |
 //! | unfenced | heartbeat that wants to stop | in controlled shutdown: out of every ISR, leaders moved |
 //! | in controlled shutdown | heartbeat, all others have passed it | may stop, fenced (rule 17) |
 //!
@@ -199,11 +199,19 @@ impl Controller {
         let session = self.config.broker_session_timeout;
         let stale = image
             .brokers()
-            .find(|it| !it.fenced && self.heartbeats.is_stale(now, it, session));
+            .find(|it| !it.fenced && now > self.heartbeats.silent_at(it, session));
         match stale.filter(|_| self.rules.obeys(Rule::Fence)) {
             Some(broker) => self.fence(image, broker),
             None => Vec::new(),
         }
+    }
+
+    /// When the next of those who serve is silent, unless it is heard from before.
+    pub(super) fn next_silent_at(&self, image: &MetadataImage) -> Option<Duration> {
+        let session = self.config.broker_session_timeout;
+        let serving = image.brokers().filter(|it| !it.fenced);
+        let silent = serving.map(|it| self.heartbeats.silent_at(it, session));
+        silent.min()
     }
 
     fn fence(&self, image: &MetadataImage, broker: &BrokerRegistration) -> Vec<MetadataRecord> {

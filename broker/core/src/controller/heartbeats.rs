@@ -1,6 +1,12 @@
 //! Who was heard from, when, and how far its metadata was (Kafka's `BrokerHeartbeatManager`).
 //!
 //! Soft state: a controller that starts knows nothing, and loses nothing but time by it.
+//!
+//! | A broker | counts as silent |
+//! |---|---|
+//! | was heard from | a session later |
+//! | … and the last connection by which it was has ended since | half a session after that end, if that comes first |
+//! | was never heard from | a session after this controller became active |
 
 use crate::metadata::{BrokerRegistration, MetadataImage};
 use std::collections::BTreeMap;
@@ -20,6 +26,17 @@ struct Sighting {
     metadata_offset: i64,
     /// What everyone must have applied before this broker may stop (rule 17).
     shutdown_offset: Option<i64>,
+    /// When the last connection that heartbeats came by ended, if none has come since.
+    hung_up_at: Option<Duration>,
+}
+
+impl Sighting {
+    /// Until when it is waited for.
+    fn silent_at(&self, session: Duration) -> Duration {
+        let silent = self.at.saturating_add(session);
+        let hung_up = self.hung_up_at.map(|at| at.saturating_add(session / 2));
+        hung_up.map_or(silent, |hung_up| silent.min(hung_up))
+    }
 }
 
 impl Heartbeats {
@@ -34,8 +51,17 @@ impl Heartbeats {
             epoch,
             metadata_offset: metadata_offset.max(same_life.map_or(-1, |it| it.metadata_offset)),
             shutdown_offset: same_life.and_then(|it| it.shutdown_offset),
+            hung_up_at: None,
         };
         self.brokers.insert(broker, sighting);
+    }
+
+    /// The last connection by which the broker was heard from has ended. Whether its process has, or
+    /// only a cable was pulled, nobody can tell: it is waited for, but not as long as in silence.
+    pub(super) fn hung_up(&mut self, now: Duration, broker: i32) {
+        if let Some(sighting) = self.brokers.get_mut(&broker) {
+            sighting.hung_up_at.get_or_insert(now);
+        }
     }
 
     pub(super) fn activate(&mut self, now: Duration, image: &MetadataImage) {
@@ -48,18 +74,15 @@ impl Heartbeats {
         sighting.filter(|it| it.epoch == broker.epoch)
     }
 
-    /// Whether the broker is silent for longer than a session.
-    pub(super) fn is_stale(
-        &self,
-        now: Duration,
-        broker: &BrokerRegistration,
-        session: Duration,
-    ) -> bool {
-        let heard = self.of(broker).map_or(self.active_since, |it| it.at);
-        now.saturating_sub(heard) > session
+    /// Until when the broker is waited for: behind that it is silent.
+    pub(super) fn silent_at(&self, broker: &BrokerRegistration, session: Duration) -> Duration {
+        match self.of(broker) {
+            Some(sighting) => sighting.silent_at(session),
+            None => self.active_since.saturating_add(session),
+        }
     }
 
-    /// Whether the broker was heard from within a session.
+    /// Whether the broker was heard from in this life, and is waited for.
     pub(super) fn has_session(
         &self,
         now: Duration,
@@ -67,7 +90,7 @@ impl Heartbeats {
         session: Duration,
     ) -> bool {
         self.of(broker)
-            .is_some_and(|it| now.saturating_sub(it.at) <= session)
+            .is_some_and(|it| now <= it.silent_at(session))
     }
 
     /// When a broker was last heard from in this life, and the last record it had applied then.

@@ -79,7 +79,7 @@ pub enum ControllerEvent {
         partition: i32,
         replicas: Option<Vec<i32>>,
     },
-    /// Time has passed. Wanted several times per session.
+    /// Time has passed: see [`Controller::next_tick_at`].
     Tick,
 }
 
@@ -132,6 +132,27 @@ impl Controller {
             heartbeat.broker_epoch,
             heartbeat.metadata_offset,
         );
+    }
+
+    /// The last connection has ended by which a voter, active or not, heard of a broker. To be told when
+    /// the other side ended it, and only once no other such connection of that broker is open.
+    pub fn hung_up(&mut self, now: Duration, broker_id: i32) {
+        self.heartbeats.hung_up(now, broker_id);
+    }
+
+    /// When a tick has something to do next: at the latest then one is wanted, at once where that is
+    /// over. Ask again after every tick, and when a connection has ended.
+    pub fn next_tick_at(&self, image: &MetadataImage) -> Duration {
+        let unclean = self
+            .unclean_looked_at
+            .saturating_add(self.config.unclean_election_interval);
+        let interval = self.config.leader_balance_interval;
+        let balance = interval.map(|it| self.balanced_at.saturating_add(it));
+        // Behind the last moment in which it is waited for.
+        let silent = self.next_silent_at(image);
+        let silent = silent.map(|at| at.saturating_add(Duration::from_millis(1)));
+        let others = [balance, silent].into_iter().flatten();
+        others.fold(unclean, Duration::min)
     }
 
     /// When each registered broker was last heard from, and the last record it had applied then.

@@ -138,6 +138,86 @@ fn a_new_controller_waits_a_session_for_those_it_never_heard() {
     assert!(cluster.image.broker(3).unwrap().fenced);
 }
 
+fn fenced(cluster: &mut Cluster, id: i32) -> bool {
+    cluster.event(&ControllerEvent::Tick);
+    cluster.image.broker(id).unwrap().fenced
+}
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+#[test]
+fn who_hung_up_is_waited_for_half_a_session() {
+    let mut cluster = two_brokers();
+    let heard = cluster.now;
+    cluster.now += ms(100);
+    cluster.hear(2);
+    cluster.controller.hung_up(cluster.now, 1);
+    assert_eq!(cluster.next_tick(), heard + ms(1_101));
+    cluster.now = heard + ms(1_100);
+    assert!(!fenced(&mut cluster, 1), "it may come again");
+    let twice = ControllerReply::Refused(ErrorCode::DUPLICATE_BROKER_REGISTRATION);
+    assert_eq!(cluster.register(1, 2, -1), twice);
+    cluster.now += ms(1);
+    assert!(fenced(&mut cluster, 1));
+    assert_eq!(cluster.partition().leader, 2);
+    assert!(!fenced(&mut cluster, 2), "it did not hang up");
+    // Its successor need not wait for the rest of the session.
+    let registered = cluster.register(1, 2, -1);
+    assert!(matches!(registered, ControllerReply::Registered { .. }));
+}
+
+#[test]
+fn who_is_heard_again_has_not_hung_up() {
+    let mut cluster = two_brokers();
+    let began = cluster.now;
+    cluster.controller.hung_up(cluster.now, 1);
+    cluster.now += ms(900);
+    cluster.hear(1);
+    cluster.hear(2);
+    cluster.now += ms(2_000);
+    assert!(!fenced(&mut cluster, 1));
+    assert_eq!(cluster.next_tick(), began + ms(2_901));
+    cluster.now += ms(1);
+    assert!(fenced(&mut cluster, 1), "a session later it is silent");
+}
+
+#[test]
+fn to_hang_up_late_does_not_give_more_time() {
+    let mut cluster = two_brokers();
+    cluster.now += ms(1_900);
+    cluster.controller.hung_up(cluster.now, 1);
+    cluster.now += ms(101);
+    assert!(fenced(&mut cluster, 1));
+}
+
+#[test]
+fn who_hung_up_in_an_earlier_life_is_heard_from_in_this_one() {
+    let mut cluster = two_brokers();
+    cluster.controller.hung_up(cluster.now, 1);
+    cluster.now += ms(1_001);
+    cluster.register(1, 2, -1);
+    let epoch = cluster.image.offset;
+    assert_eq!(cluster.beat(1, epoch, false), told(false, false));
+    cluster.hear(2);
+    cluster.now += ms(1_500);
+    assert!(!fenced(&mut cluster, 1));
+    // Of a broker that was never heard from there is nothing to end.
+    cluster.controller.hung_up(cluster.now, 9);
+}
+
+#[test]
+fn a_new_controller_knows_who_hung_up() {
+    let mut cluster = two_brokers();
+    cluster.controller.hung_up(cluster.now, 1);
+    cluster.now += ms(1_001);
+    cluster.controller.activate(cluster.now, &cluster.image);
+    assert!(cluster.next_tick() <= cluster.now, "it is due at once");
+    assert!(fenced(&mut cluster, 1));
+    assert!(!fenced(&mut cluster, 2));
+}
+
 #[test]
 fn a_broker_stops_once_the_others_know() {
     let mut cluster = two_brokers();

@@ -111,6 +111,11 @@ impl Cluster {
         self.controller.heard(self.now, &heartbeat);
     }
 
+    /// When the controller wants to be asked next.
+    pub(crate) fn next_tick(&self) -> Duration {
+        self.controller.next_tick_at(&self.image)
+    }
+
     pub(crate) fn partition(&self) -> &PartitionImage {
         &self.image.topic_by_id(TOPIC).unwrap().partitions[0]
     }
