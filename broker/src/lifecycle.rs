@@ -3,12 +3,12 @@
 //! What is said when is decided in the core (`lifecycle`); here it is carried to the voters. Each has
 //! a connection of its own, and memory of its own for the answers: a heartbeat waits for nothing that
 //! clients do (design, decision 7). A voter that has not answered the last heartbeat is not sent
-//! another one.
+//! another one. Who answers is told to those who wait for the active controller (`cluster/voices`).
 
 use crate::broker::Broker;
 use crate::byte_pool::{self, BytePool};
 use crate::clocks;
-use crate::cluster::{Connector, NodeAddress, NodeConnection};
+use crate::cluster::{Connector, NodeAddress, NodeConnection, Voices};
 use crate::controller::ControllerFailure;
 use isthmus_broker_core::controller::{
     BrokerHeartbeat, BrokerRegistrationRequest as Registration, ControllerEvent, ControllerReply,
@@ -78,6 +78,8 @@ struct Voter {
     remote: Option<(NodeAddress, Connector)>,
     /// Taken while a heartbeat is on its way.
     link: tokio::sync::Mutex<Option<NodeConnection>>,
+    /// Told when it answers.
+    voices: Option<Arc<Voices>>,
 }
 
 impl Lifecycle {
@@ -104,6 +106,7 @@ impl Lifecycle {
             Arc::new(Voter {
                 remote: (!is_own).then(|| (address.clone(), connector)),
                 link: tokio::sync::Mutex::default(),
+                voices: broker.cluster.as_ref().map(|it| Arc::clone(it.voices())),
             })
         });
         Self {
@@ -328,6 +331,9 @@ impl Voter {
         let answer = connection.call(&request, HEARTBEAT_VERSION, deadline).await;
         let answer = answer.map_err(|_| None)?;
         *link = Some(connection);
+        if let Some(voices) = &self.voices {
+            voices.heard(to.node_id);
+        }
         match answer.error_code {
             ErrorCode::NONE => Ok(HeartbeatReply {
                 is_caught_up: answer.is_caught_up,

@@ -39,6 +39,8 @@ pub(crate) enum CallError {
     Order { expected: i32, found: i32 },
     #[error("no answer in time")]
     TimedOut,
+    #[error("no answer, not even to heartbeats")]
+    Silent,
 }
 
 impl CallError {
@@ -51,7 +53,8 @@ impl CallError {
             | Self::Closed
             | Self::Answer(_)
             | Self::Order { .. }
-            | Self::TimedOut => false,
+            | Self::TimedOut
+            | Self::Silent => false,
         }
     }
 }

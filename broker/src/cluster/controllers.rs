@@ -1,17 +1,20 @@
 //! The way to the active controller: which one it is, and one connection to it.
 //!
 //! Nobody tells a broker reliably who the active controller is; whoever answers NOT_CONTROLLER is
-//! not. So the one that last behaved as the active one is asked first, then the others in turn.
+//! not. So the one that last behaved as the active one is asked first, then the others in turn. One that
+//! answers no heartbeats ([`Voices`]) is passed over while another does, and not waited for.
 
 use super::NodeAddress;
 use super::connection::{CallError, NodeConnection};
 use super::connector::{ConnectError, Connector};
+use super::voices::Voices;
 use isthmus_wire::ErrorCode;
 use isthmus_wire::codec::Request;
 use isthmus_wire::messages::{
     AllocateProducerIdsResponse, AlterPartitionResponse, BrokerHeartbeatResponse,
     BrokerRegistrationResponse, EnvelopeResponse, UnregisterBrokerResponse,
 };
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -73,6 +76,7 @@ pub(crate) struct Deadlines {
 pub(super) struct Controllers {
     connector: Connector,
     addresses: Vec<NodeAddress>,
+    voices: Arc<Voices>,
     channel: Mutex<Channel>,
 }
 
@@ -90,10 +94,15 @@ enum Tried<A> {
 }
 
 impl Controllers {
-    pub(super) fn new(connector: Connector, addresses: Vec<NodeAddress>) -> Self {
+    pub(super) fn new(
+        connector: Connector,
+        addresses: Vec<NodeAddress>,
+        voices: Arc<Voices>,
+    ) -> Self {
         Self {
             connector,
             addresses,
+            voices,
             channel: Mutex::new(Channel { at: 0, open: None }),
         }
     }
@@ -119,6 +128,9 @@ impl Controllers {
         }
         let mut last = none();
         let mut tries = 0;
+        if self.voices.is_silent(self.addresses[channel.at].node_id) {
+            self.go_on(&mut channel);
+        }
         while Instant::now() < found {
             match self
                 .try_one(&mut channel, request, version, deadlines)
@@ -129,14 +141,23 @@ impl Controllers {
                 Tried::Failed(error @ ToControllerError::NoController(_)) => last = error,
                 Tried::Failed(error) => return Err(error),
             }
-            channel.at = (channel.at + 1) % self.addresses.len();
-            channel.open = None;
+            self.go_on(&mut channel);
             tries += 1;
             if tries % self.addresses.len() == 0 {
                 tokio::time::sleep_until(found.min(Instant::now() + PAUSE)).await;
             }
         }
         Err(last)
+    }
+
+    /// To the next one that answers heartbeats, or just to the next one.
+    fn go_on(&self, channel: &mut Channel) {
+        let count = self.addresses.len();
+        let next = (channel.at + 1) % count;
+        let mut in_turn = (0..count).map(|step| (next + step) % count);
+        let answers = |at: &usize| !self.voices.is_silent(self.addresses[*at].node_id);
+        channel.at = in_turn.find(answers).unwrap_or(next);
+        channel.open = None;
     }
 
     async fn try_one<R>(
@@ -163,7 +184,11 @@ impl Controllers {
                 }
             }
         };
-        match connection.call(request, version, deadlines.answered).await {
+        let called = tokio::select! {
+            called = connection.call(request, version, deadlines.answered) => called,
+            () = self.voices.silent(to.node_id) => Err(CallError::Silent),
+        };
+        match called {
             Ok(answer) if answer.error_code() == ErrorCode::NOT_CONTROLLER => Tried::NotActive,
             Ok(answer) => {
                 channel.open = Some(connection);
@@ -172,7 +197,7 @@ impl Controllers {
             Err(error) if error.was_not_sent() => Tried::Failed(ToControllerError::Encode(error)),
             Err(source) => {
                 let to = to.clone();
-                channel.at = (channel.at + 1) % self.addresses.len();
+                self.go_on(channel);
                 Tried::Failed(ToControllerError::Unanswered { to, source })
             }
         }

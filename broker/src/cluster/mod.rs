@@ -8,7 +8,7 @@
 //! them, and what becomes of partitions.
 //!
 //! Reading order: this file, `connector` (a connection begins), `connection` (it carries requests),
-//! `controllers` (the active one is found), `links` (the voters' ways to each other).
+//! `controllers` (the active one is found), `voices` (which of them answer), `links` (the voters' ways to each other).
 //!
 //! Bounds: every call has a deadline; one request at a time is under way to the active controller,
 //! and one more for changes of ISRs.
@@ -17,6 +17,7 @@ mod connection;
 mod connector;
 mod controllers;
 mod links;
+mod voices;
 
 #[cfg(test)]
 pub(crate) use connection::ReadHalf;
@@ -24,6 +25,7 @@ pub(crate) use connection::{CallError, NodeAnswer, NodeConnection, NodeReceiver,
 pub(crate) use connector::{ConnectError, Connector, LinkSecurity};
 pub(crate) use controllers::{ControllerAnswer, Deadlines, ToControllerError};
 pub(crate) use links::Links;
+pub(crate) use voices::Voices;
 
 use arc_swap::ArcSwap;
 use controllers::Controllers;
@@ -77,6 +79,7 @@ pub(crate) struct Cluster {
     controllers: Arc<Controllers>,
     /// For changes of ISRs: they must not wait behind what clients ask for.
     controllers_for_isrs: Arc<Controllers>,
+    voices: Arc<Voices>,
 }
 
 impl Cluster {
@@ -84,19 +87,28 @@ impl Cluster {
         image: Arc<ArcSwap<MetadataImage>>,
         broker_listener: &str,
         to_brokers: Connector,
-        to_controllers: Connector,
-        controllers: Vec<NodeAddress>,
+        to_controllers: &Connector,
+        controllers: &[NodeAddress],
+        voices: Voices,
     ) -> Self {
+        let voices = Arc::new(voices);
+        let way = || {
+            let (connector, addresses) = (to_controllers.clone(), controllers.to_vec());
+            Arc::new(Controllers::new(connector, addresses, Arc::clone(&voices)))
+        };
         Self {
             image,
             broker_listener: broker_listener.into(),
             to_brokers,
-            controllers_for_isrs: Arc::new(Controllers::new(
-                to_controllers.clone(),
-                controllers.clone(),
-            )),
-            controllers: Arc::new(Controllers::new(to_controllers, controllers)),
+            controllers_for_isrs: way(),
+            controllers: way(),
+            voices,
         }
+    }
+
+    /// To be told who answers heartbeats.
+    pub(crate) fn voices(&self) -> &Arc<Voices> {
+        &self.voices
     }
 
     /// Asks the active controller, where that is another node. Looks for it as long as nobody has

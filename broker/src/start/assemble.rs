@@ -5,7 +5,7 @@ use crate::authorization::Denials;
 use crate::bad_requests::BadRequests;
 use crate::broker::{Broker, ListenerWithFiles};
 use crate::byte_pool::BytePool;
-use crate::cluster::{Cluster, Connector, LinkSecurity, Links};
+use crate::cluster::{Cluster, Connector, LinkSecurity, Links, Voices};
 use crate::controller::{Controller, ControllerOptions};
 use crate::groups::Groups;
 use crate::ids::random_key;
@@ -190,8 +190,9 @@ pub(super) fn assemble(
             Arc::clone(&image),
             listener.map_or("", |it| &it.name),
             others.to_brokers.clone(),
-            others.to_controllers.clone(),
-            others_of_them.cloned().collect(),
+            &others.to_controllers,
+            &others_of_them.cloned().collect::<Vec<_>>(),
+            Voices::new(settings.broker_session_timeout),
         )
     });
     let replicates = settings.cluster.roles.broker;
