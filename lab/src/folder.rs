@@ -29,6 +29,14 @@ impl Folder {
         path.canonicalize().map(Self::Kept)
     }
 
+    /// For what programs write: kept beside what a command writes to `out`, or gone.
+    pub fn of_programs(out: &Path, keep: bool) -> io::Result<Self> {
+        match keep {
+            true => Self::kept(&out.join("programs")),
+            false => Self::temporary(Some(out)),
+        }
+    }
+
     pub fn path(&self) -> &Path {
         match self {
             Self::Gone(folder) => folder.path(),

@@ -1,4 +1,5 @@
-//! `isthmus lab strikes` as a user calls it: three nodes as real processes, and a few faults.
+//! `isthmus lab strikes` and `gaps` as a user calls them: three nodes as real processes, and
+//! a few faults.
 //!
 //! It needs the binary (`ISTHMUS_TEST_BINARY`) and Kafka's dump tool (`ISTHMUS_TEST_KAFKA_LIBS`).
 //! Without the variables a test says that it was not run; with `ISTHMUS_TEST_REQUIRE=1` it fails then.
@@ -98,11 +99,7 @@ fn nodes_are_struck_and_nothing_is_lost() {
     if env::var_os(OUT).is_some() {
         command.arg("--keep");
     }
-    let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-
-    let lines = String::from_utf8(output.stdout).unwrap();
-    let outcome: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    let outcome = outcome(&command.output().unwrap());
     assert_eq!(outcome["schema"], "isthmus.lab-strikes/1");
     let counts = &outcome["counts"];
     assert_eq!(counts["acked"], SECONDS * RATE, "{outcome}");
@@ -133,6 +130,46 @@ fn nodes_are_struck_and_nothing_is_lost() {
     let run = &again["report"]["models"][0]["cells"][0]["runs"][0];
     assert_eq!(run["verdict"]["outcomes"]["acked"], SECONDS * RATE);
     assert_eq!(run["faults"].as_array().unwrap().len(), faults.len());
+    assert_eq!(processes_of(&out), Vec::<String>::new());
+}
+
+/// What a command printed last.
+fn outcome(output: &Output) -> Value {
+    assert_eq!(output.status.code(), Some(0), "{}", said(output));
+    let lines = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(lines.lines().last().unwrap()).unwrap()
+}
+
+#[test]
+fn a_leader_is_killed_and_every_client_waits_for_a_while() {
+    let Some(binary) = needed(BINARY) else {
+        return;
+    };
+    let (out, _room) = room("gaps");
+    let words = [
+        "gaps",
+        "--client",
+        "librdkafka",
+        "--kills",
+        "1",
+        "--with-controller",
+    ];
+    let mut command = lab(&binary, &words);
+    command.args(["1", "--json", "--out"]).arg(&out);
+    let outcome = outcome(&command.output().unwrap());
+    assert_eq!(outcome["schema"], "isthmus.lab-gaps/1");
+    let kill = &outcome["kills"][0];
+    assert_eq!(kill["with_controller"], true, "{outcome}");
+    let clients = outcome["clients"].as_array().unwrap();
+    assert_eq!(clients.len(), 2, "{outcome}");
+    for client in clients {
+        let gap = &client["gaps"][0];
+        assert_eq!(gap["ended"], true, "{outcome}");
+        assert!(gap["seconds"].as_f64().unwrap() > 0.0, "{outcome}");
+    }
+    let rows = outcome["rows"].as_array().unwrap();
+    let kills: Vec<_> = rows.iter().map(|row| &row["kills"]).collect();
+    assert_eq!(kills, [1, 1, 1, 1], "{outcome}");
     assert_eq!(processes_of(&out), Vec::<String>::new());
 }
 

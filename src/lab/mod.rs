@@ -2,6 +2,7 @@
 //! the ledgers it writes.
 
 mod drill;
+mod gaps;
 mod list;
 mod load;
 mod programs;
@@ -31,6 +32,8 @@ enum What {
     Compare(drill::CompareOptions),
     /// Kill, freeze and stop nodes of a cluster of three under load, then read everything back.
     Strikes(strikes::StrikesOptions),
+    /// Kill leaders in a cluster of three, and measure how long producers wait.
+    Gaps(gaps::GapsOptions),
     /// Run one client, which writes down what it meant to do and what became of it.
     Load(Box<load::LoadOptions>),
     /// Judge the ledgers of a drill again.
@@ -44,6 +47,7 @@ pub(crate) fn run(options: &LabOptions) -> ExitCode {
         What::Drill(options) => drill::run_drill(options),
         What::Compare(options) => drill::run_compare(options),
         What::Strikes(options) => strikes::run(options),
+        What::Gaps(options) => gaps::run(options),
         What::Load(options) => load::run(options),
         What::Recompute(options) => recompute::run(options),
     }

@@ -114,10 +114,7 @@ async fn one_run(
     // Clients run in a folder of their own, and are told where to write.
     let made = fs::create_dir_all(&folder).and_then(|()| folder.canonicalize());
     let folder = made.map_err(failed)?;
-    let programs = match options.keep {
-        true => Folder::kept(&folder.join("programs")),
-        false => Folder::temporary(Some(&folder)),
-    };
+    let programs = Folder::of_programs(&folder, options.keep);
     let programs = programs.map_err(failed)?;
     let tell = |text: &str| tell(&format!("{}: {text}", place.display()));
     let run = run::Run {

@@ -38,10 +38,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(super) async fn run(options: &Options, tell: &dyn Fn(&str)) -> Result<Outcome, StrikesError> {
     let made = fs::create_dir_all(&options.out).and_then(|()| options.out.canonicalize());
     let out = made.map_err(|cause| unwritten(&options.out, cause))?;
-    let programs = match options.keep {
-        true => Folder::kept(&out.join("programs")),
-        false => Folder::temporary(Some(&out)),
-    };
+    let programs = Folder::of_programs(&out, options.keep);
     let programs = programs.map_err(|cause| unwritten(&out, cause))?;
     tell("starting three nodes");
     let mut trio = Trio::prepare(&options.software, programs.path())?;

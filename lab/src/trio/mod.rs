@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use isthmus_client::admin::{NewTopic, OffsetSpec};
+use isthmus_client::admin::{ElectionType, NewTopic, OffsetSpec};
 use isthmus_client::fetch::IsolationLevel;
 use rustix::process::Pid;
 use tokio::time::Instant;
@@ -85,7 +85,7 @@ pub enum TrioError {
     Look(#[from] LookError),
     #[error("keep {name} running: it ended by itself; its last lines:\n{log}")]
     Fallen { name: String, log: String },
-    #[error("see three replicas in sync within {seconds} s: {state}")]
+    #[error("see the cluster well within {seconds} s: {state}")]
     NotWell { seconds: u64, state: String },
 }
 
@@ -275,6 +275,72 @@ impl Trio {
                 return Err(not_well(state));
             }
             tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Has preferred leaders elected until every node says that they lead: each node its own share.
+    pub async fn until_led_as_preferred(&mut self, topics: &[&str]) -> Result<(), TrioError> {
+        let until = Instant::now() + HEAL_MAX;
+        loop {
+            self.check()?;
+            let Some(state) = self.misled(topics).await else {
+                return Ok(());
+            };
+            if Instant::now() > until {
+                return Err(not_well(state));
+            }
+            self.elect().await;
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// What comes of it, the next look shows.
+    async fn elect(&self) {
+        let Ok(client) = view::client(&self.bootstrap()) else {
+            return;
+        };
+        let admin = client.admin();
+        let elected = admin.elect_leaders(ElectionType::Preferred, None).await;
+        if let Err(error) = elected {
+            tracing::debug!(event = "not_elected", %error);
+        }
+    }
+
+    /// A node that knows of partitions led by others than their preferred leaders.
+    async fn misled(&self, topics: &[&str]) -> Option<String> {
+        for member in &self.nodes {
+            let name = member.node.name();
+            match view::ask(member.id, member.address, topics).await {
+                Ok(view) if view.is_led_as_preferred() => {}
+                Ok(_) => return Some(format!("{name}: not all preferred leaders lead")),
+                Err(error) => return Some(format!("{name}: it could not {error}")),
+            }
+        }
+        None
+    }
+
+    /// Waits until a survivor says that nothing is led by a node that is gone, and nothing by nobody.
+    pub async fn until_led_without(
+        &self,
+        gone: i32,
+        survivor: i32,
+        topics: &[&str],
+        look_every: Duration,
+    ) -> Result<(), TrioError> {
+        let until = Instant::now() + HEAL_MAX;
+        loop {
+            let state = match self.ask(survivor, topics).await {
+                Ok(view) if view.led_by(gone) == 0 && view.leaderless() == 0 => return Ok(()),
+                Ok(view) => {
+                    let (led, none) = (view.led_by(gone), view.leaderless());
+                    format!("{led} partitions are led by node {gone}, and {none} by nobody")
+                }
+                Err(error) => format!("it could not {error}"),
+            };
+            if Instant::now() > until {
+                return Err(not_well(format!("node {survivor}: {state}")));
+            }
+            tokio::time::sleep(look_every).await;
         }
     }
 

@@ -38,6 +38,8 @@ pub struct Seen<'a> {
     pub topic: &'a str,
     pub partition: i32,
     pub leader: Option<i32>,
+    /// The preferred leader first.
+    pub replicas: &'a [i32],
     pub isr: &'a [i32],
 }
 
@@ -84,6 +86,7 @@ impl View {
                 topic: &topic.name,
                 partition: partition.index,
                 leader: partition.leader,
+                replicas: &partition.replicas,
                 isr: &partition.isr,
             })
         })
@@ -103,6 +106,7 @@ impl View {
             partition,
             leader,
             isr,
+            replicas: _,
         } = ill;
         let leader = leader.map_or("no leader".to_owned(), |id| format!("leader {id}"));
         Some(format!(
@@ -113,6 +117,12 @@ impl View {
     /// Partitions that this node would send clients to another for, since `id` leads them.
     pub fn led_by(&self, id: i32) -> usize {
         self.partitions().filter(|it| it.leader == Some(id)).count()
+    }
+
+    /// Whether every partition is led by its preferred leader.
+    pub fn is_led_as_preferred(&self) -> bool {
+        self.partitions()
+            .all(|it| it.leader.is_some() && it.leader.as_ref() == it.replicas.first())
     }
 
     /// Partitions without a leader.
