@@ -8,7 +8,9 @@ use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use isthmus_lab::bench::figures::{Codec, RecordSize};
 use isthmus_lab::bench::mirror::LATENCY_RECORDS_FULL;
-use isthmus_lab::bench::{BrokerBench, Kcat, Load, MirrorBench, MirrorOptions, Options, Report};
+use isthmus_lab::bench::{
+    BrokerBench, ClusterBench, Kcat, Load, MirrorBench, MirrorOptions, Options, Report,
+};
 use isthmus_lab::targets::{IsthmusProgram, KafkaJars};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +32,8 @@ pub(crate) struct BenchOptions {
 enum What {
     /// One broker beside Apache Kafka: start, memory, producing and consuming.
     Broker(BrokerBenchOptions),
+    /// Three nodes with three replicas beside Apache Kafka: producing, and what replication costs.
+    Cluster(ClusterBenchOptions),
     /// The replicator beside MirrorMaker 2, between two Apache Kafkas: rate, CPU time, memory, first
     /// record, latency.
     Mirror(MirrorBenchOptions),
@@ -39,6 +43,13 @@ enum What {
 #[derive(Clone, Copy, ValueEnum)]
 enum BrokerPeer {
     /// Apache Kafka, as shipped and tuned.
+    Kafka,
+}
+
+/// Who three nodes of Isthmus are compared with.
+#[derive(Clone, Copy, ValueEnum)]
+enum ClusterPeer {
+    /// Apache Kafka, three nodes in KRaft combined mode, tuned.
     Kafka,
 }
 
@@ -54,6 +65,15 @@ struct BrokerBenchOptions {
     /// Compare with whom.
     #[arg(long, value_enum)]
     against: BrokerPeer,
+    #[command(flatten)]
+    runs: RunOptions,
+}
+
+#[derive(Args)]
+struct ClusterBenchOptions {
+    /// Compare with whom.
+    #[arg(long, value_enum)]
+    against: ClusterPeer,
     #[command(flatten)]
     runs: RunOptions,
 }
@@ -115,6 +135,7 @@ struct Programs {
 pub(crate) fn run(options: &BenchOptions) -> ExitCode {
     let (runs, jars) = match &options.what {
         What::Broker(options) => (&options.runs, Jars::Broker),
+        What::Cluster(options) => (&options.runs, Jars::Broker),
         What::Mirror(options) => (&options.runs, Jars::WithMirrorMaker),
     };
     let found = match find(runs, jars) {
@@ -123,6 +144,7 @@ pub(crate) fn run(options: &BenchOptions) -> ExitCode {
     };
     let measured = match &options.what {
         What::Broker(options) => measure(brokers(options, found)),
+        What::Cluster(options) => measure(clusters(options, found)),
         What::Mirror(options) => measure(mirrors(options, found)),
     };
     match measured {
@@ -136,16 +158,29 @@ async fn brokers(options: &BrokerBenchOptions, found: Programs) -> anyhow::Resul
     match options.against {
         BrokerPeer::Kafka => {}
     }
-    let bench = BrokerBench::new(Options {
+    let bench = BrokerBench::new(broker_options(&options.runs, found))?;
+    tracing::info!(event = "bench_begins", folder = %bench.folder().display());
+    Ok(bench.run().await?)
+}
+
+async fn clusters(options: &ClusterBenchOptions, found: Programs) -> anyhow::Result<Report> {
+    match options.against {
+        ClusterPeer::Kafka => {}
+    }
+    let bench = ClusterBench::new(broker_options(&options.runs, found))?;
+    tracing::info!(event = "bench_begins", folder = %bench.folder().display());
+    Ok(bench.run().await?)
+}
+
+fn broker_options(runs: &RunOptions, found: Programs) -> Options {
+    Options {
         jars: found.jars,
         kcat: found.kcat,
         isthmus: found.isthmus,
-        rounds: options.runs.rounds,
-        loads: loads(&options.runs, Codec::None),
-        keep: options.runs.keep,
-    })?;
-    tracing::info!(event = "bench_begins", folder = %bench.folder().display());
-    Ok(bench.run().await?)
+        rounds: runs.rounds,
+        loads: loads(runs, Codec::None),
+        keep: runs.keep,
+    }
 }
 
 async fn mirrors(options: &MirrorBenchOptions, found: Programs) -> anyhow::Result<Report> {

@@ -266,7 +266,7 @@ fn note_consumed(values: &mut Values, load: Load, elapsed: Duration, used: CpuTi
 }
 
 /// CPU seconds per GB of payload.
-fn per_gigabyte(used: Duration, load: Load) -> f64 {
+pub(super) fn per_gigabyte(used: Duration, load: Load) -> f64 {
     used.as_secs_f64() / (load.payload_bytes() as f64 / 1e9)
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+pub use super::cluster::figures::ClusterFigure;
 pub use super::mirror::figures::{MirrorFigure, MirrorLatencyFigure};
 
 /// Who is measured: the columns of the report.
@@ -79,6 +80,7 @@ pub enum Figure {
     ResidentAfterConsume,
     Mirror(Codec, MirrorFigure),
     MirrorLatency(MirrorLatencyFigure),
+    Cluster(RecordSize, ClusterFigure),
 }
 
 /// How a producer packed the records.
@@ -137,6 +139,7 @@ pub enum Budget {
     RatioAtLeast(f64),
     RatioAtMost(f64),
     AtMost(f64),
+    AtLeast(f64),
 }
 
 impl ProduceFigure {
@@ -227,6 +230,9 @@ impl Figure {
             all.extend(MirrorFigure::ALL.map(|figure| Self::Mirror(codec, figure)));
         }
         all.extend(MirrorLatencyFigure::ALL.map(Self::MirrorLatency));
+        for size in RecordSize::ALL {
+            all.extend(ClusterFigure::ALL.map(|figure| Self::Cluster(size, figure)));
+        }
         all
     }
 
@@ -241,6 +247,7 @@ impl Figure {
             Self::ResidentAfterConsume => "resident_after_consume_mb".to_owned(),
             Self::Mirror(codec, figure) => format!("mirror_{}_{}", codec.name(), figure.name()),
             Self::MirrorLatency(figure) => figure.name().to_owned(),
+            Self::Cluster(size, figure) => format!("cluster_{}b_{}", size.bytes(), figure.name()),
         }
     }
 
@@ -261,6 +268,7 @@ impl Figure {
                 format!("mirror, {}: {}", codec.name(), figure.label().0)
             }
             Self::MirrorLatency(figure) => figure.label().to_owned(),
+            Self::Cluster(size, figure) => format!("{} B: {}", size.bytes(), figure.label().0),
         }
     }
 
@@ -273,6 +281,7 @@ impl Figure {
             Self::Consume(_, figure) => figure.label().1,
             Self::Mirror(_, figure) => figure.label().1,
             Self::MirrorLatency(_) => "ms",
+            Self::Cluster(_, figure) => figure.label().1,
         }
     }
 
@@ -282,6 +291,7 @@ impl Figure {
             | Self::Consume(_, ConsumeFigure::Mebibytes) => Better::Higher,
             Self::Mirror(_, figure) => figure.better(),
             Self::MirrorLatency(_) => Better::Lower,
+            Self::Cluster(_, figure) => figure.better(),
             Self::FirstAnswer
             | Self::ResidentIdle
             | Self::ResidentAfterProduce
@@ -315,6 +325,7 @@ impl Figure {
             Self::ResidentAfterConsume => None,
             Self::Mirror(_, figure) => figure.budget(),
             Self::MirrorLatency(figure) => figure.budget(),
+            Self::Cluster(_, figure) => figure.budget(),
             Self::Produce(size, figure) => produce_budget(size, figure),
             Self::Consume(_, ConsumeFigure::Cpu) => Some(Budget::AtMost(0.5)),
             Self::Consume(
@@ -365,6 +376,7 @@ impl fmt::Display for Budget {
             Self::RatioAtLeast(limit) => write!(f, "≥ {limit}×"),
             Self::RatioAtMost(limit) => write!(f, "≤ {limit:.2}×"),
             Self::AtMost(limit) => write!(f, "≤ {limit}"),
+            Self::AtLeast(limit) => write!(f, "≥ {limit}"),
         }
     }
 }
@@ -379,7 +391,7 @@ mod tests {
         let all = Figure::all();
         let names: BTreeSet<String> = all.iter().map(|figure| figure.name()).collect();
         assert_eq!(names.len(), all.len());
-        let units = ["_s", "_ms", "_mb", "_gb"];
+        let units = ["_s", "_ms", "_mb", "_gb", "_ratio"];
         for name in &names {
             assert!(units.iter().any(|unit| name.ends_with(unit)), "{name}");
         }
@@ -391,7 +403,7 @@ mod tests {
     fn budgets_go_the_same_way_as_their_figures() {
         for figure in Figure::all() {
             let way = match figure.budget() {
-                Some(Budget::RatioAtLeast(_)) => Better::Higher,
+                Some(Budget::RatioAtLeast(_) | Budget::AtLeast(_)) => Better::Higher,
                 Some(Budget::RatioAtMost(_) | Budget::AtMost(_)) => Better::Lower,
                 None => continue,
             };

@@ -149,6 +149,7 @@ fn judge(
         Budget::RatioAtLeast(limit) => ratio? >= limit,
         Budget::RatioAtMost(limit) => ratio? <= limit,
         Budget::AtMost(limit) => isthmus?.median <= limit,
+        Budget::AtLeast(limit) => isthmus?.median >= limit,
     };
     Some(Judgement { budget, met })
 }

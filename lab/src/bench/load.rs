@@ -102,6 +102,22 @@ impl Load {
     }
 }
 
+/// Where a load goes to: a topic, and brokers that know where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub bootstrap: String,
+    pub topic: String,
+}
+
+impl Place {
+    fn of(address: SocketAddr, load: Load) -> Self {
+        Self {
+            bootstrap: address.to_string(),
+            topic: load.topic(),
+        }
+    }
+}
+
 /// Why a load could not be brought to its end. Reads after "could not".
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -133,7 +149,17 @@ pub async fn make_topic(address: SocketAddr, load: Load) -> Result<(), LoadError
 
 /// Makes a topic with as many partitions as those of the loads.
 pub(super) async fn make_topic_called(address: SocketAddr, topic: String) -> Result<(), LoadError> {
-    let cluster = Cluster::new(ClientConfig::new([address.to_string()]))?;
+    make_topic_at(&Place {
+        bootstrap: address.to_string(),
+        topic,
+    })
+    .await
+}
+
+/// The same with one replica, in a cluster of any size.
+pub(super) async fn make_topic_at(place: &Place) -> Result<(), LoadError> {
+    let cluster = Cluster::new(ClientConfig::new(place.bootstrap.split(',')))?;
+    let topic = place.topic.clone();
     let failed = |cause| LoadError::Topic {
         topic: topic.clone(),
         cause,
@@ -177,7 +203,16 @@ pub async fn produce(
     load: Load,
     folder: &Path,
 ) -> Result<PerfSummary, LoadError> {
-    let name = format!("produce-{}", load.topic());
+    produce_at(jars, &Place::of(address, load), load, folder).await
+}
+
+pub(super) async fn produce_at(
+    jars: &KafkaJars,
+    place: &Place,
+    load: Load,
+    folder: &Path,
+) -> Result<PerfSummary, LoadError> {
+    let name = format!("produce-{}", place.topic);
     let unreadable = |cause| LoadError::Output {
         name: name.clone(),
         cause,
@@ -187,8 +222,8 @@ pub async fn produce(
         .program(class, PRODUCER_JVM, folder)
         .map_err(unreadable)?;
     command
-        .args(["--bootstrap-server", &address.to_string()])
-        .args(["--topic", &load.topic()])
+        .args(["--bootstrap-server", &place.bootstrap])
+        .args(["--topic", &place.topic])
         .args(["--num-records", &load.records.to_string()])
         .args(["--record-size", &load.size.bytes().to_string()])
         .args(["--throughput", "-1", "--command-property"])
@@ -212,12 +247,21 @@ pub async fn consume(
     load: Load,
     folder: &Path,
 ) -> Result<Duration, LoadError> {
+    consume_at(kcat, &Place::of(address, load), load, folder).await
+}
+
+pub(super) async fn consume_at(
+    kcat: &Kcat,
+    place: &Place,
+    load: Load,
+    folder: &Path,
+) -> Result<Duration, LoadError> {
     let name = format!("consume-{}b", load.size.bytes());
     let mut command = kcat.command();
     // One byte per record on stdout, to count them by.
     command
         .args(["-C", "-q", "-e", "-o", "beginning", "-f", "x"])
-        .args(["-b", &address.to_string(), "-t", &load.topic()])
+        .args(["-b", &place.bootstrap, "-t", &place.topic])
         .current_dir(folder);
     let began = Instant::now();
     let mut tool = Process::spawn(&name, command, folder).map_err(ToolError::from)?;

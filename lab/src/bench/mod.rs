@@ -9,9 +9,11 @@
 //! compared is measured twice in every round, which tells the noise. A ratio inside the noise is
 //! no difference.
 //!
-//! Reading order: [`figures`], [`load`], [`broker`], [`mirror`], [`statistics`], [`judge`], [`report`].
+//! Reading order: [`figures`], [`load`], [`broker`], [`cluster`], [`mirror`],
+//! [`statistics`], [`judge`], [`report`].
 
 pub mod broker;
+pub mod cluster;
 pub mod figures;
 pub mod judge;
 pub mod load;
@@ -21,6 +23,7 @@ pub mod report;
 pub mod statistics;
 
 pub use broker::{BenchError, BrokerBench, Options};
+pub use cluster::{ClusterBench, ClusterBenchError};
 pub use load::{Kcat, Load, NoKcat};
 pub use mirror::{MirrorBench, MirrorBenchError, MirrorOptions};
 pub use report::Report;
