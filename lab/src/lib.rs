@@ -2,7 +2,7 @@
 //!
 //! Owns: brokers as processes ([`targets`]), what a process has used ([`usage`]), the comparisons
 //! ([`bench`]), whole deployments from model files ([`deployment`]), the drills on them ([`drill`]), a
-//! cluster of three nodes ([`trio`]) and what is done to it ([`strikes`], [`gaps`]), and
+//! cluster of three nodes ([`trio`]) and what is done to it ([`strikes`], [`gaps`], [`leaders`]), and
 //! what all that is judged by: clients with a fixed schedule ([`load`]), what they write down
 //! ([`ledger`]), the verdict on it ([`checker`]) and the pages made of it ([`report`]).
 //! Must not know: how a broker or a replicator works inside; none is ever linked here, so that
@@ -10,7 +10,7 @@
 //!
 //! Reading order: [`process`], [`usage`], [`ports`], [`targets`], [`bench`]; then [`clock`],
 //! [`ledger`], [`load`], [`checker`], [`report`]; then [`folder`], [`deployment`], [`drill`];
-//! then [`trio`], [`strikes`], [`gaps`].
+//! then [`trio`], [`strikes`], [`gaps`], [`leaders`].
 
 pub mod bench;
 pub mod checker;
@@ -19,6 +19,7 @@ pub mod deployment;
 pub mod drill;
 pub mod folder;
 pub mod gaps;
+pub mod leaders;
 pub mod ledger;
 pub mod load;
 pub mod ports;

@@ -1,4 +1,4 @@
-//! `isthmus lab strikes` and `gaps` as a user calls them: three nodes as real processes, and
+//! `isthmus lab strikes`, `gaps` and `leaders` as a user calls them: three nodes as real processes, and
 //! a few faults.
 //!
 //! It needs the binary (`ISTHMUS_TEST_BINARY`) and Kafka's dump tool (`ISTHMUS_TEST_KAFKA_LIBS`).
@@ -174,10 +174,49 @@ fn a_leader_is_killed_and_every_client_waits_for_a_while() {
 }
 
 #[test]
+fn a_node_is_killed_and_its_partitions_get_other_leaders() {
+    let Some(binary) = needed(BINARY) else {
+        return;
+    };
+    let (out, _room) = room("leaders");
+    let words = [
+        "leaders",
+        "--partitions",
+        "30",
+        "--kills",
+        "1",
+        "--json",
+        "--out",
+    ];
+    let outcome = outcome(&lab(&binary, &words).arg(&out).output().unwrap());
+    assert_eq!(outcome["schema"], "isthmus.lab-leaders/1");
+    assert_eq!(outcome["partitions"], 30);
+    assert_eq!(outcome["kills"][0]["led"], 10, "{outcome}");
+    assert!(outcome["seconds"]["max"].as_f64().unwrap() > 0.0);
+    assert_eq!(processes_of(&out), Vec::<String>::new());
+}
+
+#[test]
 fn what_is_missing_is_said_before_anything_starts() {
     let Some(binary) = needed(BINARY) else {
         return;
     };
+    let few = lab(
+        &binary,
+        &["leaders", "--partitions", "1000000", "--out", "/nowhere"],
+    );
+    let (mut few, files) = (few, "ulimit -n 4096; exec \"$0\" \"$@\"");
+    let arguments: Vec<_> = few.get_args().map(ToOwned::to_owned).collect();
+    few = Command::new("sh");
+    few.args(["-c", files]).arg(&binary).args(arguments);
+    let refused = few.output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    let told = said(&refused);
+    assert!(
+        told.contains("the system allows 4096; raise its hard limit"),
+        "{told}"
+    );
+
     let (out, _room) = room("refused");
     fs::create_dir_all(&out).unwrap();
     fs::write(out.join("something"), "").unwrap();

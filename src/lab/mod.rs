@@ -3,6 +3,7 @@
 
 mod drill;
 mod gaps;
+mod leaders;
 mod list;
 mod load;
 mod programs;
@@ -34,6 +35,8 @@ enum What {
     Strikes(strikes::StrikesOptions),
     /// Kill leaders in a cluster of three, and measure how long producers wait.
     Gaps(gaps::GapsOptions),
+    /// Kill nodes that lead thousands of partitions, and measure how long these have no leader.
+    Leaders(leaders::LeadersOptions),
     /// Run one client, which writes down what it meant to do and what became of it.
     Load(Box<load::LoadOptions>),
     /// Judge the ledgers of a drill again.
@@ -48,6 +51,7 @@ pub(crate) fn run(options: &LabOptions) -> ExitCode {
         What::Compare(options) => drill::run_compare(options),
         What::Strikes(options) => strikes::run(options),
         What::Gaps(options) => gaps::run(options),
+        What::Leaders(options) => leaders::run(options),
         What::Load(options) => load::run(options),
         What::Recompute(options) => recompute::run(options),
     }
