@@ -31,6 +31,7 @@ mod operations;
 mod partitions;
 mod publisher;
 mod quotas;
+mod replaced_disk;
 mod replication;
 mod running;
 mod security;

@@ -10,6 +10,7 @@ use crate::byte_pool::{self, BytePool};
 use crate::clocks;
 use crate::cluster::{Connector, NodeAddress, NodeConnection, Voices};
 use crate::controller::ControllerFailure;
+use crate::replaced_disk;
 use isthmus_broker_core::controller::{
     BrokerHeartbeat, BrokerRegistrationRequest as Registration, ControllerEvent, ControllerReply,
     HeartbeatReply,
@@ -274,9 +275,13 @@ impl Voter {
     ) -> Result<i64, Option<ErrorCode>> {
         let limit = ANSWER_MAX;
         let Some((to, connector)) = &self.remote else {
+            let (before, directories) = (broker.image(), request.record.log_dirs.clone());
             let event = ControllerEvent::Register(request);
             return match broker.controller.event(limit, event).await {
-                Ok(ControllerReply::Registered { broker_epoch }) => Ok(broker_epoch),
+                Ok(ControllerReply::Registered { broker_epoch }) => {
+                    replaced_disk::tell(&before, broker.node_id, &directories);
+                    Ok(broker_epoch)
+                }
                 Ok(ControllerReply::Refused(code)) => Err(Some(code)),
                 Ok(_) => Err(None),
                 Err(failure) => Err(refusal(&failure)),

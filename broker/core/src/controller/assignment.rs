@@ -43,6 +43,21 @@ impl Assignment {
         before
     }
 
+    /// Where that replica is kept, if that was ever said.
+    pub(super) fn directory(&self, id: i32) -> Option<Uuid> {
+        let at = self.replicas.iter().position(|it| *it == id)?;
+        self.directories.get(at).copied()
+    }
+
+    /// The same with that replica in another directory.
+    pub(super) fn with_directory(mut self, id: i32, directory: Uuid) -> Self {
+        let at = self.replicas.iter().position(|it| *it == id);
+        if let Some(place) = at.and_then(|at| self.directories.get_mut(at)) {
+            *place = directory;
+        }
+        self
+    }
+
     /// From a settled assignment on the way to another one.
     pub(super) fn towards(&self, wanted: &[i32], directory: impl Fn(i32) -> Uuid) -> Self {
         let missing = |of: &[i32], from: &[i32]| {
@@ -52,13 +67,9 @@ impl Assignment {
         };
         let removing = missing(&self.replicas, wanted);
         let replicas: Vec<i32> = wanted.iter().chain(&removing).copied().collect();
-        let known = |id: i32| {
-            let at = self.replicas.iter().position(|it| *it == id);
-            at.and_then(|at| self.directories.get(at).copied())
-        };
         let directories = replicas
             .iter()
-            .map(|id| known(*id).unwrap_or_else(|| directory(*id)));
+            .map(|id| self.directory(*id).unwrap_or_else(|| directory(*id)));
         Self {
             adding: missing(wanted, &self.replicas),
             directories: directories.collect(),
@@ -94,6 +105,12 @@ impl Assignment {
             directories: directories.copied().collect(),
         }
     }
+}
+
+/// Where metadata has that replica of a partition, if it says so.
+pub(super) fn directory_of(partition: &PartitionImage, id: i32) -> Option<Uuid> {
+    let at = partition.replicas.iter().position(|it| *it == id)?;
+    partition.directories.get(at).copied()
 }
 
 /// The ISR without those who go.

@@ -5,6 +5,7 @@
 //! | any | registration of another incarnation, session alive | DUPLICATE_BROKER_REGISTRATION |
 //! | any | registration of the registered incarnation | its epoch again |
 //! | any | registration | out of every ISR; out of ELR too if the stop was unclean (rule 23); fenced, new epoch |
+//! | any | registration with another directory than its replicas are in | the same, and it is no last known leader: they are gone (rule 23) |
 //! | any | an operator unregisters it | out of every ISR and ELR (rule 23), successors elected; not registered |
 //! | fenced | heartbeat, registration applied | unfenced, leads what has no leader (rule 8) |
 //! | fenced | heartbeat that wants to stop | may stop (rule 17) |
@@ -14,11 +15,11 @@
 //!
 //! A heartbeat of an epoch that is not the registered one is answered STALE_BROKER_EPOCH.
 
-use super::assignment::Assignment;
+use super::assignment::directory_of;
 use super::heartbeats::is_active;
 use super::partition_change::{Broker, Election, PartitionChange};
 use super::{Controller, ControllerReply, Decision};
-use crate::metadata::{BrokerRegistration, MetadataImage, MetadataRecord};
+use crate::metadata::{BrokerRegistration, MetadataImage, MetadataRecord, PartitionImage};
 use crate::rules::Rule;
 use isthmus_wire::messages::{
     BrokerRegistrationChangeRecord, RegisterBrokerRecord, UnregisterBrokerRecord,
@@ -60,20 +61,25 @@ impl Controller {
         request: &BrokerRegistrationRequest,
     ) -> Result<Decision, ErrorCode> {
         let (id, incarnation) = (request.record.broker_id, request.record.incarnation_id);
-        let mut records = Vec::new();
-        if let Some(before) = image.broker(id) {
+        let before = image.broker(id);
+        if let Some(before) = before {
             if before.incarnation == incarnation {
                 // Asked again, because the answer was lost: it may be in ISRs by now.
                 let broker_epoch = before.epoch;
-                return Ok((ControllerReply::Registered { broker_epoch }, records));
+                return Ok((ControllerReply::Registered { broker_epoch }, Vec::new()));
             }
             let session = self.config.broker_session_timeout;
             let alive = self.heartbeats.has_session(now, before, session);
             if alive && !before.in_controlled_shutdown {
                 return Err(ErrorCode::DUPLICATE_BROKER_REGISTRATION);
             }
-            records = self.stopped(image, before, request.previous_broker_epoch);
         }
+        let ended = match (replaced_disk(image, &request.record), before) {
+            (Some(directory), _) => Some(Broker::ReplacedDisk(id, directory)),
+            (None, Some(before)) => Some(self.stopped(before, request.previous_broker_epoch)),
+            (None, None) => None,
+        };
+        let mut records = ended.map_or_else(Vec::new, |it| self.change_partitions(image, it));
         // Rule 7: the epoch is the place where the record will stand.
         let broker_epoch = image.offset + 1 + i64::try_from(records.len()).unwrap_or(i64::MAX);
         let record = RegisterBrokerRecord {
@@ -87,19 +93,13 @@ impl Controller {
     }
 
     /// The broker's earlier life has ended: rule 23.
-    fn stopped(
-        &self,
-        image: &MetadataImage,
-        before: &BrokerRegistration,
-        marker: i64,
-    ) -> Vec<MetadataRecord> {
+    fn stopped(&self, before: &BrokerRegistration, marker: i64) -> Broker {
         let clean = marker == before.epoch || !self.rules.obeys(Rule::UncleanRestart);
-        let broker = if clean {
+        if clean {
             Broker::Leaves(before.id)
         } else {
             Broker::LeavesUncleanly(before.id)
-        };
-        self.change_partitions(image, broker)
+        }
     }
 
     /// As in Kafka, a broker that lives may be unregistered too: it loses what it leads, and registers
@@ -233,7 +233,7 @@ impl Controller {
                     topic_id: topic.id,
                     index,
                     partition,
-                    assignment: Assignment::of(partition),
+                    assignment: broker.assignment(partition),
                     isr: broker.isr(partition),
                     election,
                     min_insync_replicas,
@@ -262,10 +262,24 @@ impl Broker {
     fn is_acceptable(self, id: i32, image: &MetadataImage) -> bool {
         let active = image.broker(id).is_some_and(|it| is_active(it));
         match self {
-            Self::Leaves(leaving) | Self::LeavesUncleanly(leaving) => active && id != leaving,
+            Self::Leaves(leaving)
+            | Self::LeavesUncleanly(leaving)
+            | Self::ReplacedDisk(leaving, _) => active && id != leaving,
             Self::Joins(joining) => active || id == joining,
         }
     }
+}
+
+/// The directory a broker comes with, if it is another one than metadata has its replicas in. What is
+/// in it nobody here knows, but it is not what was acknowledged.
+fn replaced_disk(image: &MetadataImage, record: &RegisterBrokerRecord) -> Option<Uuid> {
+    let directory = *record.log_dirs.first()?;
+    let mut partitions = image.topics().flat_map(|topic| &topic.partitions);
+    let is_elsewhere = |partition: &PartitionImage| {
+        let known = directory_of(partition, record.broker_id);
+        known.is_some_and(|it| it != Uuid::ZERO && it != directory)
+    };
+    partitions.any(is_elsewhere).then_some(directory)
 }
 
 fn is_fenced_after(broker: &BrokerRegistration, records: &[MetadataRecord]) -> bool {

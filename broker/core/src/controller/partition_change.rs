@@ -10,8 +10,9 @@
 //! | else, where the topic says so, the first that lives: unclean | 15 |
 //! | an unclean leader is alone in the ISR, recovering, and nobody is eligible beside it | 15 |
 //! | a sufficient ISR empties the ELR | 14 |
+//! | whose directory is another one than before has nothing: it leaves ISR and ELR and is no last known leader | 23 |
 
-use super::assignment::Assignment;
+use super::assignment::{Assignment, directory_of};
 use crate::metadata::PartitionImage;
 use crate::rules::{Rule, Rules};
 use isthmus_wire::Uuid;
@@ -38,6 +39,8 @@ pub(super) enum Election {
 pub(super) enum Broker {
     Leaves(i32),
     LeavesUncleanly(i32),
+    /// It comes with another directory than its replicas were in: they are gone.
+    ReplacedDisk(i32, Uuid),
     Joins(i32),
 }
 
@@ -49,6 +52,7 @@ impl Broker {
             Self::LeavesUncleanly(id) => {
                 serves(id) || partition.eligible_leader_replicas.contains(&id)
             }
+            Self::ReplacedDisk(id, _) => partition.replicas.contains(&id),
             Self::Joins(id) => partition.leader == NO_LEADER && partition.replicas.contains(&id),
         }
     }
@@ -56,15 +60,25 @@ impl Broker {
     pub(super) fn isr(self, partition: &PartitionImage) -> Vec<i32> {
         let mut isr = partition.isr.clone();
         match self {
-            Self::Leaves(id) | Self::LeavesUncleanly(id) => isr.retain(|it| *it != id),
+            Self::Leaves(id) | Self::LeavesUncleanly(id) | Self::ReplacedDisk(id, _) => {
+                isr.retain(|it| *it != id);
+            }
             Self::Joins(_) => {}
         }
         isr
     }
 
+    pub(super) fn assignment(self, partition: &PartitionImage) -> Assignment {
+        let assignment = Assignment::of(partition);
+        match self {
+            Self::ReplacedDisk(id, directory) => assignment.with_directory(id, directory),
+            Self::Leaves(_) | Self::LeavesUncleanly(_) | Self::Joins(_) => assignment,
+        }
+    }
+
     pub(super) fn uncleanly_stopped(self) -> Option<i32> {
         match self {
-            Self::LeavesUncleanly(id) => Some(id),
+            Self::LeavesUncleanly(id) | Self::ReplacedDisk(id, _) => Some(id),
             Self::Leaves(_) | Self::Joins(_) => None,
         }
     }
@@ -133,12 +147,13 @@ impl PartitionChange<'_> {
             (NO_LEADER, leader) => vec![leader],
             _ => Vec::new(),
         };
-        last_known.retain(|id| replicas.contains(id));
+        last_known.retain(|id| replicas.contains(id) && !self.has_replaced_disk(*id));
         if self.suffices(replicas, &isr) && self.rules.obeys(Rule::ElrClears) {
             elr = Vec::new();
         }
         let changed = |new: Vec<i32>, old: &Vec<i32>| (new != *old).then_some(new);
-        let replicas_change = assignment.replicas != before.replicas;
+        let directories_change = assignment.replicas != before.replicas
+            || before.replicas.iter().any(|id| self.has_replaced_disk(*id));
         PartitionChangeRecord {
             topic_id: self.topic_id,
             partition_id: self.index,
@@ -155,7 +170,7 @@ impl PartitionChange<'_> {
             isr: changed(isr, &before.isr),
             eligible_leader_replicas: changed(elr, &before.eligible_leader_replicas),
             last_known_elr: changed(last_known, &before.last_known_elr),
-            directories: replicas_change.then_some(assignment.directories),
+            directories: directories_change.then_some(assignment.directories),
             replicas: changed(assignment.replicas, &before.replicas),
             adding_replicas: changed(assignment.adding, &before.adding_replicas),
             removing_replicas: changed(assignment.removing, &before.removing_replicas),
@@ -167,6 +182,13 @@ impl PartitionChange<'_> {
     fn settled(&self, assignment: Assignment, isr: Vec<i32>) -> (Assignment, Vec<i32>) {
         let completed = assignment.completed(&isr, self.rules);
         completed.unwrap_or((assignment, isr))
+    }
+
+    /// Rule 23: an empty log must not become the truth because its node once led.
+    fn has_replaced_disk(&self, id: i32) -> bool {
+        let known = directory_of(self.partition, id).filter(|it| *it != Uuid::ZERO);
+        let now = self.assignment.directory(id);
+        known.is_some_and(|known| now.is_some_and(|now| now != known))
     }
 
     fn may_be_eligible(&self, replicas: &[i32], id: i32) -> bool {

@@ -1,7 +1,9 @@
 //! The life of a broker, as the controller sees it: rules 7, 8, 17, 23.
 
-use crate::cluster::{Cluster, told};
-use isthmus_broker_core::controller::{ControllerConfig, ControllerEvent, ControllerReply};
+use crate::cluster::{Cluster, TOPIC, directory, told};
+use isthmus_broker_core::controller::{
+    ControllerConfig, ControllerEvent, ControllerReply, ElectionType,
+};
 use isthmus_wire::ErrorCode;
 use isthmus_wire::messages::PartitionRecord;
 use std::time::Duration;
@@ -18,6 +20,7 @@ fn two_brokers() -> Cluster {
         leader: 1,
         leader_epoch: 0,
         partition_epoch: 0,
+        directories: vec![directory(1, 1), directory(2, 1)],
         ..PartitionRecord::default()
     };
     let mut cluster = Cluster::new(config, partition);
@@ -119,6 +122,45 @@ fn a_broker_that_is_unregistered_leaves_everything_and_comes_again_with_nothing(
         ),
         (2, 1)
     );
+}
+
+/// Rule 23, and issue 05: a wiped disk never joins silently. 2 is fenced, 1 goes on alone and loses its
+/// disk.
+#[test]
+fn an_empty_log_does_not_lead_because_its_node_once_did() {
+    for is_unregistered in [false, true] {
+        let mut cluster = two_brokers();
+        cluster.now += Duration::from_millis(2_001);
+        cluster.hear(1);
+        cluster.event(&ControllerEvent::Tick);
+        assert_eq!(cluster.partition().isr, [1]);
+        cluster.now += Duration::from_millis(2_001);
+        if is_unregistered {
+            cluster.event(&ControllerEvent::Unregister { broker_id: 1 });
+        }
+        for life in 2..4 {
+            cluster.now += Duration::from_millis(2_001);
+            cluster.register_from(directory(1, 2), (1, life), -1);
+            let registered = cluster.image.offset;
+            assert_eq!(cluster.beat(1, registered, false), told(false, false));
+            let partition = cluster.partition();
+            assert_eq!((partition.leader, &partition.isr[..]), (-1, &[][..]));
+            assert!(partition.last_known_elr.is_empty());
+            assert_eq!(partition.directories, [directory(1, 2), directory(2, 1)]);
+        }
+        // The other one is behind, and comes back: who leads is for an operator to say.
+        cluster.register(2, 2, -1);
+        let registered = cluster.image.offset;
+        assert_eq!(cluster.beat(2, registered, false), told(false, false));
+        assert_eq!(cluster.partition().leader, -1);
+        let elected = cluster.event(&ControllerEvent::ElectLeader {
+            election: ElectionType::Unclean,
+            topic_id: TOPIC,
+            partition: 0,
+        });
+        assert_eq!(elected, ControllerReply::Elected);
+        assert!(cluster.partition().leader > 0);
+    }
 }
 
 #[test]

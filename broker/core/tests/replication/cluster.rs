@@ -24,6 +24,13 @@ pub(crate) fn incarnation(id: i32, life: u8) -> Uuid {
     Uuid(bytes)
 }
 
+/// The first directory of a broker, and those that came in its place.
+pub(crate) fn directory(id: i32, disk: u8) -> Uuid {
+    let mut bytes = [disk; 16];
+    (bytes[0], bytes[1]) = (0xd, u8::try_from(id).unwrap());
+    Uuid(bytes)
+}
+
 impl Cluster {
     pub(crate) fn new(config: ControllerConfig, partition: PartitionRecord) -> Self {
         let mut cluster = Self {
@@ -77,9 +84,19 @@ impl Cluster {
     }
 
     pub(crate) fn register(&mut self, id: i32, life: u8, marker: i64) -> ControllerReply {
+        self.register_from(directory(id, 1), (id, life), marker)
+    }
+
+    pub(crate) fn register_from(
+        &mut self,
+        directory: Uuid,
+        (id, life): (i32, u8),
+        marker: i64,
+    ) -> ControllerReply {
         let record = RegisterBrokerRecord {
             broker_id: id,
             incarnation_id: incarnation(id, life),
+            log_dirs: vec![directory],
             ..RegisterBrokerRecord::default()
         };
         self.event(&ControllerEvent::Register(BrokerRegistrationRequest {

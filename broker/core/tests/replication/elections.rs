@@ -1,6 +1,6 @@
 //! One change of a partition: from an event follow ISR, ELR and leader.
 
-use crate::cluster::{Cluster, TOPIC, ids, rows};
+use crate::cluster::{Cluster, TOPIC, directory, ids, rows};
 use isthmus_broker_core::controller::{
     AlterPartitionRequest, ControllerConfig, ControllerEvent, ControllerReply, ElectionType,
 };
@@ -23,6 +23,7 @@ fn partition(text: &str) -> PartitionRecord {
         partition_epoch: 9,
         eligible_leader_replicas: Some(lists[1].clone()),
         last_known_elr: Some(lists[2].clone()),
+        directories: [1, 2, 3].map(|id| directory(id, 1)).to_vec(),
         ..PartitionRecord::default()
     }
 }
@@ -58,6 +59,7 @@ fn happen(cluster: &mut Cluster, event: &str, live: &[i32]) -> ControllerReply {
             cluster.event(&ControllerEvent::Tick)
         }
         "crashed" => cluster.register(named[0], 2, -1),
+        "replaced" => cluster.register_from(directory(named[0], 2), (named[0], 2), -1),
         "joins" => cluster.beat(named[0], cluster.image.offset, false),
         "isr" => {
             let member = |broker_id| IsrMember {

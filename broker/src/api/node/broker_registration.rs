@@ -5,6 +5,7 @@
 
 use super::super::{Call, Reply, Serve};
 use crate::quotas::Metered;
+use crate::replaced_disk;
 use isthmus_broker_core::controller::{
     BrokerRegistrationRequest as Registration, ControllerEvent, ControllerReply,
 };
@@ -37,10 +38,13 @@ impl Serve for BrokerRegistration {
         if !call.comes_from(request.broker_id) {
             return refused(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
         }
+        let (before, id) = (call.broker.image(), request.broker_id);
+        let directories = request.log_dirs.clone();
         let event = ControllerEvent::Register(registration(request));
         let limit = call.broker.settings.request_timeout;
         match call.broker.controller.event(limit, event).await {
             Ok(ControllerReply::Registered { broker_epoch }) => {
+                replaced_disk::tell(&before, id, &directories);
                 Reply::Now(BrokerRegistrationResponse {
                     broker_epoch,
                     ..BrokerRegistrationResponse::default()
