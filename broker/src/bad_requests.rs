@@ -12,19 +12,25 @@ const LINE_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) struct BadRequests {
     counter: IntCounter,
+    /// Those of them who came as nodes, or asked what only nodes may.
+    of_nodes: IntCounter,
     last_line: Mutex<(Option<Instant>, u64)>,
 }
 
 impl BadRequests {
-    pub(crate) fn new(counter: IntCounter) -> Self {
+    pub(crate) fn new(counter: IntCounter, of_nodes: IntCounter) -> Self {
         Self {
             counter,
+            of_nodes,
             last_line: Mutex::new((None, 0)),
         }
     }
 
     pub(crate) fn note(&self, peer: SocketAddr, refusal: &Refusal) {
         self.counter.inc();
+        if refusal.is_of_a_node() {
+            self.of_nodes.inc();
+        }
         let mut last_line = self.last_line.lock();
         let (at, left_out) = &mut *last_line;
         let now = Instant::now();

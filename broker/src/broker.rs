@@ -286,6 +286,7 @@ impl Broker {
         self.metrics.metadata_offset.set(self.image.load().offset);
         let (replicas, image) = (&self.metrics.replicas, self.image.load());
         replicas.count(&self.settings, &image);
+        replicas.lag(&self.partitions.all());
         replicas.cluster(self.controller.is_active(), &image);
         if let Some(quorum) = &self.quorum {
             self.metrics.quorum(quorum);

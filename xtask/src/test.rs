@@ -209,6 +209,8 @@ fn containers(
 fn alert_rules() -> Result<String> {
     let folder = crate::workspace::root().join("dashboards");
     for (act, file) in [
+        ("check", "nodes.rules.yml"),
+        ("test", "nodes.rules.test.yml"),
         ("check", "replicator.rules.yml"),
         ("test", "replicator.rules.test.yml"),
     ] {

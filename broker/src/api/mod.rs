@@ -319,6 +319,21 @@ pub(crate) enum Refusal {
     Handshake(String),
 }
 
+impl Refusal {
+    /// Whether somebody came as a node of the cluster, or asked what only nodes may.
+    pub(crate) fn is_of_a_node(&self) -> bool {
+        match self {
+            Self::NotANode(_) | Self::Handshake(_) => true,
+            Self::Frame(_)
+            | Self::Malformed(_)
+            | Self::UnknownApi(_)
+            | Self::UnknownVersion { .. }
+            | Self::AcksZeroFailed(_)
+            | Self::Unencodable(_) => false,
+        }
+    }
+}
+
 impl Api {
     const fn of<S: Serve>() -> Self {
         Self {

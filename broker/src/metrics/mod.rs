@@ -1,6 +1,8 @@
 //! The broker's metrics: name, unit, help and labels of each in this one place; those of replicas in
 //! `replicas`.
 
+#[cfg(test)]
+mod boards;
 mod replicas;
 
 pub(crate) use replicas::ReplicaMetrics;
@@ -29,6 +31,7 @@ pub(crate) struct Metrics {
     quotas: QuotaMetrics,
     listeners: ListenerVecs,
     pub(crate) bad_requests: IntCounter,
+    pub(crate) refused_nodes: IntCounter,
     pub(crate) bytes_in: IntCounter,
     pub(crate) bytes_out: IntCounter,
     pub(crate) partitions: IntGauge,
@@ -145,6 +148,10 @@ impl Metrics {
             bad_requests: counter(
                 "isthmus_broker_bad_requests_total",
                 "Connections ended because of what the peer sent.",
+            ),
+            refused_nodes: counter(
+                "isthmus_broker_refused_nodes_total",
+                "Connections ended because whoever came as a node of the cluster, or asked what only nodes may, was not let in.",
             ),
             bytes_in: counter(
                 "isthmus_broker_records_in_bytes_total",

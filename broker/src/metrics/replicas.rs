@@ -4,9 +4,12 @@
 //! once. What is said of the cluster is said by the active controller; the others show 0.
 
 use super::register;
+use crate::partitions::Partition;
 use crate::settings::Settings;
 use isthmus_broker_core::metadata::{ConfigResource, MetadataDelta, MetadataImage, PartitionImage};
-use prometheus::{IntCounter, IntGauge, Registry};
+use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// No broker leads it.
 const NO_LEADER: i32 = -1;
@@ -17,6 +20,7 @@ pub(crate) struct ReplicaMetrics {
     at_min_isr: IntGauge,
     under_min_isr: IntGauge,
     reassigning: IntGauge,
+    pub(super) lag_records: IntGaugeVec,
     isr_shrinks: IntCounter,
     isr_expands: IntCounter,
     active_controller: IntGauge,
@@ -65,6 +69,17 @@ impl ReplicaMetrics {
                 "isthmus_broker_reassigning_partitions",
                 "Partitions led here that are on their way to other replicas.",
             ),
+            lag_records: register(
+                registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "isthmus_broker_replica_lag_records",
+                        "Most records of one partition led here that the replica on that broker lacks.",
+                    ),
+                    &["replica"],
+                )
+                .expect("names are literals"),
+            ),
             isr_shrinks: counter(
                 "isthmus_broker_isr_shrinks_total",
                 "Times that a partition led here lost replicas in sync.",
@@ -112,6 +127,22 @@ impl ReplicaMetrics {
         self.at_min_isr.set(led.at_min_isr);
         self.under_min_isr.set(led.under_min_isr);
         self.reassigning.set(led.reassigning);
+    }
+
+    /// How far the followers of what is led here are behind: of each broker the worst. There are no
+    /// more labels than brokers.
+    pub(crate) fn lag(&self, partitions: &[Arc<Partition>]) {
+        let mut worst: BTreeMap<i32, i64> = BTreeMap::new();
+        for (replica, records) in partitions.iter().flat_map(|it| it.lags()) {
+            let known = worst.entry(replica).or_default();
+            *known = records.max(*known);
+        }
+        // Who follows nothing any more is not behind.
+        self.lag_records.reset();
+        for (replica, records) in worst {
+            let gauge = self.lag_records.with_label_values(&[&replica.to_string()]);
+            gauge.set(records);
+        }
     }
 
     /// Of the cluster, as the active controller knows it.

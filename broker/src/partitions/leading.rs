@@ -98,6 +98,13 @@ impl Partition {
         state.leader().is_some_and(|it| it.owes(replica_id))
     }
 
+    /// By how many records each follower is behind, while this replica leads.
+    pub(crate) fn lags(&self) -> Vec<(i32, i64)> {
+        let state = self.state.lock();
+        let leader = state.leader();
+        leader.map_or_else(Vec::new, |it| it.lags().collect())
+    }
+
     /// Time has passed for a leader.
     pub(crate) fn tick(&self, now: Duration, image: &MetadataImage) {
         self.as_leader(now, image, |state| match &mut state.role {

@@ -238,6 +238,12 @@ impl Leader {
         lowest.map_or(self.log_start, |it| it.min(self.log_start))
     }
 
+    /// By how many records each follower is behind.
+    pub fn lags(&self) -> impl Iterator<Item = (i32, i64)> {
+        let followers = self.followers.iter();
+        followers.map(|(id, it)| (*id, it.lag(self.log_start, self.log_end)))
+    }
+
     /// Rule 2, asked of a write whose last record is before `required_offset`.
     pub fn completion(&self, required_offset: i64) -> Completion {
         if self.high_watermark < required_offset && self.rules.obeys(Rule::Completion) {

@@ -90,6 +90,13 @@ impl Progress {
         }
     }
 
+    /// Records of the leader's log that it has not said to have: all, before its first word in this
+    /// leader epoch.
+    pub(super) fn lag(&self, leader_start: i64, leader_end: i64) -> i64 {
+        let reached = self.log_end.unwrap_or(leader_start).max(leader_start);
+        leader_end.saturating_sub(reached).max(0)
+    }
+
     /// Rule 5: has everything, or had it not longer than `lag_max` ago.
     pub(super) fn is_caught_up(&self, now: Duration, leader_end: i64, lag_max: Duration) -> bool {
         self.log_end == Some(leader_end) || now.saturating_sub(self.last_caught_up) <= lag_max

@@ -407,3 +407,20 @@ fn credits_are_answered_from_where_was_sent_and_acknowledge_what_is_there() {
     assert_eq!(story.leader.high_watermark(), 25);
     assert_eq!(story.leader.answer(2, 9, 3), None, "a session that is not");
 }
+
+#[test]
+fn those_who_watch_are_told_how_far_each_follower_is_behind() {
+    let mut story = Story::new(&[1, 2, 3], 1);
+    let lags = |story: &Story| story.leader.lags().collect::<Vec<_>>();
+    assert_eq!(
+        lags(&story),
+        [(2, 20), (3, 20)],
+        "neither has said anything"
+    );
+    story.append_to(25);
+    story.fetch(2, 25);
+    story.fetch(3, 21);
+    assert_eq!(lags(&story), [(2, 0), (3, 4)]);
+    story.append(10);
+    assert_eq!(lags(&story), [(2, 10), (3, 14)]);
+}
