@@ -254,6 +254,8 @@ fn a_wiped_disk_never_joins_silently() {
     let cluster = Cluster::formatted();
     let mut nodes = cluster.start_all();
     let before = until("a leader", || quorum(&nodes[0]));
+    let old = connect(&nodes[0]).create_topic_on("old", &[[3, 1, 2]], &[]);
+    assert_eq!(old.unwrap(), ErrorCode::NONE);
     nodes.remove(2).kill();
     fs::remove_dir_all(cluster.data(3)).unwrap();
     let refused = run(&mut cluster.command("broker", 3), LIMIT);
@@ -311,18 +313,65 @@ fn a_wiped_disk_never_joins_silently() {
     );
     let joined = Broker::of(stranger).unwrap();
     until("it shows what there is", || {
-        (connect(&joined).topic_names().unwrap() == ["two"]).then_some(())
+        (connect(&joined).topic_names().unwrap() == ["old", "two"]).then_some(())
     });
-    nodes.remove(0).kill();
+    let first = nodes.remove(0).kill();
     nodes.push(joined);
     let next = until("the new voter and one other", || {
         quorum(&nodes[1]).filter(|it| it.leader_id != 1)
     });
     assert_eq!(next.current_voters[2].replica_directory_id, directory_id);
-    nodes.remove(0).kill();
+    let second = nodes.remove(0).kill();
     until("one voter of three leads nobody", || {
         quorum(&nodes[0]).is_none().then_some(())
     });
+    let said = first.stderr + &second.stderr;
+    assert!(said.contains("replaced_disk"), "{said}");
+    let stranger = nodes.remove(0).kill().stderr;
+    let waits = "this controller does not vote, and waits until it is added";
+    assert!(stranger.contains(waits), "{stranger}");
+}
+
+#[test]
+fn a_file_or_a_disk_of_another_cluster_is_told_apart() {
+    let cluster = Cluster::formatted();
+    // The file of a node alone over the directory of one of three.
+    let alone = cluster.path().join("alone.toml");
+    let text = format!(
+        "[node]\nid = 1\ndata = \"{}\"\n\
+         [[listeners]]\nname = \"clients\"\nbind = \"127.0.0.1:0\"\n",
+        cluster.data(1).display()
+    );
+    fs::write(&alone, text).unwrap();
+    let refused = run(isthmus().args(["broker", "-c"]).arg(&alone), LIMIT);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    let words = "its quorum has the voters 1, 2, 3, and the configuration has this node alone: write \
+                 all of them in cluster.controllers";
+    assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    // A disk of another cluster in the third.
+    fs::remove_dir_all(cluster.data(3)).unwrap();
+    let mut format = cluster.command("format", 3);
+    format.args(["--cluster-id", "other", "--no-initial-controllers"]);
+    run(&mut format, LIMIT).succeeded();
+    let foreign = cluster.begin(3);
+    let begun = [1, 2].map(|id| cluster.begin(id));
+    let nodes = begun.map(|program| Broker::of(program).unwrap());
+    until("it was sent away", || {
+        let refused = nodes.iter().map(|node| {
+            let page = http::request(node.ready.observe, "GET", "/metrics").body;
+            let name = "isthmus_broker_refused_nodes_total ";
+            let line = page.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|count| count.parse::<u64>().ok()).unwrap()
+        });
+        (refused.sum::<u64>() > 0).then_some(())
+    });
+    for node in &nodes {
+        assert_eq!(live(node), BTreeSet::from([1, 2]), "it is no part of this");
+    }
+    let said = foreign.kill().stderr;
+    assert!(said.contains("node_refused"), "{said}");
+    let words = "node 3 belongs to cluster other, this is cluster three";
+    assert!(said.contains(words), "{said}");
 }
 
 #[test]

@@ -15,6 +15,8 @@ use isthmus_broker_core::security::{
 };
 use isthmus_wire::ErrorCode;
 use isthmus_wire::messages::{NodeHandshakeRequest, NodeHandshakeResponse};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -58,6 +60,16 @@ pub(crate) enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Whether the configuration or a directory is wrong, rather than a node away.
+    fn is_for_a_person(&self) -> bool {
+        match self {
+            Self::Tls { .. } | Self::ServerName(_) | Self::Refused { .. } => true,
+            Self::Io { .. } | Self::TimedOut(_) | Self::Handshake { .. } => false,
+        }
+    }
+}
+
 /// Opens connections in the name of this node; clones share its epoch.
 #[derive(Clone)]
 pub(crate) struct Connector {
@@ -65,6 +77,9 @@ pub(crate) struct Connector {
     /// As of the last registration; -1 before the first, and at a node that is no broker.
     broker_epoch: Arc<AtomicI64>,
     security: Arc<LinkSecurity>,
+    /// What each node that does not take this one says: told once, not at every try. As many as were
+    /// ever called.
+    refusals: Arc<Mutex<BTreeMap<i32, String>>>,
     pool: BytePool,
 }
 
@@ -79,6 +94,7 @@ impl Connector {
             identity: Arc::new(identity),
             broker_epoch,
             security: Arc::new(security),
+            refusals: Arc::default(),
             pool,
         }
     }
@@ -101,7 +117,22 @@ impl Connector {
             Ok(connection)
         };
         let begun = tokio::time::timeout_at(deadline, begin).await;
-        begun.unwrap_or_else(|_| Err(ConnectError::TimedOut(to.clone())))
+        let begun = begun.unwrap_or_else(|_| Err(ConnectError::TimedOut(to.clone())));
+        match &begun {
+            Ok(_) => drop(self.refusals.lock().remove(&to.node_id)),
+            Err(error) if error.is_for_a_person() => self.tell(to, error),
+            Err(_) => {}
+        }
+        begun
+    }
+
+    /// Trying again does not help, so somebody must know.
+    fn tell(&self, to: &NodeAddress, error: &ConnectError) {
+        let said = error.to_string();
+        let before = self.refusals.lock().insert(to.node_id, said.clone());
+        if before.as_ref() != Some(&said) {
+            tracing::warn!(event = "node_refused", to = %to, "{said}");
+        }
     }
 
     async fn open(&self, to: &NodeAddress) -> Result<(ReadHalf, WriteHalf), ConnectError> {

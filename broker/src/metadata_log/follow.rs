@@ -127,6 +127,11 @@ impl<D: Disk> FollowedLog<D> {
         Arc::clone(&self.state.lock().image)
     }
 
+    /// The voters by the last word of the log as it was opened.
+    pub(crate) fn voters_at_start(&self) -> Vec<Voter> {
+        self.state.lock().voters_at_start.clone()
+    }
+
     /// As [`super::MetadataLog::publish_to`].
     pub(crate) fn publish_to(
         &self,

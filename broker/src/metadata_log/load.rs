@@ -63,31 +63,35 @@ fn load<D: Disk>(disk: &Arc<D>, data: &Path, voter: Voter) -> Result<Loaded<D>, 
     check_entries(&entries)?;
     let purged = log.purged().map_err(store)?;
     let machine = Machine::load(disk, &dir, purged)?;
-    if !check_owner(&log, &entries, &machine, voter).map_err(store)? {
+    let voters = voters(&entries, &machine);
+    if !check_owner(&log, &voters, voter).map_err(store)? {
         let directory = voter.directory_id;
         return Err(MetadataLogError::NotAVoter { directory });
     }
+    machine.state.lock().voters_at_start = voters;
     Ok((log, machine, closed))
 }
 
 /// A directory with another id is another voter, whatever its log says (design, decision 6). Files of
-/// the first builds do not say whose they are: there it must be one of the voters, which are those of
-/// the last entry that names any, else of the snapshot.
-fn check_owner<D: Disk>(
-    log: &LogStore,
-    entries: &[Entry],
-    machine: &Machine<D>,
-    voter: Voter,
-) -> Result<bool, StoreError> {
+/// the first builds do not say whose they are: there it must be one of the voters.
+fn check_owner(log: &LogStore, voters: &[Voter], voter: Voter) -> Result<bool, StoreError> {
     if let Some(owner) = log.owner()? {
         return Ok(owner == voter);
     }
+    Ok(voters.iter().any(|it| it.raft_id() == voter.raft_id()))
+}
+
+/// Those of the last entry that names any, else of the snapshot; in the order of their node ids.
+fn voters<D: Disk>(entries: &[Entry], machine: &Machine<D>) -> Vec<Voter> {
     let named = entries.iter().rev().find_map(|entry| match &entry.payload {
         EntryPayload::Membership(membership) => Some(membership.clone()),
         EntryPayload::Blank | EntryPayload::Normal(_) => None,
     });
     let named = named.unwrap_or_else(|| machine.state.lock().voters().membership().clone());
-    Ok(named.voter_ids().any(|id| id == voter.raft_id()))
+    let ids = named.voter_ids();
+    let mut voters: Vec<Voter> = ids.filter_map(|id| named.get_node(&id).copied()).collect();
+    voters.sort_by_key(|it| it.node_id);
+    voters
 }
 
 fn check_entries(entries: &[Entry]) -> Result<(), MetadataLogError> {

@@ -7,7 +7,7 @@
 //! together with the log behind it, so that a damaged latest one can be passed over.
 
 use super::snapshot::{self, Snapshot, SnapshotError, SnapshotFile, SnapshotHead};
-use super::types::{EncodedChange, Entry, LogId, Quorum, StoredMembership};
+use super::types::{EncodedChange, Entry, LogId, Quorum, StoredMembership, Voter};
 use super::{MetadataLogError, Publish};
 use crate::clocks;
 use futures::{Stream, StreamExt};
@@ -43,6 +43,8 @@ pub(super) struct State {
     previous: Option<KeptSnapshot>,
     /// Bytes of records applied behind the latest snapshot.
     pub(super) bytes_behind_snapshot: u64,
+    /// The voters by the last word of the log, committed or not, as it was opened.
+    pub(super) voters_at_start: Vec<Voter>,
     /// Index of an entry, and the offset of the last record behind it; in order.
     places: VecDeque<(u64, i64)>,
 }
@@ -286,6 +288,7 @@ impl State {
             latest,
             previous: None,
             bytes_behind_snapshot: 0,
+            voters_at_start: Vec::new(),
             places: VecDeque::new(),
         }
     }

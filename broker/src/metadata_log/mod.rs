@@ -114,6 +114,8 @@ pub(crate) enum MetadataLogError {
          voter; give this node an empty directory, format it, and add it to the quorum"
     )]
     NotAVoter { directory: isthmus_wire::Uuid },
+    #[error("{}", not_alone(voters))]
+    OtherVoters { voters: Vec<Voter> },
     #[error("record {offset}: {source}")]
     Record {
         offset: i64,
@@ -162,6 +164,7 @@ impl MetadataLogError {
             | Self::BeforeTheQuorum { .. }
             | Self::NoQuorum { .. }
             | Self::NotAVoter { .. }
+            | Self::OtherVoters { .. }
             | Self::Record { .. }
             | Self::NewerLevel { .. }
             | Self::Encode(_)
@@ -178,6 +181,7 @@ impl MetadataLogError {
             Self::BeforeTheQuorum { .. }
             | Self::NoQuorum { .. }
             | Self::NotAVoter { .. }
+            | Self::OtherVoters { .. }
             | Self::NewerLevel { .. } => true,
             Self::Record { source, .. } => matches!(source, RecordFrameError::UnknownKind { .. }),
             Self::Store { source, .. } => source.is_of_a_newer_build(),
@@ -193,6 +197,23 @@ impl MetadataLogError {
             | Self::TimedOut { .. }
             | Self::Stale { .. } => false,
         }
+    }
+}
+
+fn not_alone(voters: &[Voter]) -> String {
+    let ids: Vec<String> = voters.iter().map(|it| it.node_id.to_string()).collect();
+    match ids.is_empty() {
+        true => {
+            "it founds no quorum, and the configuration names no other controllers: write them \
+                 in cluster.controllers, or format an empty directory without \
+                 --no-initial-controllers"
+                .to_owned()
+        }
+        false => format!(
+            "its quorum has the voters {}, and the configuration has this node alone: write all of \
+             them in cluster.controllers",
+            ids.join(", ")
+        ),
     }
 }
 

@@ -90,6 +90,10 @@ impl<D: Disk> QuorumMetadataLog<D> {
         options: QuorumOptions,
     ) -> Result<Self, MetadataLogError> {
         let mut log = Self::join(disk, data, meta, NoPeers, options).await?;
+        let voters = log.voters_at_start();
+        if voters.iter().map(Voter::raft_id).ne([log.voter.raft_id()]) {
+            return Err(MetadataLogError::OtherVoters { voters });
+        }
         let raft = log.raft()?;
         raft.trigger().elect(false).await.map_err(stopped)?;
         let wait = raft.wait(Some(COMMIT_MAX));
@@ -149,6 +153,11 @@ impl<D: Disk> QuorumMetadataLog<D> {
     /// What the log has added up to so far.
     pub(crate) fn image(&self) -> Arc<MetadataImage> {
         Arc::clone(&self.state.lock().image)
+    }
+
+    /// The voters by the last word of the log as it was opened.
+    pub(crate) fn voters_at_start(&self) -> Vec<Voter> {
+        self.state.lock().voters_at_start.clone()
     }
 
     pub(crate) fn watch(&self) -> Result<QuorumWatch, MetadataLogError> {

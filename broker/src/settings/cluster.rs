@@ -4,13 +4,15 @@
 use super::breach;
 use super::listeners::{ListenerKind, ListenerRow};
 use crate::cluster::NodeAddress;
-use isthmus_config::{Breach, ConfigProblem, Loaded, Rule};
+use isthmus_config::{Breach, Loaded, Rule};
 use std::collections::BTreeSet;
-use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 
+mod layout;
 #[cfg(test)]
 mod tests;
+
+pub(super) use layout::{COPIES, OWN_ADDRESS, notices};
 
 /// What a node does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,11 +46,27 @@ impl ClusterSettings {
         }
     }
 
+    /// Of a node among others.
+    #[cfg(test)]
+    pub(crate) fn of_test(roles: Roles, controllers: Vec<NodeAddress>) -> Self {
+        Self {
+            roles,
+            controllers,
+            secret_file: None,
+            listens_to_nodes: true,
+        }
+    }
+
     /// Whether this node is all there is: its own controller, and nobody else's. With a listener for
     /// controllers it is not, even as the only one: brokers may come by it.
     pub(crate) fn is_alone(&self) -> bool {
         let Roles { broker, controller } = self.roles;
         broker && controller && self.controllers.len() <= 1 && !self.listens_to_nodes
+    }
+
+    /// Where this node's controller is for the others.
+    pub(super) fn own_entry(&self, node_id: i32) -> Option<&NodeAddress> {
+        self.controllers.iter().find(|it| it.node_id == node_id)
     }
 }
 
@@ -193,6 +211,11 @@ fn listeners_for_the_roles(loaded: &Loaded) -> Result<(), Breach> {
     if settings.is_alone() {
         return Ok(());
     }
+    if settings.controllers.is_empty() {
+        let what = "is missing, and there is a listener by which other nodes reach this controller";
+        let remedy = "name this node in it as id@host:port, or take the listener out";
+        return breach("cluster.controllers", what, remedy);
+    }
     if controller && controllers == 0 {
         let what = "has none by which the controllers reach each other";
         return wrong(what, "add one of kind \"controller\"");
@@ -215,7 +238,7 @@ fn nodes_prove_themselves(loaded: &Loaded) -> Result<(), Breach> {
     let rows = listeners(loaded);
     let open = (0..).zip(&rows).find(|(_, row)| {
         let is_internal = row.kind != ListenerKind::Client;
-        is_internal && !row.has_mutual_tls() && !is_loopback(&row.bind)
+        is_internal && !row.has_mutual_tls() && !layout::is_only_here(&row.bind)
     });
     match open {
         None => Ok(()),
@@ -247,12 +270,6 @@ fn nodes_know_whom_to_trust(loaded: &Loaded) -> Result<(), Breach> {
     }
 }
 
-/// What cannot be resolved is told elsewhere.
-fn is_loopback(bind: &str) -> bool {
-    let found = bind.to_socket_addrs();
-    found.is_ok_and(|mut found| found.all(|address| address.ip().is_loopback()))
-}
-
 fn session_outlasts_heartbeats(loaded: &Loaded) -> Result<(), Breach> {
     let session = loaded.get::<i64>("broker.session.timeout.ms");
     let heartbeat = loaded.get::<i64>("broker.heartbeat.interval.ms");
@@ -268,19 +285,4 @@ fn session_outlasts_heartbeats(loaded: &Loaded) -> Result<(), Breach> {
         return breach("broker.heartbeat.interval.ms", what, remedy);
     }
     Ok(())
-}
-
-/// What a person should look at: an even number of voters survives no more than one less.
-pub(super) fn notices(loaded: &Loaded) -> Vec<ConfigProblem> {
-    let voters = controllers(loaded).unwrap_or_default().len();
-    if voters < 2 || voters % 2 == 1 {
-        return Vec::new();
-    }
-    let what = format!(
-        "names {voters} voters: they survive the loss of {}, as {} would",
-        (voters - 1) / 2,
-        voters - 1
-    );
-    let remedy = "name an odd number, one of them at a third site if there are two";
-    vec![loaded.problem("cluster.controllers", what, remedy)]
 }

@@ -147,7 +147,7 @@ pub(super) struct ListenerRow {
     #[serde(default)]
     pub(super) kind: ListenerKind,
     pub(super) bind: String,
-    advertised: Option<String>,
+    pub(super) advertised: Option<String>,
     #[serde(rename = "tls.cert_file")]
     tls_cert_file: Option<PathBuf>,
     #[serde(rename = "tls.key_file")]
@@ -231,6 +231,8 @@ fn listener(loaded: &Loaded, at: &str, row: &ListenerRow) -> Result<Listener, Co
             let remedy = "write host:port, as clients reach it";
             ConfigProblems::from(loaded.problem(&key("advertised"), "is no address", remedy))
         })?,
+        // The other nodes go by cluster.controllers.
+        None if row.kind == ListenerKind::Controller => (bind.ip().to_string(), bind.port()),
         None if bind.ip().is_unspecified() => {
             let what = "binds to every address, so clients cannot be told which to use";
             let remedy = if is_flag {

@@ -25,7 +25,7 @@ pub(crate) use cluster::ClusterSettings;
 pub(crate) use dynamic::DynamicSettings;
 
 use crate::replication::ReplicationSettings;
-use cluster::{CONTROLLERS, GUARDED, KINDS, ROLES, SESSION, TRUST};
+use cluster::{CONTROLLERS, COPIES, GUARDED, KINDS, OWN_ADDRESS, ROLES, SESSION, TRUST};
 use isthmus_broker_core::config::{TopicConfig, broker_key};
 use isthmus_broker_core::groups::GroupConfig;
 use isthmus_broker_core::metadata::TopicDefaults;
@@ -119,6 +119,8 @@ pub(super) const RULES: &[Rule] = &[
     ROLES,
     CONTROLLERS,
     KINDS,
+    OWN_ADDRESS,
+    COPIES,
     GUARDED,
     TRUST,
     SESSION,
@@ -132,6 +134,8 @@ pub(super) const FILE_RULES: &[Rule] = &[
     ROLES,
     CONTROLLERS,
     KINDS,
+    OWN_ADDRESS,
+    COPIES,
     GUARDED,
     TRUST,
     SESSION,

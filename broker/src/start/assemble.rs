@@ -11,7 +11,7 @@ use crate::groups::Groups;
 use crate::ids::random_key;
 use crate::metadata_log::{
     FollowedLog, MetadataLog, Publish, QuorumMetadataLog, QuorumOptions, QuorumService,
-    QuorumTiming, QuorumWatch,
+    QuorumTiming, QuorumWatch, Voter,
 };
 use crate::metrics::Metrics;
 use crate::partitions::Partitions;
@@ -81,6 +81,16 @@ pub(super) enum NodeLog {
     Voter(QuorumMetadataLog<ProcessDisk>),
     /// At a broker that only follows.
     Follower(FollowedLog<ProcessDisk>),
+}
+
+impl NodeLog {
+    /// By the last word of the log as it was opened.
+    pub(super) fn voters_at_start(&self) -> Vec<Voter> {
+        match self {
+            Self::Voter(log) => log.voters_at_start(),
+            Self::Follower(log) => log.voters_at_start(),
+        }
+    }
 }
 
 pub(super) async fn open_log(
@@ -215,7 +225,7 @@ pub(super) fn assemble(
         identity: node_identity(&meta),
         cluster_id: meta.cluster_id,
         node_id: settings.node_id,
-        bad_requests: BadRequests::new(metrics.bad_requests.clone()),
+        bad_requests: BadRequests::new(metrics.bad_requests.clone(), metrics.refused_nodes.clone()),
         denials: Denials::default(),
         gate: Arc::new(Gate::new(limits)),
         listeners,

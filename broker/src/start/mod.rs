@@ -13,6 +13,7 @@
 //! Reading order: this file, `assemble` (step 2 and what is made of it), `serving` (steps 4 to 8).
 
 mod assemble;
+mod layout;
 mod serving;
 
 use crate::broker::{Broker, ListenerWithFiles};
@@ -141,6 +142,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let node_pool = BytePool::new(capacity / NODE_POOL_SHARE);
     let others = Others::new(&settings, &meta, cluster_secret.as_ref(), &node_pool);
     let log = open_log(&disk, &settings, &meta, &metrics, &others, failed.clone()).await?;
+    layout::tell(&settings.cluster, &meta, &log.voters_at_start());
     let bound = bind(&listeners).await?;
     let observe = bind_observe(&settings).await?;
     let parts = Parts {

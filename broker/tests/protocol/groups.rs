@@ -1,6 +1,6 @@
 //! Consumer groups over the socket: the rules are tested with the core, here is the way to it.
 
-use crate::support::{Connection, TestBroker};
+use crate::support::{Connection, TestBroker, settings};
 use bytes::Bytes;
 use isthmus_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use isthmus_wire::messages::offset_commit_request::{
@@ -291,7 +291,12 @@ async fn a_group_request_before_the_offsets_topic_is_told_to_look_for_a_coordina
 /// A topic whose factor cannot be met is not made smaller in silence.
 #[tokio::test]
 async fn too_large_a_factor_of_the_offsets_topic_means_no_coordinator() {
-    let broker = TestBroker::start_with(&[("offsets.topic.replication.factor", "3")]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = settings(dir.path(), &[]);
+    // Kafka's own default, which holds where nobody says anything. Who asks for it is refused.
+    settings.offsets_topic_replication_factor = 3;
+    let running = isthmus_broker::start(settings).await.unwrap();
+    let broker = TestBroker { running, dir };
     let code = find(&mut broker.connect().await, 3).await;
     assert_eq!(code, ErrorCode::COORDINATOR_NOT_AVAILABLE);
 }

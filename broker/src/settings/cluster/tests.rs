@@ -1,120 +1,131 @@
-//! Layouts of clusters: what works, and what is said of those that cannot.
+//! Layouts of clusters: what works, and what is said of those that cannot (`testdata/layouts.txt`).
 
 use crate::settings::Settings;
-use isthmus_config::{ConfigFile, Layers};
+use isthmus_config::{ConfigFile, ConfigProblems, Layers};
 
-const THREE: &str = "controllers = [\"1@a:9093\", \"2@b:9093\", \"3@c:9093\"]";
+const THREE: &str = "controllers = [\"1@127.0.0.1:9093\", \"2@b:9093\", \"3@c:9093\"]";
 const CLIENTS: &str = "[[listeners]]\nname = \"clients\"\nbind = \"127.0.0.1:0\"\n";
 const BROKERS: &str =
     "[[listeners]]\nname = \"brokers\"\nkind = \"broker\"\nbind = \"127.0.0.1:0\"\n";
 const CONTROLLERS: &str =
-    "[[listeners]]\nname = \"controllers\"\nkind = \"controller\"\nbind = \"127.0.0.1:0\"\n";
+    "[[listeners]]\nname = \"controllers\"\nkind = \"controller\"\nbind = \"127.0.0.1:9093\"\n";
+
+fn load_text(text: String) -> Result<Settings, ConfigProblems> {
+    let layers = Layers {
+        file: Some(ConfigFile::from_text("node.toml", text)),
+        ..Layers::default()
+    };
+    Settings::load(&layers, None)
+}
 
 fn load(node: &str, cluster: &str, rest: &[&str]) -> Result<Settings, String> {
     let text = format!(
         "[node]\nid = 1\ndata = \"/d\"\n{node}\n[cluster]\n{cluster}\n{}",
         rest.concat()
     );
-    let layers = Layers {
-        file: Some(ConfigFile::from_text("node.toml", text)),
-        ..Layers::default()
-    };
-    Settings::load(&layers, None).map_err(|problems| problems.to_string())
+    load_text(text).map_err(|problems| problems.to_string())
 }
 
-#[test]
-fn layouts_that_work() {
-    let alone = load("", "", &[CLIENTS]).unwrap();
-    assert!(alone.cluster.is_alone());
-    let named = load("", "controllers = [\"1@a:9093\"]", &[CLIENTS]).unwrap();
-    assert!(named.cluster.is_alone(), "its own and only controller");
-    let both = load("", THREE, &[CLIENTS, BROKERS, CONTROLLERS]).unwrap();
-    assert!(!both.cluster.is_alone());
-    assert_eq!(both.cluster.controllers.len(), 3);
-    assert_eq!(both.cluster.controllers[2].to_string(), "3@c:9093");
-    let witness = load("roles = [\"controller\"]", THREE, &[CONTROLLERS]).unwrap();
-    assert!(witness.roles().controller && !witness.roles().broker);
-    let others = "controllers = [\"2@b:9093\"]";
-    load("roles = [\"broker\"]", others, &[BROKERS]).unwrap();
+/// One layout of the table, on its way to a file.
+#[derive(Default)]
+struct Layout {
+    node: String,
+    cluster: String,
+    listeners: String,
+    kafka: String,
 }
 
-#[test]
-fn layouts_that_cannot_work_are_refused_with_the_remedy() {
-    let broker = "roles = [\"broker\"]";
-    let controller = "roles = [\"controller\"]";
-    for (node, cluster, rest, words) in [
-        (
-            "",
-            "controllers = [\"a:9093\"]",
-            &[CLIENTS][..],
-            "write each as id@host:port",
-        ),
-        (
-            "",
-            "controllers = [\"1@a:0\"]",
-            &[CLIENTS],
-            "1@a:0 is no controller",
-        ),
-        (
-            "",
-            "controllers = [\"1@a:1\", \"1@b:1\"]",
-            &[CLIENTS],
-            "names an id twice",
-        ),
-        (
-            "",
-            "controllers = [\"1@a:1\", \"2@a:1\"]",
-            &[CLIENTS],
-            "names an address twice",
-        ),
-        (
-            "",
-            "controllers = [\"2@a:1\", \"3@b:1\"]",
-            &[CLIENTS],
-            "does not name this node",
-        ),
-        (
-            broker,
-            THREE,
-            &[BROKERS],
-            "has not the role of a controller",
-        ),
-        (
-            broker,
-            "",
-            &[BROKERS],
-            "name the controllers as id@host:port",
-        ),
-        (
-            "",
-            THREE,
-            &[CLIENTS, BROKERS],
-            "add one of kind \"controller\"",
-        ),
-        (
-            "",
-            THREE,
-            &[CLIENTS, CONTROLLERS],
-            "add one of kind \"broker\"",
-        ),
-        (
-            controller,
-            THREE,
-            &[CLIENTS, CONTROLLERS],
-            "has not the role of a broker",
-        ),
-        ("roles = []", "", &[CLIENTS], "names no role"),
-    ] {
-        let said = load(node, cluster, rest).unwrap_err();
-        assert!(said.contains(words), "{node} {cluster}: {said}");
+impl Layout {
+    fn take(&mut self, line: &str) {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let mut words = rest.split_whitespace();
+        match word {
+            "node" => {
+                let id = words.next().unwrap();
+                let roles: Vec<&str> = words.flat_map(|roles| roles.split(',')).collect();
+                self.node = format!("id = {id}\nroles = {roles:?}\ndata = \"/d\"\n");
+            }
+            "voters" => {
+                let voters: Vec<&str> = words.collect();
+                self.cluster += &format!("controllers = {voters:?}\n");
+            }
+            "secret" => self.cluster += "secret_file = \"/s\"\n",
+            "listen" => {
+                let (kind, bind) = (words.next().unwrap(), words.next().unwrap());
+                let name = self.listeners.len();
+                self.listeners += &format!(
+                    "[[listeners]]\nname = \"l{name}\"\nkind = {kind:?}\nbind = {bind:?}\n"
+                );
+                if let Some(advertised) = words.next() {
+                    self.listeners += &format!("advertised = {advertised:?}\n");
+                }
+            }
+            "set" => {
+                let (key, value) = rest.split_once(' ').unwrap();
+                self.kafka += &format!("{key:?} = {value}\n");
+            }
+            other => panic!("the table has no word {other:?}"),
+        }
     }
+
+    /// What comes of it, in the words of the table.
+    fn outcome(&self) -> Vec<String> {
+        let text = format!(
+            "[node]\n{}[cluster]\n{}{}[kafka]\n{}",
+            self.node, self.cluster, self.listeners, self.kafka
+        );
+        let line = |word: &str, it: &isthmus_config::ConfigProblem| {
+            let told = it.to_string();
+            let place = format!("{}: ", it.origin);
+            format!("{word} {}", told.strip_prefix(&place).unwrap_or(&told))
+        };
+        match load_text(text) {
+            Err(problems) => problems.0.iter().map(|it| line("refused", it)).collect(),
+            Ok(settings) if settings.notices().is_empty() => {
+                let word = match settings.cluster.is_alone() {
+                    true => "alone",
+                    false => "sound",
+                };
+                vec![word.to_owned()]
+            }
+            Ok(settings) => {
+                let notices = settings.notices().iter();
+                notices.map(|it| line("warned", it)).collect()
+            }
+        }
+    }
+}
+
+#[test]
+fn what_comes_of_each_layout() {
+    let table = include_str!("../../../testdata/layouts.txt");
+    let mut cases = table.split("\ncase ");
+    cases.next();
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for case in cases {
+        let (title, lines) = case.split_once('\n').unwrap();
+        let is_outcome = |line: &str| {
+            let word = line.split(' ').next().unwrap_or_default();
+            ["sound", "alone", "warned", "refused"].contains(&word)
+        };
+        let lines = lines.lines().filter(|line| !line.is_empty());
+        let (expected, given): (Vec<&str>, Vec<&str>) = lines.partition(|line| is_outcome(line));
+        let mut layout = Layout::default();
+        given.iter().for_each(|line| layout.take(line));
+        let found = layout.outcome();
+        if found != expected {
+            wrong.push(format!("{title}\n{}", found.join("\n")));
+        }
+        count += 1;
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    assert!(count > 30, "the table was read: {count}");
 }
 
 #[test]
 fn nodes_from_elsewhere_must_prove_themselves() {
     let open = BROKERS.replace("127.0.0.1", "0.0.0.0") + "advertised = \"b:9094\"\n";
-    let said = load("", "", &[CLIENTS, &open]).unwrap_err();
-    assert!(said.contains("set cluster.secret_file"), "{said}");
     load("", "secret_file = \"/s\"", &[CLIENTS, &open]).unwrap();
     let guarded = open
         + "tls.cert_file = \"/c\"\ntls.key_file = \"/k\"\ntls.client_ca_file = \"/a\"\n\
@@ -141,40 +152,4 @@ fn nodes_that_show_certificates_can_check_those_of_others() {
     .unwrap();
     // Who is alone calls nobody.
     load("", "", &[CLIENTS, BROKERS, shown]).unwrap();
-}
-
-#[test]
-fn an_even_number_of_voters_is_told() {
-    let two = "controllers = [\"1@a:1\", \"2@b:1\"]";
-    let settings = load("", two, &[CLIENTS, BROKERS, CONTROLLERS]).unwrap();
-    let notices: Vec<String> = settings.notices().iter().map(ToString::to_string).collect();
-    assert!(
-        notices.iter().any(|it| it.contains("names 2 voters")),
-        "{notices:?}"
-    );
-    let three = load("", THREE, &[CLIENTS, BROKERS, CONTROLLERS]).unwrap();
-    assert!(three.notices().is_empty());
-}
-
-#[test]
-fn a_session_outlasts_two_heartbeats_and_an_election() {
-    let kafka = |session: u32, heartbeat: u32| {
-        let keys = format!(
-            "[kafka]\n\"broker.session.timeout.ms\" = {session}\n\
-             \"broker.heartbeat.interval.ms\" = {heartbeat}\n"
-        );
-        load("", "", &[CLIENTS, &keys])
-    };
-    kafka(9_000, 2_000).unwrap();
-    kafka(1_600, 800).unwrap();
-    assert!(
-        kafka(1_599, 500)
-            .unwrap_err()
-            .contains("write 1600 or more")
-    );
-    assert!(
-        kafka(2_000, 1_001)
-            .unwrap_err()
-            .contains("at most half of it")
-    );
 }
