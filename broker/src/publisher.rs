@@ -101,7 +101,9 @@ impl Publisher {
             self.partitions.open_all(&image, replayed)?;
             self.groups
                 .follow(&image, &self.partitions, &self.runtime, Load::First);
-            self.roles_changed();
+            if let Some(replication) = self.replication.get() {
+                replication.roles_taken();
+            }
             *state = State::Open;
         }
         Ok(())
@@ -109,12 +111,6 @@ impl Publisher {
 }
 
 impl Publisher {
-    fn roles_changed(&self) {
-        if let Some(replication) = self.replication.get() {
-            replication.roles_changed();
-        }
-    }
-
     fn follow(&self, image: &Arc<MetadataImage>, delta: &MetadataDelta) {
         self.image.store(Arc::clone(image));
         self.published.send_replace(image.offset);
@@ -143,7 +139,9 @@ impl Publish for Publisher {
                 self.follow(image, delta);
                 self.partitions.remove(image, delta);
                 self.groups.topics_deleted(delta);
-                self.roles_changed();
+                if let Some(replication) = self.replication.get() {
+                    replication.roles_changed(image, delta);
+                }
             }
         }
     }

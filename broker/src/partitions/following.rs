@@ -64,11 +64,13 @@ enum CutAt {
 }
 
 impl Partition {
-    /// The broker that this replica follows.
-    pub(crate) fn followed(&self) -> Option<i32> {
+    /// The broker that this replica follows, and in which leader epoch.
+    pub(crate) fn followed(&self) -> Option<(i32, i32)> {
         let state = self.state.lock();
         match &state.role {
-            Role::Follower(follower) if !state.gone && !state.closed => Some(follower.leader()),
+            Role::Follower(follower) if !state.gone && !state.closed => {
+                Some((follower.leader(), follower.leader_epoch()))
+            }
             Role::Follower(_) | Role::Leader(_) | Role::Unknown { .. } | Role::Waiting { .. } => {
                 None
             }

@@ -2,10 +2,11 @@
 //!
 //! One task per leader. It connects, begins a session, and keeps the leader in credits: requests that
 //! wait there until there is something to answer with. What comes is handed to the partitions in the
-//! order it came, and what they then have to say goes out with the next request. When anything about
-//! the connection is not as it should be, it ends, all partitions start over, and after a pause a new
-//! one is made.
+//! order it came, and what they then have to say goes out with the next request. Only those are looked
+//! at to which something happened ([`Agenda`]). When anything about the connection is not as it should
+//! be, it ends, all partitions start over, and after a pause a new one is made.
 
+use super::agenda::Agenda;
 use super::messages;
 use super::peers::PeerFailure;
 use super::{CREDITS, CREDITS_MAX, Replication};
@@ -41,23 +42,55 @@ pub(super) struct Fetcher {
 }
 
 /// What a fetcher is to fetch.
+#[derive(Default)]
 pub(super) struct Assigned {
-    followed: Mutex<Followed>,
+    inner: Mutex<AssignedInner>,
     changed: Notify,
 }
 
+#[derive(Default)]
+struct AssignedInner {
+    followed: Followed,
+    /// Those that came, went, or follow in another epoch since the fetcher last asked.
+    changed: BTreeSet<PartitionKey>,
+}
+
+/// A partition to be fetched from now on, or none any more.
+pub(super) type Change = (PartitionKey, Option<Arc<Partition>>);
+
 impl Assigned {
-    pub(super) fn new(followed: Followed) -> Self {
-        Self {
-            followed: Mutex::new(followed),
-            changed: Notify::new(),
+    /// In order: the last word on a partition holds.
+    pub(super) fn change(&self, changes: Vec<Change>) {
+        let mut inner = self.inner.lock();
+        for (key, partition) in changes {
+            match partition {
+                Some(partition) => drop(inner.followed.insert(key, partition)),
+                None => drop(inner.followed.remove(&key)),
+            }
+            inner.changed.insert(key);
         }
+        drop(inner);
+        self.changed.notify_one();
     }
 
-    /// The partitions, of which some may have taken another role than before.
-    pub(super) fn set(&self, followed: Followed) {
-        *self.followed.lock() = followed;
-        self.changed.notify_one();
+    pub(super) fn is_empty(&self) -> bool {
+        self.inner.lock().followed.is_empty()
+    }
+
+    /// All there are; what changed before is told with them.
+    fn begin(&self) -> Followed {
+        let mut inner = self.inner.lock();
+        inner.changed.clear();
+        inner.followed.clone()
+    }
+
+    /// What changed since it was last asked for.
+    fn changes(&self) -> Vec<Change> {
+        let mut inner = self.inner.lock();
+        let changed = std::mem::take(&mut inner.changed).into_iter();
+        changed
+            .map(|key| (key, inner.followed.get(&key).cloned()))
+            .collect()
     }
 }
 
@@ -89,8 +122,7 @@ impl Fetcher {
                 ended = self.exchange() => ended,
             };
             let now = clocks::boot();
-            let followed = self.assigned.followed.lock().clone();
-            for partition in followed.values() {
+            for partition in self.assigned.begin().values() {
                 partition.leader_lost(now, self.leader);
             }
             if matches!(ended, Ended::Storage(_) | Ended::Cut(_)) {
@@ -132,11 +164,9 @@ struct Exchange<'a> {
     /// Of each request without an answer, when that is overdue.
     overdue: VecDeque<Instant>,
     followed: Followed,
-    /// Partitions that may have something to say.
-    due: BTreeSet<PartitionKey>,
-    /// Until when (boot clock) a partition has nothing to say.
-    paused: BTreeMap<PartitionKey, Duration>,
-    forgotten: Vec<PartitionKey>,
+    agenda: Agenda,
+    /// What the leader is still to be told of.
+    forgotten: BTreeSet<PartitionKey>,
 }
 
 impl<'a> Exchange<'a> {
@@ -148,15 +178,15 @@ impl<'a> Exchange<'a> {
             session_id: fetcher.shared.next_session(),
             session_epoch: 0,
             overdue: VecDeque::new(),
-            followed: Followed::new(),
-            due: BTreeSet::new(),
-            paused: BTreeMap::new(),
-            forgotten: Vec::new(),
+            followed: fetcher.assigned.begin(),
+            agenda: Agenda::default(),
+            forgotten: BTreeSet::new(),
         };
+        let all = exchange.followed.keys().copied();
+        all.for_each(|key| exchange.agenda.add(key));
         let idle_max = exchange.answer_max();
         let mut reading = Box::pin(next_answer(receiver, idle_max));
         let assigned = Arc::clone(&fetcher.assigned);
-        exchange.follow_assigned();
         loop {
             while let Some(request) = exchange.next_request() {
                 exchange.send(&request).await?;
@@ -166,7 +196,7 @@ impl<'a> Exchange<'a> {
                     reading = Box::pin(next_answer(receiver, idle_max));
                     exchange.take(answer?).await?;
                 }
-                () = assigned.changed.notified() => exchange.follow_assigned(),
+                () = assigned.changed.notified() => exchange.follow_changes(),
                 () = tokio::time::sleep_until(exchange.wakes_at()) => exchange.woken()?,
             }
         }
@@ -178,17 +208,23 @@ impl<'a> Exchange<'a> {
         settings.wait_max + settings.socket_timeout
     }
 
-    /// Which partitions there are, and that all of them may have taken another role.
-    fn follow_assigned(&mut self) {
-        let assigned = self.fetcher.assigned.followed.lock().clone();
-        let gone = self
-            .followed
-            .keys()
-            .filter(|key| !assigned.contains_key(key));
-        self.forgotten.extend(gone);
-        self.due = assigned.keys().copied().collect();
-        self.paused.clear();
-        self.followed = assigned;
+    /// Some came, went, or have another role.
+    fn follow_changes(&mut self) {
+        for (key, partition) in self.fetcher.assigned.changes() {
+            match partition {
+                Some(partition) => {
+                    self.followed.insert(key, partition);
+                    self.forgotten.remove(&key);
+                    self.agenda.add(key);
+                }
+                None => {
+                    self.agenda.remove(key);
+                    if self.followed.remove(&key).is_some() {
+                        self.forgotten.insert(key);
+                    }
+                }
+            }
+        }
     }
 
     /// The next request, if there is something to say or a credit to give.
@@ -212,24 +248,29 @@ impl<'a> Exchange<'a> {
             max_bytes: int(settings.response_max_bytes),
             partition_max_bytes: int(settings.partition_max_bytes),
             topics: messages::topics(mentions),
-            forgotten: messages::forgotten(std::mem::take(&mut self.forgotten)),
+            forgotten: messages::forgotten(self.next_forgotten()),
         };
         self.session_epoch = self.session_epoch.wrapping_add(1);
         Some(request)
+    }
+
+    fn next_forgotten(&mut self) -> Vec<PartitionKey> {
+        let next = std::iter::from_fn(|| self.forgotten.pop_first());
+        next.take(MENTIONS_MAX).collect()
     }
 
     fn mentions(&mut self) -> Vec<(PartitionKey, ReplicaFetch)> {
         let (now, shared) = (clocks::boot(), &self.fetcher.shared);
         let mut mentions = Vec::new();
         while mentions.len() < MENTIONS_MAX
-            && let Some(key) = self.due.pop_first()
+            && let Some(key) = self.agenda.next()
         {
             let Some(partition) = self.followed.get(&key) else {
                 continue;
             };
             match partition.ask_leader(now, self.fetcher.leader, shared.broker_epoch()) {
                 Due::Ask(fetch) => mentions.push((key, fetch)),
-                Due::Later(at) => drop(self.paused.insert(key, at)),
+                Due::Later(at) => self.agenda.pause(key, at),
                 Due::Nothing => {}
             }
         }
@@ -247,12 +288,10 @@ impl<'a> Exchange<'a> {
     /// When there is something to do without an answer.
     fn wakes_at(&self) -> Instant {
         let now = clocks::boot();
-        let pauses = self
-            .paused
-            .values()
-            .map(|at| Instant::now() + at.saturating_sub(now));
+        let pause = self.agenda.next_wake();
+        let pause = pause.map(|at| Instant::now() + at.saturating_sub(now));
         let overdue = self.overdue.front().copied();
-        let earliest = pauses.chain(overdue).min();
+        let earliest = pause.into_iter().chain(overdue).min();
         earliest.unwrap_or_else(|| Instant::now() + self.answer_max())
     }
 
@@ -261,9 +300,7 @@ impl<'a> Exchange<'a> {
         if overdue.is_some_and(|at| at <= Instant::now()) {
             return Err(Ended::NoAnswer);
         }
-        let now = clocks::boot();
-        let over = self.paused.extract_if(.., |_, at| *at <= now);
-        self.due.extend(over.map(|(key, _)| key));
+        self.agenda.wake(clocks::boot());
         Ok(())
     }
 
@@ -285,7 +322,7 @@ impl<'a> Exchange<'a> {
                 let Some(partition) = self.followed.get(&key) else {
                     continue;
                 };
-                self.due.insert(key);
+                self.agenda.add(key);
                 let fetched = messages::fetched(answer);
                 match partition.leader_answered(now, now_ms, &fetched)? {
                     Turn::Done => {}

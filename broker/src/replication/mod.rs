@@ -12,6 +12,7 @@
 //! Bounds: one session per registered broker, [`CREDITS_MAX`] requests on a connection, one answer of
 //! bounded bytes per request, one proposal per partition. Every wait has a deadline.
 
+mod agenda;
 mod fetcher;
 mod isr;
 mod messages;
@@ -28,8 +29,8 @@ pub(crate) use peers::Peers;
 use crate::clocks;
 use crate::partitions::{Partition, PartitionKey, Partitions};
 use arc_swap::ArcSwap;
-use fetcher::{Assigned, Fetcher};
-use isthmus_broker_core::metadata::MetadataImage;
+use fetcher::{Assigned, Change, Fetcher};
+use isthmus_broker_core::metadata::{MetadataDelta, MetadataImage};
 use isthmus_wire::ErrorCode;
 use isthmus_wire::messages::{ReplicaFetchRequest, ReplicaFetchResponse};
 use parking_lot::Mutex;
@@ -79,13 +80,45 @@ pub(crate) struct Replication {
     peers: Arc<dyn Peers>,
     /// The newest of each follower.
     sessions: Mutex<BTreeMap<i32, Arc<Session>>>,
-    /// By the leader they fetch from.
-    fetchers: Mutex<BTreeMap<i32, RunningFetcher>>,
+    fetchers: Mutex<Fetchers>,
     next_session: AtomicI64,
     tasks: TaskTracker,
     stop: CancellationToken,
     /// Cancelled when the disk failed: the broker must not go on.
     failed: CancellationToken,
+}
+
+/// Who is fetched from, and what.
+#[derive(Default)]
+struct Fetchers {
+    /// By the leader they fetch from.
+    running: BTreeMap<i32, RunningFetcher>,
+    /// Each replica that follows, as its fetcher was last told.
+    followed: BTreeMap<PartitionKey, Following>,
+}
+
+/// A replica here, whom it follows, and in which leader epoch.
+struct Following {
+    partition: Arc<Partition>,
+    leader: i32,
+    leader_epoch: i32,
+}
+
+impl Following {
+    fn of(partition: Arc<Partition>) -> Option<Self> {
+        let (leader, leader_epoch) = partition.followed()?;
+        Some(Self {
+            partition,
+            leader,
+            leader_epoch,
+        })
+    }
+
+    /// Whether nothing has happened that its fetcher would want to know.
+    fn is(&self, other: &Self) -> bool {
+        let order = |it: &Self| (it.leader, it.leader_epoch);
+        order(self) == order(other) && Arc::ptr_eq(&self.partition, &other.partition)
+    }
 }
 
 struct RunningFetcher {
@@ -139,37 +172,68 @@ impl Replication {
         }
     }
 
-    /// Roles have changed: every follower here gets to the fetcher of its leader.
-    pub(crate) fn roles_changed(self: &Arc<Self>) {
-        let mut wanted: BTreeMap<i32, BTreeMap<PartitionKey, Arc<Partition>>> = BTreeMap::new();
-        for partition in self.partitions.all() {
-            if let Some(leader) = partition.followed() {
-                let of_leader = wanted.entry(leader).or_default();
-                of_leader.insert(partition.key(), partition);
+    /// All partitions here have their first roles.
+    pub(crate) fn roles_taken(self: &Arc<Self>) {
+        let all = self.partitions.all().into_iter();
+        self.follow(all.map(|it| (it.key(), Some(it))));
+    }
+
+    /// Metadata has changed: what it changed, and nothing else, may follow another leader now, or none.
+    pub(crate) fn roles_changed(self: &Arc<Self>, image: &MetadataImage, delta: &MetadataDelta) {
+        let changed = delta.topics_changed.iter();
+        let changed = changed.filter_map(|id| image.topic_by_id(*id));
+        let changed = changed.flat_map(|topic| {
+            let indexes = (0..).take(topic.partitions.len());
+            indexes.map(|index| ((topic.id, index), self.partitions.get(topic.id, index)))
+        });
+        self.follow(changed);
+        for id in delta.topics_removed.keys() {
+            let gone: Vec<PartitionKey> = {
+                let fetchers = self.fetchers.lock();
+                let of_topic = fetchers.followed.range((*id, 0)..=(*id, i32::MAX));
+                of_topic.map(|(key, _)| *key).collect()
+            };
+            self.follow(gone.into_iter().map(|key| (key, None)));
+        }
+    }
+
+    /// Every follower among these gets to the fetcher of its leader; a fetcher of nothing ends.
+    fn follow(
+        self: &Arc<Self>,
+        partitions: impl Iterator<Item = (PartitionKey, Option<Arc<Partition>>)>,
+    ) {
+        let mut fetchers = self.fetchers.lock();
+        let mut changes: BTreeMap<i32, Vec<Change>> = BTreeMap::new();
+        for (key, partition) in partitions {
+            let now = partition.and_then(Following::of);
+            let before = fetchers.followed.get(&key);
+            if let (Some(before), Some(now)) = (before, &now)
+                && before.is(now)
+            {
+                continue;
+            }
+            if let Some(before) = fetchers.followed.remove(&key) {
+                changes.entry(before.leader).or_default().push((key, None));
+            }
+            if let Some(now) = now {
+                let change = (key, Some(Arc::clone(&now.partition)));
+                changes.entry(now.leader).or_default().push(change);
+                fetchers.followed.insert(key, now);
             }
         }
-        let mut fetchers = self.fetchers.lock();
-        fetchers.retain(|leader, fetcher| {
-            let stays = wanted.contains_key(leader);
-            if !stays {
+        for (leader, changes) in changes {
+            let running = fetchers.running.entry(leader);
+            let fetcher = running.or_insert_with(|| self.fetch_from(leader));
+            fetcher.assigned.change(changes);
+            if fetcher.assigned.is_empty() {
                 fetcher.stop.cancel();
-            }
-            stays
-        });
-        for (leader, partitions) in wanted {
-            match fetchers.get(&leader) {
-                Some(fetcher) => fetcher.assigned.set(partitions),
-                None => drop(fetchers.insert(leader, self.fetch_from(leader, partitions))),
+                fetchers.running.remove(&leader);
             }
         }
     }
 
-    fn fetch_from(
-        self: &Arc<Self>,
-        leader: i32,
-        partitions: BTreeMap<PartitionKey, Arc<Partition>>,
-    ) -> RunningFetcher {
-        let assigned = Arc::new(Assigned::new(partitions));
+    fn fetch_from(self: &Arc<Self>, leader: i32) -> RunningFetcher {
+        let assigned = Arc::<Assigned>::default();
         let stop = self.stop.child_token();
         let fetcher = Fetcher {
             shared: Arc::clone(self),

@@ -320,7 +320,8 @@ impl Node {
         self.broker_epoch.store(broker_epoch, Ordering::Release);
         let nothing = MetadataDelta::default();
         self.partitions.open_all(&inner.image, &nothing).unwrap();
-        self.roles_changed(&inner.image);
+        self.coordinate(&inner.image);
+        self.replication.roles_taken();
         let beat = self.heartbeat(inner.image.offset, false);
         inner.decide(&beat);
     }
@@ -339,14 +340,14 @@ impl Node {
         self.partitions.add(image, delta);
         self.image.store(Arc::clone(image));
         self.partitions.remove(image, delta);
-        self.roles_changed(image);
+        self.coordinate(image);
+        self.replication.roles_changed(image, delta);
     }
 
-    fn roles_changed(&self, image: &Arc<MetadataImage>) {
+    fn coordinate(&self, image: &Arc<MetadataImage>) {
         let runtime = tokio::runtime::Handle::current();
         self.groups
             .follow(image, &self.partitions, &runtime, Load::Beside);
-        self.replication.roles_changed();
     }
 
     /// Asks the coordinator of a group, if that is here.
