@@ -3,6 +3,7 @@
 mod answers;
 mod client_properties;
 mod jaas;
+mod node_file;
 
 pub(crate) use self::answers::{consent, outcome_unknown, say, say_no, unreachable};
 use crate::options::refuse;
@@ -10,6 +11,7 @@ use clap::Args;
 use isthmus_client::Cluster;
 use isthmus_client::admin::Admin;
 use isthmus_client::config::ClientConfig;
+use isthmus_config::ConfigProblems;
 use isthmus_config::units::parse_millis;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,6 +22,9 @@ pub(crate) struct ClusterOptions {
     /// Brokers to ask first; more than one with commas between.
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
     bootstrap: Vec<String>,
+    /// The file of a node of the cluster, TOML or server.properties; in place of --bootstrap.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Kafka's client properties: TLS, SASL, and bootstrap.servers where --bootstrap is not given.
     #[arg(long, value_name = "FILE")]
     client_config: Option<PathBuf>,
@@ -57,16 +62,23 @@ impl ClusterOptions {
     }
 
     fn config(&self) -> Result<ClientConfig, String> {
-        let mut config = match &self.client_config {
-            Some(file) => client_properties::read(file).map_err(|problems| problems.to_string())?,
-            None => ClientConfig::new(Vec::<String>::new()),
+        let told = |problems: ConfigProblems| problems.to_string();
+        let mut config = match (&self.client_config, &self.config) {
+            (Some(file), _) => client_properties::read(file).map_err(told)?,
+            (None, Some(file)) => node_file::read(file).map_err(told)?,
+            (None, None) => ClientConfig::new(Vec::<String>::new()),
         };
         if !self.bootstrap.is_empty() {
             config.bootstrap.clone_from(&self.bootstrap);
+        } else if config.bootstrap.is_empty()
+            && let Some(file) = &self.config
+        {
+            config.bootstrap = node_file::servers(file).map_err(told)?;
         }
         if config.bootstrap.is_empty() {
-            let missing = "give the cluster's addresses with --bootstrap HOST:PORT, or as \
-                           bootstrap.servers in the file of --client-config";
+            let missing = "give the cluster's addresses with --bootstrap HOST:PORT, as \
+                           bootstrap.servers in the file of --client-config, or a node's file with \
+                           -c FILE";
             return Err(missing.to_owned());
         }
         config.operation_timeout = self.timeout;

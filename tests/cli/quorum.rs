@@ -2,8 +2,8 @@
 
 use super::LIMIT;
 use super::support::broker::{Broker, isthmus};
-use super::support::cluster::{Cluster, until};
-use super::support::process::{Finished, run};
+use super::support::cluster::{Cluster, free_addresses, until};
+use super::support::process::{Finished, Program, run};
 use super::support::wire::Connection;
 use isthmus_wire::ErrorCode;
 use serde_json::Value;
@@ -310,4 +310,44 @@ fn elected(nodes: &Nodes, partition: &str, id: i32) {
         let said = ask_within(nodes, &["elect"], "20s");
         said.stdout.contains("nothing to do").then_some(())
     });
+}
+
+#[test]
+fn a_nodes_own_file_says_how_its_cluster_is_reached() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("node.toml");
+    let clients = free_addresses(1)[0];
+    let write = |clients: &str| {
+        let text = format!(
+            "[node]\nid = 1\ndata = \"{}\"\nobserve = \"127.0.0.1:0\"\n\
+             [[listeners]]\nname = \"clients\"\nbind = \"{clients}\"\n",
+            dir.path().join("data").display()
+        );
+        std::fs::write(&file, text).unwrap();
+    };
+    let asked = |words: &str| {
+        let mut command = isthmus();
+        command.args(words.split(' ')).arg("-c").arg(&file);
+        run(&mut command, LIMIT)
+    };
+    write(&clients.to_string());
+    asked("format --cluster-id mine").succeeded();
+    let mut start = isthmus();
+    let node = Broker::of(Program::start(start.args(["broker", "-c"]).arg(&file))).unwrap();
+    let status = asked("quorum status").succeeded().stdout;
+    assert!(
+        status.starts_with("quorum of cluster mine: leader 1, "),
+        "{status}"
+    );
+    let level = asked("level show").succeeded().stdout;
+    assert!(level.contains(&format!("node 1 at {clients}: ")), "{level}");
+    asked("elect --dry-run").succeeded();
+    node.stop().succeeded();
+    write("127.0.0.1:0");
+    let nowhere = asked("quorum status");
+    assert_eq!(nowhere.code(), Some(2), "{nowhere:?}");
+    assert!(
+        nowhere.stderr.contains("give --bootstrap HOST:PORT"),
+        "{nowhere:?}"
+    );
 }
