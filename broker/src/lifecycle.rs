@@ -8,7 +8,7 @@
 use crate::broker::Broker;
 use crate::byte_pool::{self, BytePool};
 use crate::clocks;
-use crate::cluster::{Connector, NodeAddress, NodeConnection, Voices};
+use crate::cluster::{CallError, Connector, NodeAddress, NodeConnection, Voices};
 use crate::controller::ControllerFailure;
 use crate::replaced_disk;
 use isthmus_broker_core::controller::{
@@ -18,7 +18,8 @@ use isthmus_broker_core::controller::{
 use isthmus_broker_core::lifecycle::{BrokerLifecycle, LifecycleAction, LifecycleConfig};
 use isthmus_wire::messages::broker_registration_request::{Feature, Listener};
 use isthmus_wire::messages::{
-    BrokerHeartbeatRequest, BrokerRegistrationRequest, RegisterBrokerRecord,
+    BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest,
+    RegisterBrokerRecord,
 };
 use isthmus_wire::{ErrorCode, Uuid};
 use parking_lot::Mutex;
@@ -320,11 +321,6 @@ impl Voter {
                 Err(failure) => Err(refusal(&failure)),
             };
         };
-        let deadline = Instant::now() + ANSWER_MAX;
-        let mut connection = match link.take() {
-            Some(connection) => connection,
-            None => connector.connect(to, deadline).await.map_err(|_| None)?,
-        };
         let request = BrokerHeartbeatRequest {
             broker_id: beat.broker_id,
             broker_epoch: beat.broker_epoch,
@@ -333,8 +329,20 @@ impl Voter {
             want_shut_down: beat.want_shut_down,
             ..BrokerHeartbeatRequest::default()
         };
-        let answer = connection.call(&request, HEARTBEAT_VERSION, deadline).await;
-        let answer = answer.map_err(|_| None)?;
+        let kept = match link.take() {
+            Some(connection) => carry(connection, &request).await.ok(),
+            None => None,
+        };
+        let (answer, connection) = match kept {
+            Some(kept) => kept,
+            // One that has ended, or does not answer, is not waited for until the next heartbeat: the
+            // voter takes its end for the broker's.
+            None => {
+                let deadline = Instant::now() + ANSWER_MAX;
+                let fresh = connector.connect(to, deadline).await.map_err(|_| None)?;
+                carry(fresh, &request).await.map_err(|_| None)?
+            }
+        };
         *link = Some(connection);
         if let Some(voices) = &self.voices {
             voices.heard(to.node_id);
@@ -348,6 +356,16 @@ impl Voter {
             code => Err(Some(code)),
         }
     }
+}
+
+/// Gives the connection back with the answer: it is of no more use without one.
+async fn carry(
+    mut connection: NodeConnection,
+    request: &BrokerHeartbeatRequest,
+) -> Result<(BrokerHeartbeatResponse, NodeConnection), CallError> {
+    let deadline = Instant::now() + ANSWER_MAX;
+    let answer = connection.call(request, HEARTBEAT_VERSION, deadline).await;
+    Ok((answer?, connection))
 }
 
 fn refusal(failure: &ControllerFailure) -> Option<ErrorCode> {

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// `broker.session.timeout.ms`.
 pub(crate) const SESSION: Micros = 1_500 * MS;
+/// How long a broker is waited for whose connections have ended.
+const HANG_UP_TIMEOUT: Micros = SESSION * 3 / 8;
 /// Events that wait for the one before; more are refused.
 const QUEUE_MAX: usize = 64;
 /// How long a broker's request for more metadata waits.
@@ -44,6 +46,7 @@ impl ControllerNode {
     pub(crate) fn new(id: i32, scenario: &Scenario, image: &MetadataImage) -> Self {
         let config = ControllerConfig {
             broker_session_timeout: Duration::from_micros(SESSION),
+            broker_hang_up_timeout: Duration::from_micros(HANG_UP_TIMEOUT),
             min_insync_replicas: scenario.min_insync_replicas,
             unclean_leader_election: scenario.unclean_leader_election,
             leader_balance_interval: Some(Duration::from_secs(4)),

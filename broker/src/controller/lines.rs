@@ -2,8 +2,8 @@
 //!
 //! A process that is killed leaves no word, but its connections end at once. Other things end
 //! connections too: a cut, a voter too slow to answer, a broker that opens a new one. So only the end of
-//! the *last* one of a broker says anything, and it is no more than a hint: the core waits half a session
-//! for another heartbeat.
+//! the *last* one of a broker says anything, and it is no more than a hint: the core waits for a heartbeat by
+//! a new one, only not as long as in silence.
 //!
 //! Not told: an end that this node itself made by stopping.
 
@@ -97,6 +97,7 @@ mod tests {
     fn story() -> Story {
         let config = ControllerConfig {
             broker_session_timeout: Duration::from_secs(1_000),
+            broker_hang_up_timeout: Duration::from_secs(500),
             leader_balance_interval: None,
             unclean_election_interval: Duration::MAX,
             ..ControllerConfig::default()

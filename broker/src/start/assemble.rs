@@ -22,7 +22,7 @@ use crate::security::{Secret, read_or_make_secret};
 use crate::server::{Gate, Limits};
 use crate::settings::{Listener, ListenerKind, Settings};
 use arc_swap::ArcSwap;
-use isthmus_broker_core::controller::ControllerConfig;
+use isthmus_broker_core::controller::{ControllerConfig, hang_up_timeout};
 use isthmus_broker_core::metadata::ProducerIdBlock;
 use isthmus_broker_core::security::{ClusterSecret, NodeIdentity};
 use isthmus_log::disk::ProcessDisk;
@@ -291,6 +291,10 @@ fn controller_config(settings: &Settings) -> ControllerConfig {
     let topics = settings.topic_config(None);
     ControllerConfig {
         broker_session_timeout: settings.broker_session_timeout,
+        broker_hang_up_timeout: hang_up_timeout(
+            settings.broker_session_timeout,
+            settings.broker_heartbeat_interval,
+        ),
         min_insync_replicas: usize::try_from(topics.min_insync_replicas).unwrap_or(1),
         unclean_leader_election: settings.unclean_leader_election,
         leader_balance_interval: settings.leader_balance_interval,

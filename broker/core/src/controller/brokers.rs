@@ -9,14 +9,14 @@
 //! | any | an operator unregisters it | out of every ISR and ELR (rule 23), successors elected; not registered |
 //! | fenced | heartbeat, registration applied | unfenced, leads what has no leader (rule 8) |
 //! | fenced | heartbeat that wants to stop | may stop (rule 17) |
-//! | unfenced | silent for a session, or for half of one since its connection ended | fenced: out of every ISR, successors elected (rule 8) |
+//! | unfenced | silent for a session, or for a shorter time since its connection ended | fenced: out of every ISR, successors elected (rule 8) |
 //! | unfenced | heartbeat that wants to stop | in controlled shutdown: out of every ISR, leaders moved |
 //! | in controlled shutdown | heartbeat, all others have passed it | may stop, fenced (rule 17) |
 //!
 //! A heartbeat of an epoch that is not the registered one is answered STALE_BROKER_EPOCH.
 
 use super::assignment::directory_of;
-use super::heartbeats::is_active;
+use super::heartbeats::{Patience, is_active};
 use super::partition_change::{Broker, Election, PartitionChange};
 use super::{Controller, ControllerReply, Decision};
 use crate::metadata::{BrokerRegistration, MetadataImage, MetadataRecord, PartitionImage};
@@ -68,8 +68,7 @@ impl Controller {
                 let broker_epoch = before.epoch;
                 return Ok((ControllerReply::Registered { broker_epoch }, Vec::new()));
             }
-            let session = self.config.broker_session_timeout;
-            let alive = self.heartbeats.has_session(now, before, session);
+            let alive = self.heartbeats.has_session(now, before, self.patience());
             if alive && !before.in_controlled_shutdown {
                 return Err(ErrorCode::DUPLICATE_BROKER_REGISTRATION);
             }
@@ -196,10 +195,10 @@ impl Controller {
         now: Duration,
         image: &MetadataImage,
     ) -> Vec<MetadataRecord> {
-        let session = self.config.broker_session_timeout;
+        let patience = self.patience();
         let stale = image
             .brokers()
-            .find(|it| !it.fenced && now > self.heartbeats.silent_at(it, session));
+            .find(|it| !it.fenced && now > self.heartbeats.silent_at(it, patience));
         match stale.filter(|_| self.rules.obeys(Rule::Fence)) {
             Some(broker) => self.fence(image, broker),
             None => Vec::new(),
@@ -208,10 +207,17 @@ impl Controller {
 
     /// When the next of those who serve is silent, unless it is heard from before.
     pub(super) fn next_silent_at(&self, image: &MetadataImage) -> Option<Duration> {
-        let session = self.config.broker_session_timeout;
+        let patience = self.patience();
         let serving = image.brokers().filter(|it| !it.fenced);
-        let silent = serving.map(|it| self.heartbeats.silent_at(it, session));
+        let silent = serving.map(|it| self.heartbeats.silent_at(it, patience));
         silent.min()
+    }
+
+    fn patience(&self) -> Patience {
+        Patience {
+            session: self.config.broker_session_timeout,
+            hung_up: self.config.broker_hang_up_timeout,
+        }
     }
 
     fn fence(&self, image: &MetadataImage, broker: &BrokerRegistration) -> Vec<MetadataRecord> {

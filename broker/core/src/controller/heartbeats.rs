@@ -5,7 +5,7 @@
 //! | A broker | counts as silent |
 //! |---|---|
 //! | was heard from | a session later |
-//! | … and the last connection by which it was has ended since | half a session after that end, if that comes first |
+//! | … and the last connection by which it was has ended since | a shorter time after that end, if that comes first |
 //! | was never heard from | a session after this controller became active |
 
 use crate::metadata::{BrokerRegistration, MetadataImage};
@@ -30,11 +30,20 @@ struct Sighting {
     hung_up_at: Option<Duration>,
 }
 
+/// How long brokers are waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) session: Duration,
+    pub(super) hung_up: Duration,
+}
+
 impl Sighting {
     /// Until when it is waited for.
-    fn silent_at(&self, session: Duration) -> Duration {
-        let silent = self.at.saturating_add(session);
-        let hung_up = self.hung_up_at.map(|at| at.saturating_add(session / 2));
+    fn silent_at(&self, patience: Patience) -> Duration {
+        let silent = self.at.saturating_add(patience.session);
+        let hung_up = self
+            .hung_up_at
+            .map(|at| at.saturating_add(patience.hung_up));
         hung_up.map_or(silent, |hung_up| silent.min(hung_up))
     }
 }
@@ -75,10 +84,10 @@ impl Heartbeats {
     }
 
     /// Until when the broker is waited for: behind that it is silent.
-    pub(super) fn silent_at(&self, broker: &BrokerRegistration, session: Duration) -> Duration {
+    pub(super) fn silent_at(&self, broker: &BrokerRegistration, patience: Patience) -> Duration {
         match self.of(broker) {
-            Some(sighting) => sighting.silent_at(session),
-            None => self.active_since.saturating_add(session),
+            Some(sighting) => sighting.silent_at(patience),
+            None => self.active_since.saturating_add(patience.session),
         }
     }
 
@@ -87,10 +96,10 @@ impl Heartbeats {
         &self,
         now: Duration,
         broker: &BrokerRegistration,
-        session: Duration,
+        patience: Patience,
     ) -> bool {
         self.of(broker)
-            .is_some_and(|it| now <= it.silent_at(session))
+            .is_some_and(|it| now <= it.silent_at(patience))
     }
 
     /// When a broker was last heard from in this life, and the last record it had applied then.

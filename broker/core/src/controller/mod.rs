@@ -36,6 +36,8 @@ use std::time::Duration;
 pub struct ControllerConfig {
     /// `broker.session.timeout.ms`.
     pub broker_session_timeout: Duration,
+    /// How long a broker is waited for whose connections have ended; see [`hang_up_timeout`].
+    pub broker_hang_up_timeout: Duration,
     /// Where a topic says nothing.
     pub min_insync_replicas: usize,
     /// Where a topic says nothing.
@@ -46,10 +48,18 @@ pub struct ControllerConfig {
     pub unclean_election_interval: Duration,
 }
 
+/// How long a broker is waited for whose connections have ended: long enough that one which lives has sent
+/// its next heartbeat by a new one, and no longer than in silence. `interval` is
+/// `broker.heartbeat.interval.ms`.
+pub fn hang_up_timeout(session: Duration, interval: Duration) -> Duration {
+    (session * 3 / 8).max(interval * 3 / 2).min(session)
+}
+
 impl Default for ControllerConfig {
     fn default() -> Self {
         Self {
             broker_session_timeout: Duration::from_secs(2),
+            broker_hang_up_timeout: Duration::from_millis(750),
             min_insync_replicas: 1,
             unclean_leader_election: false,
             leader_balance_interval: Some(Duration::from_secs(300)),

@@ -2,7 +2,7 @@
 
 use crate::cluster::{Cluster, TOPIC, directory, told};
 use isthmus_broker_core::controller::{
-    ControllerConfig, ControllerEvent, ControllerReply, ElectionType,
+    ControllerConfig, ControllerEvent, ControllerReply, ElectionType, hang_up_timeout,
 };
 use isthmus_wire::ErrorCode;
 use isthmus_wire::messages::PartitionRecord;
@@ -190,14 +190,14 @@ fn ms(millis: u64) -> Duration {
 }
 
 #[test]
-fn who_hung_up_is_waited_for_half_a_session() {
+fn who_hung_up_is_waited_for_not_as_long_as_who_is_silent() {
     let mut cluster = two_brokers();
     let heard = cluster.now;
     cluster.now += ms(100);
     cluster.hear(2);
     cluster.controller.hung_up(cluster.now, 1);
-    assert_eq!(cluster.next_tick(), heard + ms(1_101));
-    cluster.now = heard + ms(1_100);
+    assert_eq!(cluster.next_tick(), heard + ms(851));
+    cluster.now = heard + ms(850);
     assert!(!fenced(&mut cluster, 1), "it may come again");
     let twice = ControllerReply::Refused(ErrorCode::DUPLICATE_BROKER_REGISTRATION);
     assert_eq!(cluster.register(1, 2, -1), twice);
@@ -215,14 +215,30 @@ fn who_is_heard_again_has_not_hung_up() {
     let mut cluster = two_brokers();
     let began = cluster.now;
     cluster.controller.hung_up(cluster.now, 1);
-    cluster.now += ms(900);
+    cluster.now += ms(700);
     cluster.hear(1);
     cluster.hear(2);
     cluster.now += ms(2_000);
     assert!(!fenced(&mut cluster, 1));
-    assert_eq!(cluster.next_tick(), began + ms(2_901));
+    assert_eq!(cluster.next_tick(), began + ms(2_701));
     cluster.now += ms(1);
     assert!(fenced(&mut cluster, 1), "a session later it is silent");
+}
+
+#[test]
+fn who_hung_up_has_the_time_to_send_a_heartbeat() {
+    // Session and heartbeat interval, and what follows from them.
+    let rows = [
+        (2_000, 500, 750),
+        (1_600, 800, 1_200),
+        (1_600, 1_500, 1_600),
+    ];
+    for (session, interval, expected) in rows {
+        assert_eq!(hang_up_timeout(ms(session), ms(interval)), ms(expected));
+    }
+    let config = ControllerConfig::default();
+    let followed = hang_up_timeout(config.broker_session_timeout, ms(500));
+    assert_eq!(followed, config.broker_hang_up_timeout);
 }
 
 #[test]
