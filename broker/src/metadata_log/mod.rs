@@ -25,6 +25,7 @@ mod rpc;
 mod service;
 mod snapshot;
 mod store;
+mod succession;
 #[cfg(test)]
 mod tests;
 mod timing;

@@ -12,6 +12,7 @@ use super::load::load_blocking;
 use super::machine::{Machine, State};
 use super::network::{NoPeers, Peers, QuorumTransport};
 use super::service::{QuorumService, Service};
+use super::succession::stand_for_election;
 use super::types::{EncodedChange, Quorum, Voter};
 use super::{MetadataLog, MetadataLogError, Publish, QuorumTiming, QuorumWatch};
 use bytes::Bytes;
@@ -30,7 +31,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// A disk that takes longer for one change, or for the replay at a start, counts as dead; so does a
@@ -129,6 +130,9 @@ impl<D: Disk> QuorumMetadataLog<D> {
         let raft = Raft::new(id, config, peers, store.clone(), machine.clone()).await;
         let raft = raft.map_err(stopped)?;
         let stop = CancellationToken::new();
+        let (hung_up, told) = watch::channel(None);
+        let stand = stand_for_election(raft.clone(), options.timing, told, stop.clone());
+        tokio::spawn(stand);
         let log = Self {
             voter,
             state: Arc::clone(&machine.state),
@@ -139,7 +143,7 @@ impl<D: Disk> QuorumMetadataLog<D> {
                 snapshot_bytes: options.snapshot_bytes,
                 purged_upto: None,
             },
-            service: QuorumService::new(Service::new(raft.clone(), store, machine, id)),
+            service: QuorumService::new(Service::new(raft.clone(), store, machine, id, hung_up)),
             timing: options.timing,
             append_seconds: options.append_seconds,
             closed: Some(closed),
@@ -207,6 +211,12 @@ impl<D: Disk> QuorumMetadataLog<D> {
         }
         self.controller_epoch = self.state.lock().image.controller_epoch;
         Ok(self.controller_epoch)
+    }
+
+    /// From now on time alone makes no candidate of this voter.
+    #[cfg(test)]
+    pub(super) fn elects_only_when_asked(&self) {
+        self.raft().unwrap().runtime_config().elect(false);
     }
 
     pub(super) async fn commit(

@@ -15,6 +15,7 @@ use super::rows::{self, RowError};
 use super::rpc;
 use super::snapshot::{self, Snapshot, SnapshotFile};
 use super::store::{LogStore, StoreError};
+use super::succession::HungUp;
 use super::types::{LogId, Quorum, Vote, Voter};
 use isthmus_log::disk::Disk;
 use isthmus_wire::ErrorCode;
@@ -34,6 +35,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Most bytes of one answer to a broker that follows the log, whatever it asks for.
@@ -58,6 +60,7 @@ pub(super) struct Service<D: Disk> {
     machine: Machine<D>,
     own_id: u64,
     receiver: tokio::sync::Mutex<Receiver<D>>,
+    hung_up: watch::Sender<HungUp>,
 }
 
 /// Why an asker gets no answer but this.
@@ -166,6 +169,15 @@ impl<D: Disk> QuorumService<D> {
         };
         let answered = answered.await;
         answered.unwrap_or_else(|refused| refusal!(QuorumAppendResponse, refused))
+    }
+
+    /// A connection has ended by which that node sent entries or heartbeats, or called itself the leader.
+    pub(crate) fn hung_up(&self, node_id: i32) {
+        if let Ok(service) = self.open() {
+            service
+                .hung_up
+                .send_replace(Some((node_id, Instant::now())));
+        }
     }
 
     pub(crate) async fn transfer(&self, request: QuorumTransferRequest) -> QuorumTransferResponse {
@@ -285,6 +297,7 @@ impl<D: Disk> Service<D> {
         store: LogStore,
         machine: Machine<D>,
         own_id: u64,
+        hung_up: watch::Sender<HungUp>,
     ) -> Self {
         let receiver = Receiver::new(Arc::clone(&machine.disk), machine.dir.clone());
         Self {
@@ -293,6 +306,7 @@ impl<D: Disk> Service<D> {
             machine,
             own_id,
             receiver: tokio::sync::Mutex::new(receiver),
+            hung_up,
         }
     }
 

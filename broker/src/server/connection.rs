@@ -89,6 +89,7 @@ pub(super) async fn serve(
         },
         door: NodeDoor::default(),
         heartbeats: None,
+        led_by: None,
         place: place.filter(|_| session.is_some()),
         session,
         deadline,
@@ -111,6 +112,9 @@ pub(super) async fn serve(
     }
     // The broker that sent heartbeats by it does so no more, whatever is still to be written.
     drop(receiver.heartbeats.take());
+    if let (Some(leader), Some(quorum)) = (receiver.led_by, &broker.quorum_service) {
+        quorum.hung_up(leader);
+    }
     // No further request is read, but what came before is owed its answers; unless it was the
     // writing that ended.
     if !sending.is_terminated() {
@@ -126,6 +130,8 @@ struct Receiver<R> {
     door: NodeDoor,
     /// From the first heartbeat on that a broker sent by this connection.
     heartbeats: Option<HeartbeatLine>,
+    /// Who sent the quorum's entries or heartbeats by this connection.
+    led_by: Option<i32>,
     /// Where the listener demands a login.
     session: Option<SaslSession>,
     /// Held until the login is done.
@@ -212,9 +218,13 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
         }
         // Who is proved to be a node need not log in as a user.
         if let Some(node) = &self.caller.node {
-            if self.heartbeats.is_none() && api::key_of(&frame)? == ApiKey::BrokerHeartbeat {
+            let key = api::key_of(&frame)?;
+            if key == ApiKey::BrokerHeartbeat && self.heartbeats.is_none() {
                 let line = self.broker.controller.heartbeats_come(node.node_id);
                 self.heartbeats = Some(line);
+            }
+            if key == ApiKey::QuorumAppend {
+                self.led_by = Some(node.node_id);
             }
             return self.dispatch(frame).await;
         }

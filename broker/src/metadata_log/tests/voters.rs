@@ -409,6 +409,31 @@ async fn a_leader_that_is_heard_and_hears_nobody_gives_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_hears_that_the_leader_hung_up_stands_for_election() {
+    let mut cluster = Cluster::start(3, 1..=3).await;
+    let first = cluster.elected(&[1, 2, 3]).await;
+    cluster.node(first).append(1).unwrap();
+    cluster.settled().await;
+    // Nobody stands by itself, so that whoever leads does so for this reason.
+    let [second, third] = others(first)[..] else {
+        panic!("three voters")
+    };
+    for number in [second, third] {
+        cluster.node(number).log.elects_only_when_asked();
+    }
+    cluster.cut(first);
+    let told = cluster.net.services.lock()[&voter(third).raft_id()].clone();
+    told.hung_up(i32::from(first));
+    assert_eq!(cluster.elected(&[second, third]).await, third);
+    // One that leads no more, or never did, does not matter.
+    told.hung_up(i32::from(first));
+    cluster.node(third).append(2).unwrap();
+    cluster.heal();
+    assert_eq!(names(&*cluster.settled().await), topics(1..=2));
+    cluster.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_of_three_go_on_and_one_alone_does_not() {
     let mut cluster = Cluster::start(3, 1..=3).await;
     let first = cluster.elected(&[1, 2, 3]).await;
