@@ -153,7 +153,8 @@ impl Controller {
             };
             tokio::select! {
                 () = stop.cancelled() => break,
-                goes_on = watch.changed() => if !goes_on { break },
+                // Whatever kept it from leading would do so again.
+                goes_on = watch.changed(), if !is_waiting => if !goes_on { break },
                 () = tokio::time::sleep(pause) => {}
             }
         }

@@ -230,11 +230,11 @@ impl<D: Disk> QuorumMetadataLog<D> {
             expected_last_offset: last_offset,
             records: values.collect::<Result<Vec<Bytes>, _>>()?,
         };
-        let (raft, watch) = (self.raft()?, self.watch()?);
+        let watch = self.watch()?;
         let timer = self.append_seconds.start_timer();
         let written = tokio::select! {
             biased;
-            written = within("commit a change", raft.client_write(change)) => written?,
+            written = within("commit a change", self.write(&watch, change)) => written??,
             // Whoever waits for it holds up everybody else, and the end of this node.
             () = watch.lost_lead() => {
                 let silence = "a majority was silent";
@@ -242,12 +242,31 @@ impl<D: Disk> QuorumMetadataLog<D> {
             }
         };
         timer.observe_duration();
-        match written.map_err(not_written)?.data {
+        match written {
             Some(ChangeVerdict::Applied) => Ok(()),
             Some(ChangeVerdict::Stale { .. }) | None => Err(MetadataLogError::Stale {
                 expected: last_offset,
                 epoch: self.controller_epoch,
             }),
+        }
+    }
+
+    /// The library takes nothing while a majority is silent for longer than a lease, which may be over
+    /// before another voter can have been elected: nothing was written then, and it is tried again.
+    async fn write(
+        &self,
+        watch: &QuorumWatch,
+        change: EncodedChange,
+    ) -> Result<Option<ChangeVerdict>, MetadataLogError> {
+        loop {
+            let written = self.raft()?.client_write(change.clone()).await;
+            match written.map_err(not_written) {
+                Ok(written) => return Ok(written.data),
+                Err(MetadataLogError::NotLeader { leader: None }) if watch.leads().is_some() => {
+                    tokio::time::sleep(watch.look_every()).await;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 

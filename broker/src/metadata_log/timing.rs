@@ -10,7 +10,8 @@
 //! | lease: nobody stands for election while he heard the leader that lately | 3/8 | 750 ms |
 //! | wait behind the lease, chosen anew each time | 1/8 to 3/8 | 250 to 750 ms |
 //! | the leader hung up (`succession`): wait behind the lease, for the second, third … voter | 3/40 each | 75 ms each |
-//! | the leader heard nothing of a majority: it resigns | 1/2 | 1 s |
+//! | the leader heard nothing of a majority: it resigns | 3/4 | 1.5 s |
+//! | … with a change under way: it says that it does not know what became of that | 3/2 | 3 s |
 //! | it sends nothing then, so that others stand for election even if they hear it | 9/8 | 2.25 s |
 //!
 //! A leader looks for that silence every heartbeat, so that there are two who believe that they lead for
@@ -59,9 +60,15 @@ impl QuorumTiming {
         self.lease + self.lease / 5 * u32::try_from(place).unwrap_or(u32::MAX)
     }
 
-    /// Silence of a majority after which another voter may have been elected.
+    /// Silence of a majority after which another voter has had the time to be elected.
     pub(super) fn majority_silence_max(self) -> Duration {
-        self.lease + self.lease / 3
+        self.lease * 2
+    }
+
+    /// Silence of a majority after which nobody waits for a change any more that may yet be committed. Longer
+    /// than the leader leads: whoever hears that it is not known asks again, and then finds it done.
+    pub(super) fn change_silence_max(self) -> Duration {
+        self.lease * 4
     }
 
     /// How long a leader without a majority sends nothing, before it tries again. Others have stood
@@ -92,7 +99,10 @@ mod tests {
             // The lease, and the first of two voters' waits at its latest.
             assert!(max + max <= session_ms, "{session_ms}");
             let silence = millis(timing.majority_silence_max());
-            assert!(silence <= max + min, "{session_ms}: it resigns before");
+            assert!(
+                silence <= session_ms,
+                "{session_ms}: it resigns within it, too"
+            );
             assert!(timing.heartbeat_ms() < min, "{session_ms}");
             // Two voters that know do not stand together, and not with one that waits by chance.
             let [first, second] = [0, 1].map(|place| millis(timing.stands_after(place)));

@@ -62,22 +62,28 @@ impl QuorumWatch {
     /// believe in itself for ever; here it leads no more once a majority was silent for so long that it
     /// may have elected another one.
     pub(crate) fn leads(&self) -> Option<u64> {
+        self.leads_but_for(self.timing.majority_silence_max())
+    }
+
+    fn leads_but_for(&self, silence_max: Duration) -> Option<u64> {
         let metrics = self.metrics.borrow_watched();
         let leads = metrics.state == ServerState::Leader && metrics.running_state.is_ok();
         let is_alone = metrics.membership_config.voter_ids().count() <= 1;
         let heard = metrics.last_quorum_acked.as_ref().map(|at| at.elapsed());
-        let silence_max = self.timing.majority_silence_max();
         let is_heard = is_alone || heard.is_none_or(|heard| heard <= silence_max);
         (leads && is_heard).then_some(metrics.current_term)
     }
 
-    /// Until this voter leads no more. Silence is no change that anybody is told of, so it is looked
-    /// for.
+    /// Until nothing comes of this voter's changes any more. Silence is no change that anybody is told of,
+    /// so it is looked for.
     pub(super) async fn lost_lead(&self) {
         // Who does not lead in the first place is told so by the library, and by then has been.
         loop {
             tokio::time::sleep(self.look_every()).await;
-            if self.leads().is_none() {
+            if self
+                .leads_but_for(self.timing.change_silence_max())
+                .is_none()
+            {
                 return;
             }
         }
