@@ -10,8 +10,9 @@ use super::{Trio, TrioError};
 use crate::process::{Process, SpawnError, ToolError};
 use crate::targets::{IsthmusProgram, KafkaJars, StartError, probe};
 
-/// From a client's start to its ready line; Java compiles its source first.
-const READY_MAX: Duration = Duration::from_secs(60);
+/// From a client's start to its ready line. Java compiles its source first, for which a machine that is
+/// busy with compilers of its own has taken more than a minute.
+const READY_MAX: Duration = Duration::from_secs(180);
 
 /// What a client has for its end: the last answers.
 const STOP_GRACE: Duration = Duration::from_secs(20);
