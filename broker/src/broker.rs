@@ -278,11 +278,17 @@ impl Broker {
     }
 
     pub(crate) fn metrics_text(&self) -> String {
+        let bounded = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
         self.metrics
             .pool_bytes_in_use
             .set(gauge(self.pool.in_use()));
         self.metrics.pool_bytes_max.set(gauge(self.pool.capacity()));
+        let unflushed = self.partitions.unflushed_bytes();
+        self.metrics
+            .group_commit
+            .waiting_bytes
+            .set(bounded(unflushed));
         self.metrics.metadata_offset.set(self.image.load().offset);
         let (replicas, image) = (&self.metrics.replicas, self.image.load());
         replicas.count(&self.settings, &image);

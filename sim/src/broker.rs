@@ -1,6 +1,7 @@
 //! A broker's process: the replicas' cores, and around them what the broker's shell does: it asks
 //! controllers, pulls metadata, holds logs, parks writes and fetches.
 
+mod flushing;
 mod following;
 mod leading;
 mod replica;
@@ -11,6 +12,7 @@ use crate::disk::Log;
 use crate::message::{Call, Message};
 use crate::scenario::{MS, Micros, Mutation, Scenario, TOPIC};
 use crate::world::Context;
+use flushing::Flushes;
 use isthmus_broker_core::controller::{
     BrokerRegistrationRequest, ControllerEvent, ControllerReply,
 };
@@ -41,6 +43,7 @@ pub(crate) struct BrokerNode {
     pub(crate) image: MetadataImage,
     index: usize,
     pub(crate) replicas: BTreeMap<usize, Replica>,
+    flushes: Flushes,
     /// Deleted, but not yet from the disk itself.
     deleted: BTreeMap<usize, Log>,
     calls: BTreeMap<Call, (Asked, Micros)>,
@@ -97,6 +100,7 @@ impl BrokerNode {
             image: image.clone(),
             index: 0,
             replicas: replicas.collect(),
+            flushes: Flushes::new(),
             deleted: BTreeMap::new(),
             calls: BTreeMap::new(),
             // Calls of an earlier life are never mistaken for this one's.
@@ -139,6 +143,7 @@ impl BrokerNode {
             other => unreachable!("a broker is not sent {other:?}"),
         }
         self.ask_for_metadata(context);
+        self.flush_what_waits(context);
     }
 
     pub(crate) fn tick(&mut self, context: &mut Context<'_>) {
@@ -153,7 +158,7 @@ impl BrokerNode {
             self.poll(context, partition);
             if let Some(replica) = self.replicas.get_mut(&partition) {
                 if context.random.one_in(12) {
-                    replica.log.sync();
+                    replica.log.write_back();
                 }
                 if context.random.one_in(8) {
                     replica.log.high_watermark_checkpoint = replica.high_watermark();
@@ -163,6 +168,7 @@ impl BrokerNode {
         if !self.deleted.is_empty() && context.random.one_in(12) {
             self.deleted.clear();
         }
+        self.flush_what_waits(context);
     }
 
     fn expire_calls(&mut self, context: &mut Context<'_>) {
@@ -357,6 +363,7 @@ impl BrokerNode {
             self.replicas.entry(partition).or_insert_with(begin);
         } else if let Some(mut replica) = self.replicas.remove(&partition) {
             replica.leave_role(context);
+            self.flushes.forget(partition);
             context.judge.deleted(partition, self.id);
             self.deleted.insert(partition, replica.log);
         }

@@ -11,6 +11,13 @@ pub(crate) struct Record {
     pub(crate) id: u64,
 }
 
+/// What a flush under way will have synced, unless the log is cut before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flush {
+    upto: i64,
+    truncations: u64,
+}
+
 /// A partition's log, its epochs and its checkpoint.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Log {
@@ -19,6 +26,9 @@ pub(crate) struct Log {
     epochs: Vec<(i32, i64)>,
     /// What a loss of power leaves, at least.
     durable: Vec<Record>,
+    /// Up to where this process knows that of all records.
+    synced: i64,
+    truncations: u64,
     pub(crate) high_watermark_checkpoint: i64,
 }
 
@@ -51,16 +61,56 @@ impl Log {
         let end = self.log_end();
         self.epochs.retain(|(_, start)| *start < end);
         self.high_watermark_checkpoint = self.high_watermark_checkpoint.min(end);
+        self.synced = self.synced.min(end);
+        self.truncations += 1;
     }
 
     /// The process ended without a clean stop: its checkpoint is not believed.
     pub(crate) fn crash(&mut self) {
         self.high_watermark_checkpoint = 0;
+        self.synced = 0;
     }
 
-    /// fsync.
-    pub(crate) fn sync(&mut self) {
+    /// The operating system writes back what it finds; nobody is told.
+    pub(crate) fn write_back(&mut self) {
         self.durable.clone_from(&self.records);
+    }
+
+    /// All of it is synced.
+    pub(crate) fn sync(&mut self) {
+        self.write_back();
+        self.synced = self.log_end();
+    }
+
+    /// Up to where a flush that begins now will have synced.
+    pub(crate) fn plan_flush(&self) -> Flush {
+        Flush {
+            upto: self.log_end(),
+            truncations: self.truncations,
+        }
+    }
+
+    /// That flush is over. What was cut since is not there to be synced.
+    pub(crate) fn flushed(&mut self, flush: Flush) {
+        if flush.truncations != self.truncations {
+            return;
+        }
+        let upto = usize::try_from(flush.upto).unwrap_or(0);
+        if !self.is_durable(flush.upto) {
+            self.durable = self.records[..upto].to_vec();
+        }
+        self.synced = self.synced.max(flush.upto);
+    }
+
+    /// What the process may count on.
+    pub(crate) fn synced(&self) -> i64 {
+        self.synced
+    }
+
+    /// Whether all before `end` survives a loss of power, known or not.
+    pub(crate) fn is_durable(&self, end: i64) -> bool {
+        let end = usize::try_from(end).unwrap_or(0);
+        self.durable.len() >= end && self.durable[..end] == self.records[..end]
     }
 
     /// The process ended and another opens the log: epochs of no records are gone.

@@ -19,6 +19,9 @@ impl World {
         if self.now < self.quiet_until {
             return;
         }
+        if self.scenario.flush_group && self.random.one_in(10) {
+            return self.black_out();
+        }
         let kind = self.random.below(100);
         let (now, broker) = (self.now, self.any_broker());
         self.trace
@@ -61,6 +64,17 @@ impl World {
     fn crash_unless_last(&mut self, broker: i32, power: bool) {
         if self.judge.can_spare(broker) || self.random.one_in(8) {
             self.crash(broker, power);
+            self.restart_later(broker);
+        }
+    }
+
+    /// Every broker loses power at once, and with it what it had not synced.
+    fn black_out(&mut self) {
+        let now = self.now;
+        self.trace.note(now, || "all brokers lose power".to_owned());
+        self.judge.counts.blackouts += 1;
+        for broker in self.scenario.brokers.clone() {
+            self.crash(broker, true);
             self.restart_later(broker);
         }
     }

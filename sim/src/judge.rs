@@ -11,10 +11,12 @@
 //! | what is below a high watermark is the same everywhere, and stays (nothing acknowledged is lost, nothing that was read vanishes) | 3 to 7, 13 to 16, 18, 23 |
 //! | the controller's ISR is within the maximal ISR of the newest leader | 3, 5, 6 |
 //! | who is unfenced has applied its registration | 8 |
+//! | under `flush.policy=group`, what is acknowledged with acks=1 is on its leader's disk | 24 |
 //! | who may stop leads nothing for anyone that serves | 17 |
 //!
 //! The promise, executable (rule 23): what is committed survives all failures that leave one
-//! replica of the last sufficient ISR alive with its memory. Where they leave none, and where a
+//! replica of the last sufficient ISR alive with its memory; under `flush.policy=group` (rule 24), all
+//! that leave the disks, be it that every broker loses power at once. Where they leave none, and where a
 //! leader was elected from outside ISR and ELR, the leader epochs so far are *void*: what they
 //! committed may go.
 
@@ -39,6 +41,8 @@ pub(crate) struct Judge {
     /// were.
     ghosts: BTreeSet<i32>,
     violation: Option<Violation>,
+    /// What is acknowledged is on disk first: a crash takes nothing that counts.
+    flush_group: bool,
     pub(crate) counts: Counts,
 }
 
@@ -60,6 +64,8 @@ pub struct Counts {
     pub stale_changes: u64,
     /// Committed, but under a void epoch, and gone.
     pub lost_outside_promise: u64,
+    /// All brokers lost power at once.
+    pub blackouts: u64,
 }
 
 impl Counts {
@@ -79,6 +85,7 @@ impl Counts {
             replicas_deleted,
             stale_changes,
             lost_outside_promise,
+            blackouts,
         } = other;
         self.acks_all += acks_all;
         self.acks_one += acks_one;
@@ -93,6 +100,7 @@ impl Counts {
         self.replicas_deleted += replicas_deleted;
         self.stale_changes += stale_changes;
         self.lost_outside_promise += lost_outside_promise;
+        self.blackouts += blackouts;
     }
 }
 
@@ -122,6 +130,7 @@ impl Judge {
             partitions: scenario.partitions.iter().map(watched).collect(),
             ghosts: BTreeSet::new(),
             violation: None,
+            flush_group: scenario.flush_group,
             counts: Counts::default(),
         }
     }
@@ -226,6 +235,9 @@ impl Judge {
     /// A broker's process ended without a clean stop.
     pub(crate) fn crashed(&mut self, broker: i32) {
         self.ghosts.insert(broker);
+        if self.flush_group {
+            return;
+        }
         for at in 0..self.partitions.len() {
             self.partitions[at].crashed.insert(broker);
             self.forget(at);
@@ -331,6 +343,16 @@ impl Judge {
         if isr < needed {
             self.accuse(|| {
                 format!("partition {at}: acks=all was appended with {isr} of {needed} in sync")
+            });
+        }
+    }
+
+    /// An acks=1 write is acknowledged by its leader.
+    pub(crate) fn acknowledged_one(&mut self, at: usize, record: Record, is_durable: bool) {
+        self.counts.acks_one += 1;
+        if self.flush_group && !is_durable {
+            self.accuse(|| {
+                format!("partition {at}: {record:?} is acknowledged, and a loss of power takes it")
             });
         }
     }

@@ -81,6 +81,8 @@ pub(crate) struct Scenario {
     pub(crate) loss: usize,
     /// One in so many acknowledged writes asks for acks=1.
     pub(crate) acks_one_in: usize,
+    /// `flush.policy=group`: disks are all that need survive.
+    pub(crate) flush_group: bool,
     /// Between two acts of the operator, on average; none in most runs.
     pub(crate) operator_every: Option<Micros>,
     pub(crate) rules: Rules,
@@ -124,6 +126,7 @@ impl Scenario {
             fault_every: MS * random.between(150, 900),
             loss: random.pick(&[0, 0, 2, 10, 40]).unwrap_or(0),
             acks_one_in: 2 + random.below(4),
+            flush_group: false,
             operator_every: None,
             rules: match mutation {
                 Some(Mutation::Core(rule)) => Rules::without(rule),
@@ -142,6 +145,12 @@ impl Scenario {
                 self.brokers.extend(self.brokers.last().map(|id| id + 1));
             }
         }
+        self
+    }
+
+    /// In one run of four the topic is flushed before anything of it counts.
+    pub(crate) fn with_flushes(mut self, random: &mut Random) -> Self {
+        self.flush_group = random.one_in(4);
         self
     }
 

@@ -54,6 +54,7 @@ fn numbers(event: &Event) -> (u64, u64, u64) {
         } => (kind(message), id(*from), id(*to)),
         Event::Tick { node, life } => (10, id(*node), u64::from(*life)),
         Event::HungUp { broker, controller } => (23, id(*broker), id(*controller)),
+        Event::RoundOver { node, life } => (24, id(*node), u64::from(*life)),
         Event::RaftTick => (11, 0, 0),
         Event::CommitDue => (12, 0, 0),
         Event::Stray => (13, 0, 0),

@@ -29,6 +29,9 @@ const HANG_UP: Micros = MS;
 /// Every so many ticks a broker that lives opens its connections anew.
 const RENEWED_EVERY: Micros = 97;
 
+/// Makes dice of their own out of a seed: runs without flushes stay what they were.
+const FLUSHES: u64 = 0x0066_6c75_7368_6573;
+
 /// What a node is given with every event, and what it gives back.
 pub(crate) struct Context<'a> {
     pub(crate) now: Micros,
@@ -41,6 +44,8 @@ pub(crate) struct Context<'a> {
     out: Vec<(i32, Message)>,
     /// The broker was told that it may stop.
     pub(crate) stops: bool,
+    /// A round of the broker's group commit begins.
+    pub(crate) begins_round: bool,
     /// Brokers that a controller lets stop, with the offset of the image it decided on.
     grants: Vec<(i32, MetadataImage)>,
 }
@@ -109,6 +114,11 @@ pub(crate) enum Event {
     HungUp {
         broker: i32,
         controller: i32,
+    },
+    /// A round of a broker's group commit: everything in it is on disk.
+    RoundOver {
+        node: i32,
+        life: u32,
     },
     RaftTick,
     CommitDue,
@@ -216,7 +226,9 @@ impl World {
     pub(crate) fn new(seed: u64, mutation: Option<Mutation>, trace: Trace) -> Self {
         let mut random = Random::new(seed);
         let mut operator = Operator::new(seed);
-        let scenario = Scenario::of(&mut random, mutation).with_operator(&mut operator.random);
+        let scenario = Scenario::of(&mut random, mutation)
+            .with_operator(&mut operator.random)
+            .with_flushes(&mut Random::new(seed ^ FLUSHES));
         let founded = founded(&scenario);
         let mut world = Self {
             judge: Judge::new(&scenario, founded.clone()),
@@ -318,6 +330,7 @@ impl World {
             } => self.deliver(from, to, life, message),
             Event::Tick { node, life } => self.tick(node, life),
             Event::HungUp { broker, controller } => self.hung_up(broker, controller),
+            Event::RoundOver { node, life } => self.round_over(node, life),
             Event::RaftTick => {
                 self.raft_tick();
                 self.at(RAFT_TICK, Event::RaftTick);
@@ -420,6 +433,34 @@ impl World {
         });
     }
 
+    fn round_over(&mut self, node: i32, life: u32) {
+        let Some(machine) = self.machines.get_mut(&node) else {
+            return;
+        };
+        if machine.life != life || !machine.is_up() {
+            return;
+        }
+        if machine.frozen {
+            machine.held.push(Event::RoundOver { node, life });
+            return;
+        }
+        self.with(node, |process, context| match process {
+            Process::Broker(broker) => broker.round_over(context),
+            Process::Controller(_)
+            | Process::StoppedBroker { .. }
+            | Process::StoppedController(_) => {}
+        });
+    }
+
+    /// Mostly that of a good disk; now and then it has a bad moment.
+    fn sync_time(&mut self) -> Micros {
+        if self.random.one_in(20) {
+            self.random.between(100 * MS, 900 * MS)
+        } else {
+            self.random.between(MS / 10, 20 * MS)
+        }
+    }
+
     /// Lets a machine's process do something, and carries out what comes of it.
     pub(crate) fn with(&mut self, id: i32, act: impl FnOnce(&mut Process, &mut Context<'_>)) {
         let Some(machine) = self.machines.get_mut(&id) else {
@@ -435,6 +476,7 @@ impl World {
             committed: &self.log.committed,
             out: Vec::new(),
             stops: false,
+            begins_round: false,
             grants: Vec::new(),
         };
         act(&mut machine.process, &mut context);
@@ -445,8 +487,13 @@ impl World {
             }
         };
         let Context {
-            out, stops, grants, ..
+            out,
+            stops,
+            begins_round,
+            grants,
+            ..
         } = context;
+        let life = machine.life;
         if let Some(proposed) = proposed {
             let by = (id, proposed.term);
             let number = self
@@ -462,6 +509,10 @@ impl World {
         }
         for (broker, image) in grants {
             self.check_grant(broker, &image);
+        }
+        if begins_round {
+            let takes = self.sync_time();
+            self.at(takes, Event::RoundOver { node: id, life });
         }
         if stops {
             self.stop_cleanly(id);

@@ -55,6 +55,7 @@ fn nothing_breaks() {
         replicas_deleted,
         stale_changes,
         lost_outside_promise,
+        blackouts,
     } = counts;
     let often = [acks_all, acks_one, refused, isr_changes];
     assert!(often.iter().all(|it| *it > 10 * SEEDS), "{counts:?}");
@@ -64,6 +65,8 @@ fn nothing_breaks() {
     let moved = [moves, moves_done, replicas_deleted];
     assert!(moved.iter().all(|it| *it > SEEDS / 2), "{counts:?}");
     assert!(moves_undone > SEEDS / 4, "{counts:?}");
+    // In one run of four everything is flushed first.
+    assert!(blackouts > SEEDS / 8, "{counts:?}");
     let seldom = [unclean_elections, stale_changes, lost_outside_promise];
     assert!(seldom.iter().all(|it| *it > SEEDS / 50), "{counts:?}");
 }

@@ -52,6 +52,9 @@ rules! {
     ShutdownGranted = "17", "a broker stops once all others know that it does";
     FollowerHighWatermark = "18", "a follower shows what its leader said is committed";
     UncleanRestart = "23", "who stopped uncleanly leaves ISR and ELR by registering";
+    FlushBeforeCommit = "24-leader", "with flush.policy=group the leader's own copy counts once it is flushed";
+    FlushBeforeFetch = "24-follower", "with flush.policy=group a follower asks for more once it has flushed what it has";
+    FlushBeforeAcksOne = "24-acks", "with flush.policy=group acks=1 is answered once it is flushed";
     MoveAddsAll = "455-added", "a move is complete only with all who are added in the ISR";
     MoveKeepsOne = "455-stays", "a move is complete only with a member of the ISR that stays";
     MoveUndoable = "455-undo", "a move is undone only while one of before is in the ISR";

@@ -6,8 +6,9 @@
 //! The request's bytes count against the client's quota (KIP-13), with acks=0 too.
 //!
 //! First stage: every partition's batches are checked and appended, in the order of the request.
-//! Second stage, only when needed: acks=all waits for the high watermark, `flush.messages` for
-//! the disk. By then the frame is gone.
+//! Second stage, only when needed: acks=all waits for the high watermark, `flush.messages` and acks=1
+//! under `flush.policy=group` for the disk. By then the frame is gone. Where more is written than the
+//! disk takes, appends to topics of that policy wait for room before the first stage.
 //!
 //! Versions: 5 shows the log start offset; 8 the records that were refused (KIP-467); 10 the new
 //! leader on NOT_LEADER_OR_FOLLOWER (KIP-951); 12 is as 11 for clients without transactions; 13
@@ -63,9 +64,13 @@ impl Serve for Produce {
             -1 => Some(Acks::All),
             _ => None,
         };
+        let timeout_ms = request.timeout_ms;
+        let has_room = has_room(&call, &request).await;
         let transactional = has_transactional_records(&request);
         let access = call.access();
-        let refused_whole = if transactional {
+        let refused_whole = if !has_room {
+            Some(ErrorCode::REQUEST_TIMED_OUT)
+        } else if transactional {
             may_use_id(&access, request.transactional_id.as_deref()).err()
         } else {
             None
@@ -101,7 +106,7 @@ impl Serve for Produce {
                     .partition_responses
                     .push(partition_answer(data.index, &outcome));
                 if let Ok((partition, appended)) = outcome
-                    && (appended.flush_due || (acks == Some(Acks::All) && !appended.committed))
+                    && (appended.flush_due || !is_settled(acks, &appended))
                 {
                     parked.push(Parked {
                         at_topic,
@@ -133,13 +138,62 @@ impl Serve for Produce {
         if parked.is_empty() {
             return Reply::Now(response);
         }
-        let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
-        let deadline = Instant::now() + timeout.min(TIMEOUT_MAX);
+        let deadline = deadline(timeout_ms);
         Reply::Later(Box::pin(async move {
             let mut response = wait(response, parked, acks, deadline).await;
             leaders.name_in(&mut response);
             response
         }))
+    }
+}
+
+fn deadline(timeout_ms: i32) -> Instant {
+    let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
+    Instant::now() + timeout.min(TIMEOUT_MAX)
+}
+
+/// Whether what the request brings may be written. Where as much as may be waits for the disk, topics
+/// that wait for it take no more; meanwhile nothing else of this connection is read.
+async fn has_room(call: &Call<'_>, request: &ProduceRequest) -> bool {
+    let partitions = &call.broker.partitions;
+    if partitions.has_room_to_append() {
+        return true;
+    }
+    !waits_for_disk(call.broker, call.version(), request)
+        || partitions
+            .room_to_append(deadline(request.timeout_ms))
+            .await
+}
+
+/// Whether any of its topics has `flush.policy=group`.
+fn waits_for_disk(broker: &Broker, version: i16, request: &ProduceRequest) -> bool {
+    let of_topic = |topic: &TopicProduceData| {
+        let found = topic.partition_data.iter();
+        let mut found = found.filter_map(|data| find(broker, version, topic, data).ok());
+        found.any(|it| it.is_group_committed())
+    };
+    request.topic_data.iter().any(of_topic)
+}
+
+fn find(
+    broker: &Broker,
+    version: i16,
+    topic: &TopicProduceData,
+    data: &PartitionProduceData,
+) -> Result<Arc<Partition>, ErrorCode> {
+    if version >= 13 {
+        broker.partition_by_id(topic.topic_id, data.index)
+    } else {
+        broker.partition(&topic.name, data.index)
+    }
+}
+
+/// Whether an answer may say so now, as far as replicas go.
+fn is_settled(acks: Option<Acks>, appended: &Appended) -> bool {
+    match acks {
+        Some(Acks::All) => appended.committed,
+        Some(Acks::Leader) => appended.held,
+        Some(Acks::None) | None => true,
     }
 }
 
@@ -223,10 +277,11 @@ async fn wait(
             if one.appended.flush_due {
                 one.partition.flush().await?;
             }
-            if acks == Some(Acks::All) {
-                one.partition.wait_for_commit(&one.appended).await?;
+            match acks {
+                Some(Acks::All) => one.partition.wait_for_commit(&one.appended).await,
+                Some(Acks::Leader) => one.partition.wait_until_held(&one.appended).await,
+                Some(Acks::None) | None => Ok::<(), AppendFailure>(()),
             }
-            Ok::<(), AppendFailure>(())
         };
         let failure = match tokio::time::timeout_at(deadline, settled).await {
             Ok(Ok(())) => continue,
@@ -247,12 +302,7 @@ fn append(
     topic: &TopicProduceData,
     data: &PartitionProduceData,
 ) -> Result<(Arc<Partition>, Appended), Failure> {
-    let partition = if version >= 13 {
-        broker.partition_by_id(topic.topic_id, data.index)
-    } else {
-        broker.partition(&topic.name, data.index)
-    };
-    let partition = partition.map_err(Failure::Code)?;
+    let partition = find(broker, version, topic, data).map_err(Failure::Code)?;
     let records = data.records.as_ref().and_then(|records| records.bytes());
     let records = records.cloned().unwrap_or_default();
     check_request(version, &records).map_err(Failure::Code)?;

@@ -1,10 +1,12 @@
 //! The broker's metrics: name, unit, help and labels of each in this one place; those of replicas in
-//! `replicas`.
+//! `replicas`, those of flushes in `group_commit`.
 
 #[cfg(test)]
 mod boards;
+mod group_commit;
 mod replicas;
 
+pub(crate) use group_commit::GroupCommitMetrics;
 pub(crate) use replicas::ReplicaMetrics;
 
 use crate::clocks;
@@ -45,6 +47,7 @@ pub(crate) struct Metrics {
     pub(crate) metadata_append_seconds: Histogram,
     pub(crate) retention_clock_in_doubt: IntGauge,
     pub(crate) cleaner: CleanerMetrics,
+    pub(crate) group_commit: GroupCommitMetrics,
     pub(crate) replicas: Arc<ReplicaMetrics>,
 }
 
@@ -221,6 +224,7 @@ impl Metrics {
                     "When a cleaner last looked for a log to compact, in seconds since 1970.",
                 ),
             },
+            group_commit: GroupCommitMetrics::new(&registry),
             replicas: Arc::new(ReplicaMetrics::new(&registry)),
             registry,
         };

@@ -10,6 +10,7 @@
 use super::partition::{Partition, State};
 use super::replica_log::ReplicaLog;
 use super::role::Role;
+use super::watchers::Ready;
 use bytes::Bytes;
 use isthmus_broker_core::replica::{
     EpochHistory, Follower, FollowerStep, ReplicaFetch, ReplicaFetchAnswer,
@@ -17,6 +18,7 @@ use isthmus_broker_core::replica::{
 use isthmus_log::disk::ProcessDisk;
 use isthmus_log::{AppendError, Log, StorageError};
 use isthmus_wire::batch::split_batches;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A leader's answer on one partition, as it came.
@@ -85,13 +87,14 @@ impl Partition {
         if state.gone || state.closed || state.cut_to.is_some() {
             return Due::Nothing;
         }
+        let own_copy = state.own_copy();
         let Role::Follower(follower) = &mut state.role else {
             return Due::Nothing;
         };
         if follower.leader() != leader {
             return Due::Nothing;
         }
-        match follower.poll(now, broker_epoch, &ReplicaLog(&state.log)) {
+        match follower.poll(now, broker_epoch, &ReplicaLog(&state.log), own_copy) {
             Some(fetch) => Due::Ask(fetch),
             None if now < follower.pause_until() => Due::Later(follower.pause_until()),
             None => Due::Nothing,
@@ -123,7 +126,11 @@ impl Partition {
                 let before = state.high_watermark();
                 let flush_due = state.append_fetched(self, now, now_ms, fetched)?;
                 let moved = state.high_watermark() > before;
+                let waits = state.waits_for_commit();
                 drop(guard);
+                if waits {
+                    self.commits.wait(self.key(), fetched.records.len() as u64);
+                }
                 if moved {
                     self.wake();
                 }
@@ -139,6 +146,12 @@ impl Partition {
             leader_epoch: fetched.leader_epoch,
             at,
         }))
+    }
+
+    /// The set that is told when this replica may have something to say to its leader: what it has
+    /// is flushed (`flush.policy = group`).
+    pub(crate) fn fetched_by(&self, ready: &Arc<Ready>) {
+        self.watchers.set_fetcher(ready);
     }
 
     /// The connection to that leader ended.

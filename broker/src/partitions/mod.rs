@@ -7,7 +7,9 @@
 
 mod checkpoints;
 mod cleaning;
+mod flushing;
 mod following;
+mod group_commit;
 mod leading;
 mod partition;
 mod reading;
@@ -27,6 +29,7 @@ use crate::clocks;
 use crate::ids;
 use crate::settings::Settings;
 use checkpoints::Checkpoints;
+use group_commit::Commits;
 use isthmus_broker_core::config::TopicConfig;
 use isthmus_broker_core::metadata::{
     ConfigResource, MetadataDelta, MetadataImage, PartitionImage, TopicImage,
@@ -107,6 +110,8 @@ pub(crate) struct Partitions {
     /// Replicas have roles: nothing but newer metadata takes them away (rule 9).
     has_roles: AtomicBool,
     proposals: mpsc::Sender<IsrProposal>,
+    /// Shared with the partitions and with the task that syncs.
+    commits: Arc<Commits>,
     /// Until somebody takes them to the controller.
     proposed: Mutex<Option<mpsc::Receiver<IsrProposal>>>,
     removals: Mutex<VecDeque<Removal>>,
@@ -135,6 +140,7 @@ impl Partitions {
         let (proposals, proposed) = mpsc::channel(PROPOSALS_MAX);
         Self {
             proposals,
+            commits: Arc::new(Commits::new()),
             proposed: Mutex::new(Some(proposed)),
             disk,
             directory,
@@ -307,7 +313,7 @@ impl Partitions {
             &self.disk,
             dir,
             (Arc::clone(&topic.name), (topic.id, index)),
-            self.proposals.clone(),
+            (self.proposals.clone(), Arc::clone(&self.commits)),
             config,
             log_config,
             context,
@@ -456,6 +462,8 @@ impl Partitions {
 
     /// Closes all logs, writes the checkpoints, and marks the directory as cleanly closed.
     pub(crate) fn close(&self, broker_epoch: i64) -> Result<(), PartitionsError> {
+        // What still waits is flushed as its log is closed.
+        self.commits.end();
         let partitions = self.all();
         for partition in &partitions {
             partition.complete()?;

@@ -4,11 +4,11 @@
 //! the lock and read outside of it. An fsync never runs under the lock.
 
 use super::cleaning::CleaningState;
+use super::group_commit::Commits;
 use super::role::{Role, Taking};
 use super::rules::append_rules;
 use super::watchers::{Ready, Watchers};
 use super::{IsrProposal, PartitionKey, ReadFailure, ServedBy};
-use crate::clocks;
 use isthmus_broker_core::config::TopicConfig;
 use isthmus_broker_core::metadata::{MetadataImage, PartitionImage};
 use isthmus_broker_core::replica::{
@@ -30,11 +30,13 @@ pub(crate) struct Partition {
     topic: Arc<str>,
     key: PartitionKey,
     pub(super) state: Mutex<State>,
-    watchers: Watchers,
+    pub(super) watchers: Watchers,
     /// Held by a flush: a second one would only do the same work again.
-    flushing: tokio::sync::Mutex<()>,
+    pub(super) flushing: tokio::sync::Mutex<()>,
     /// To the controller.
     proposals: mpsc::Sender<IsrProposal>,
+    /// For `flush.policy = group`.
+    pub(super) commits: Arc<Commits>,
 }
 
 pub(super) struct State {
@@ -43,13 +45,15 @@ pub(super) struct State {
     pub(super) config: TopicConfig,
     rules: AppendRules,
     /// Records appended since the last fsync that `flush.messages` asked for.
-    unflushed_records: i64,
+    pub(super) unflushed_records: i64,
     /// Since when (boot clock) there is something to flush, where `flush.ms` bounds that.
-    unflushed_since: Option<Duration>,
+    pub(super) unflushed_since: Option<Duration>,
     /// The topic was deleted: nothing may touch the files any more.
     pub(super) gone: bool,
     /// The broker stops: nothing is appended any more.
     pub(super) closed: bool,
+    /// A sync of this directory failed: nobody waits for another.
+    pub(super) failed: Option<StorageError>,
     /// Where a follower's log is about to be cut: the checkpoints come down before.
     pub(super) cut_to: Option<i64>,
     pub(super) cleaning: CleaningState,
@@ -71,9 +75,11 @@ pub(crate) struct Appended {
     pub(crate) log_append_time_ms: i64,
     pub(crate) log_start_offset: i64,
     /// Of the leadership that took it; what becomes of it under another one, this one cannot say.
-    leader_epoch: i32,
+    pub(super) leader_epoch: i32,
     /// The high watermark is past it already.
     pub(crate) committed: bool,
+    /// This replica's copy counts already; it does at once unless `flush.policy` is group.
+    pub(crate) held: bool,
     /// `flush.messages` wants it on disk before the answer.
     pub(crate) flush_due: bool,
     pub(crate) bytes: usize,
@@ -126,7 +132,7 @@ impl Partition {
         disk: &Arc<ProcessDisk>,
         dir: PathBuf,
         (topic, key): (Arc<str>, PartitionKey),
-        proposals: mpsc::Sender<IsrProposal>,
+        (proposals, commits): (mpsc::Sender<IsrProposal>, Arc<Commits>),
         config: TopicConfig,
         log_config: LogConfig,
         context: OpenContext,
@@ -145,6 +151,7 @@ impl Partition {
             unflushed_since: None,
             gone: false,
             closed: false,
+            failed: None,
             cut_to: None,
             cleaning: CleaningState::new(remembered.cleaned_to),
         };
@@ -152,6 +159,7 @@ impl Partition {
             topic,
             key,
             proposals,
+            commits,
             state: Mutex::new(state),
             watchers: Watchers::default(),
             flushing: tokio::sync::Mutex::new(()),
@@ -187,7 +195,11 @@ impl Partition {
             return Ok(());
         }
         let effects = state.take_role(taking, partition)?;
+        let waits = state.waits_for_commit();
         drop(state);
+        if waits {
+            self.commits.wait(self.key, 0);
+        }
         self.follow_up(taking.now, taking.image, effects);
         // Whoever waits for replicas may wait for others now.
         self.watchers.wake();
@@ -235,6 +247,12 @@ impl Partition {
     /// The leader epoch in which this replica leads, if it does.
     pub(crate) fn led_epoch(&self) -> Option<i32> {
         self.state.lock().leader().map(Leader::epoch)
+    }
+
+    /// Up to where everything is on disk.
+    #[cfg(test)]
+    pub(crate) fn recovery_point(&self) -> i64 {
+        self.state.lock().log.recovery_point()
     }
 
     /// Log start, log end, high watermark.
@@ -303,11 +321,16 @@ impl Partition {
             log_start_offset: info.log_start_offset,
             leader_epoch,
             committed: leader.completion(info.last_offset + 1) == Completion::Done,
+            held: leader.holds(info.last_offset + 1),
             flush_due: !info.duplicate
                 && state.count_unflushed(info.last_offset - info.base_offset + 1),
             bytes: info.bytes,
         };
+        let waits = state.waits_for_commit();
         drop(guard);
+        if waits {
+            self.commits.wait(self.key, appended.bytes as u64);
+        }
         if moved {
             self.wake();
         } else {
@@ -411,32 +434,6 @@ impl Partition {
         Ok(leader.low_watermark(image))
     }
 
-    /// Makes everything appended so far survive a power loss.
-    pub(crate) async fn flush(self: &Arc<Self>) -> Result<(), AppendFailure> {
-        let partition = Arc::clone(self);
-        let _turn = self.flushing.lock().await;
-        let flushed = tokio::task::spawn_blocking(move || partition.flush_blocking()).await;
-        match flushed {
-            Ok(outcome) => outcome.map_err(|error| AppendFailure::Log(error.into())),
-            Err(_) => Err(AppendFailure::Gone),
-        }
-    }
-
-    /// As [`Partition::flush`], on the caller's thread.
-    pub(super) fn flush_blocking(&self) -> Result<(), StorageError> {
-        let plan = {
-            let mut state = self.state.lock();
-            if state.gone {
-                return Ok(());
-            }
-            state.unflushed_records = 0;
-            state.unflushed_since = None;
-            state.log.flush_plan()?
-        };
-        let outcome = plan.run();
-        self.state.lock().log.flushed(&plan, outcome)
-    }
-
     /// What the checkpoint files say about it: recovery point, log start, high watermark.
     pub(super) fn checkpoint(&self) -> Option<Checkpoint> {
         let state = self.state.lock();
@@ -489,12 +486,20 @@ impl Partition {
         let moved = state
             .leader_mut()
             .is_some_and(|leader| leader.set_min_insync_replicas(min_insync));
-        state.log.on_high_watermark(state.role.high_watermark());
         state.config = config;
+        let moved = state.own_copy_changed() || moved;
+        state.log.on_high_watermark(state.role.high_watermark());
+        let waits = state.waits_for_commit();
         drop(guard);
+        if waits {
+            self.commits.wait(self.key, 0);
+        }
         if moved {
             self.wake();
         }
+        // What waited for a flush may not have to any more.
+        self.watchers.wake();
+        self.watchers.wake_fetcher(self.key);
     }
 
     /// The topic was deleted: from here on the files are nobody's.
@@ -511,17 +516,6 @@ impl Partition {
         }
         state.closed = true;
         state.log.close()
-    }
-
-    /// Whether a flush is due: `flush.ms` has passed since something unflushed came, or a segment
-    /// was sealed and is not synced yet.
-    pub(super) fn is_flush_due(&self, boot: Duration) -> bool {
-        let state = self.state.lock();
-        let interval = u64::try_from(state.config.flush_ms).unwrap_or(0);
-        let aged = state
-            .unflushed_since
-            .is_some_and(|since| boot.saturating_sub(since) >= Duration::from_millis(interval));
-        !state.gone && (aged || state.log.unsynced_segments() > 0)
     }
 }
 
@@ -566,13 +560,19 @@ impl Drop for Watch {
 impl State {
     /// Of what lies before `end`, and was there under that leadership.
     fn completion(&self, leader_epoch: i32, end: i64) -> Result<Completion, AppendFailure> {
+        Ok(self.led_in(leader_epoch)?.completion(end))
+    }
+
+    pub(super) fn led_in(&self, leader_epoch: i32) -> Result<&Leader, AppendFailure> {
         if self.gone {
             return Err(AppendFailure::Gone);
         }
+        if let Some(error) = &self.failed {
+            return Err(AppendFailure::Log(error.clone().into()));
+        }
         let leader = self.leader();
         let leader = leader.filter(|it| it.epoch() == leader_epoch);
-        let leader = leader.ok_or(AppendFailure::NotLeader)?;
-        Ok(leader.completion(end))
+        leader.ok_or(AppendFailure::NotLeader)
     }
 
     fn log_start_moved(&mut self) {
@@ -580,13 +580,5 @@ impl State {
         if let Some(leader) = self.leader_mut() {
             leader.log_start_moved(log_start_offset);
         }
-    }
-
-    pub(super) fn count_unflushed(&mut self, records: i64) -> bool {
-        if self.config.flush_ms < i64::MAX && self.unflushed_since.is_none() {
-            self.unflushed_since = Some(clocks::boot());
-        }
-        self.unflushed_records = self.unflushed_records.saturating_add(records);
-        self.unflushed_records >= self.config.flush_messages
     }
 }

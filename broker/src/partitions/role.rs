@@ -186,6 +186,7 @@ impl State {
             partition,
             min_insync_replicas: usize::try_from(self.config.min_insync_replicas).unwrap_or(1),
             replica_lag_time_max: taking.replica_lag_time_max,
+            own_copy: self.own_copy(),
             rules: Rules::ALL,
         };
         let log = ReplicaLog(&self.log).range();

@@ -15,6 +15,8 @@ use tokio::sync::Notify;
 pub(super) struct Watchers {
     list: Mutex<List>,
     followers: Mutex<BTreeMap<u64, Arc<Ready>>>,
+    /// Of this broker's fetcher, where the replica follows.
+    fetcher: Mutex<Option<Arc<Ready>>>,
 }
 
 /// Of one follower: the partitions that may have something for it. Never more than it follows.
@@ -89,6 +91,17 @@ impl Watchers {
     /// There may be something new for followers.
     pub(super) fn wake_followers(&self, key: PartitionKey) {
         self.followers.lock().values().for_each(|it| it.mark(key));
+    }
+
+    /// From now on this set is told when the replica may have something to say to its leader.
+    pub(super) fn set_fetcher(&self, ready: &Arc<Ready>) {
+        *self.fetcher.lock() = Some(Arc::clone(ready));
+    }
+
+    pub(super) fn wake_fetcher(&self, key: PartitionKey) {
+        if let Some(ready) = &*self.fetcher.lock() {
+            ready.mark(key);
+        }
     }
 
     pub(super) fn remove(&self, ticket: u64) {

@@ -12,7 +12,7 @@ use super::peers::PeerFailure;
 use super::{CREDITS, CREDITS_MAX, Replication};
 use crate::clocks;
 use crate::cluster::{CallError, NodeAnswer, NodeConnection, NodeReceiver, NodeSender};
-use crate::partitions::{Due, Partition, PartitionKey, PartitionsError, Turn};
+use crate::partitions::{Due, Partition, PartitionKey, PartitionsError, Ready, Turn};
 use isthmus_broker_core::replica::ReplicaFetch;
 use isthmus_broker_core::replica::follower::FETCH_BACKOFF;
 use isthmus_log::StorageError;
@@ -167,6 +167,8 @@ struct Exchange<'a> {
     agenda: Agenda,
     /// What the leader is still to be told of.
     forgotten: BTreeSet<PartitionKey>,
+    /// What was flushed, and may be acknowledged.
+    flushed: Arc<Ready>,
 }
 
 impl<'a> Exchange<'a> {
@@ -181,23 +183,35 @@ impl<'a> Exchange<'a> {
             followed: fetcher.assigned.begin(),
             agenda: Agenda::default(),
             forgotten: BTreeSet::new(),
+            flushed: Arc::default(),
         };
-        let all = exchange.followed.keys().copied();
-        all.for_each(|key| exchange.agenda.add(key));
+        for (key, partition) in &exchange.followed {
+            partition.fetched_by(&exchange.flushed);
+            exchange.agenda.add(*key);
+        }
         let idle_max = exchange.answer_max();
         let mut reading = Box::pin(next_answer(receiver, idle_max));
         let assigned = Arc::clone(&fetcher.assigned);
+        let flushed = Arc::clone(&exchange.flushed);
         loop {
             while let Some(request) = exchange.next_request() {
                 exchange.send(&request).await?;
             }
+            let partitions = &fetcher.shared.partitions;
+            let is_full = !partitions.has_room_to_append();
+            let wakes_at = exchange.wakes_at();
             tokio::select! {
                 (receiver, answer) = &mut reading => {
                     reading = Box::pin(next_answer(receiver, idle_max));
                     exchange.take(answer?).await?;
                 }
                 () = assigned.changed.notified() => exchange.follow_changes(),
-                () = tokio::time::sleep_until(exchange.wakes_at()) => exchange.woken()?,
+                () = flushed.changed() => {
+                    let keys = flushed.take(None);
+                    keys.into_iter().for_each(|key| exchange.agenda.add(key));
+                }
+                _ = partitions.room_to_append(wakes_at), if is_full => {}
+                () = tokio::time::sleep_until(wakes_at) => exchange.woken()?,
             }
         }
     }
@@ -213,6 +227,7 @@ impl<'a> Exchange<'a> {
         for (key, partition) in self.fetcher.assigned.changes() {
             match partition {
                 Some(partition) => {
+                    partition.fetched_by(&self.flushed);
                     self.followed.insert(key, partition);
                     self.forgotten.remove(&key);
                     self.agenda.add(key);
@@ -234,7 +249,9 @@ impl<'a> Exchange<'a> {
         }
         let mentions = self.mentions();
         let says_something = !mentions.is_empty() || !self.forgotten.is_empty();
-        if !says_something && self.overdue.len() >= CREDITS {
+        // Where more is written than the disk takes, no more is asked for.
+        let is_full = !self.fetcher.shared.partitions.has_room_to_append();
+        if !says_something && (self.overdue.len() >= CREDITS || is_full) {
             return None;
         }
         let settings = &self.fetcher.shared.settings;

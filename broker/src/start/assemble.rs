@@ -170,6 +170,7 @@ pub(super) fn assemble(
         &settings,
         metrics.partitions.clone(),
     ));
+    partitions.start_group_commit(metrics.group_commit.clone(), failed.clone());
     let groups = Arc::new(Groups::new(&settings, stop.clone()));
     let publisher = Publisher::new(
         Arc::clone(&image),

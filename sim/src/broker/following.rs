@@ -1,5 +1,6 @@
 //! The follower's side of a broker: it keeps its credits out, and does what the core says of answers.
 
+use super::flushing::own_copy;
 use super::replica::{Replica, Role};
 use super::{Asked, BrokerNode, FETCH_TIMEOUT};
 use crate::disk::{Log, Record};
@@ -80,7 +81,9 @@ impl BrokerNode {
             let Role::Follower(follower) = &mut replica.role else {
                 return;
             };
-            let Some(fetch) = follower.poll(context.mono, broker_epoch, &replica.log) else {
+            let own_copy = own_copy(context, &replica.log);
+            let poll = follower.poll(context.mono, broker_epoch, &replica.log, own_copy);
+            let Some(fetch) = poll else {
                 return;
             };
             let leader = follower.leader();

@@ -1,5 +1,6 @@
 //! The leader's side of a broker: roles as metadata says, writes, followers' fetches, and the ISR.
 
+use super::flushing::own_copy;
 use super::replica::{Leading, Replica, Role, Write};
 use super::{
     Asked, BrokerNode, CONTROLLER_TIMEOUT, FETCH_WAIT, LAG_MAX, PRODUCE_TIMEOUT, partition_image,
@@ -191,26 +192,26 @@ impl BrokerNode {
                 leader.epoch()
             };
             let (record, offset) = (Record { epoch, id }, log.log_end());
+            let deadline = context.now + PRODUCE_TIMEOUT;
             log.append(record);
             leader.appended(log.log_end());
             match acks {
                 Acks::None => {}
-                Acks::Leader => {
-                    context.judge.counts.acks_one += 1;
+                Acks::Leader if leader.holds(offset + 1) => {
+                    let is_durable = log.is_durable(offset + 1);
+                    context
+                        .judge
+                        .acknowledged_one(partition, record, is_durable);
                     let result = Ok(offset);
                     context.send(client, Message::Produced { id, result });
                 }
+                Acks::Leader => parked = Some(Write::new(client, acks, (offset, record), deadline)),
                 Acks::All => {
                     let isr = leader.isr().len();
                     let known = partition_image(image, partition);
                     let needed = context.scenario.needed(known);
                     context.judge.appended_for_all(partition, isr, needed);
-                    parked = Some(Write {
-                        client,
-                        offset,
-                        record,
-                        deadline: context.now + PRODUCE_TIMEOUT,
-                    });
+                    parked = Some(Write::new(client, acks, (offset, record), deadline));
                 }
             }
             LeaderEffects::default()
@@ -286,6 +287,7 @@ fn begin_to_lead(
         partition: image,
         min_insync_replicas: context.scenario.min_insync_replicas,
         replica_lag_time_max: LAG_MAX,
+        own_copy: own_copy(context, &replica.log),
         rules: context.scenario.rules,
     };
     let log = 0..replica.log.log_end();

@@ -1,7 +1,7 @@
 //! A replica on a broker: its log, its role, and who waits for it.
 
 use crate::disk::{Log, Record};
-use crate::message::{Call, Message};
+use crate::message::{Acks, Call, Message};
 use crate::scenario::Micros;
 use crate::world::Context;
 use isthmus_broker_core::replica::{
@@ -37,13 +37,31 @@ pub(crate) struct Leading {
     pub(super) writes: Vec<Write>,
 }
 
-/// A parked acks=all write.
+/// A write that is not answered yet.
 #[derive(Debug)]
 pub(super) struct Write {
     pub(super) client: i32,
+    pub(super) acks: Acks,
     pub(super) offset: i64,
     pub(super) record: Record,
     pub(super) deadline: Micros,
+}
+
+impl Write {
+    pub(super) fn new(
+        client: i32,
+        acks: Acks,
+        (offset, record): (i64, Record),
+        deadline: Micros,
+    ) -> Self {
+        Self {
+            client,
+            acks,
+            offset,
+            record,
+            deadline,
+        }
+    }
 }
 
 impl Role {
@@ -120,9 +138,23 @@ impl Replica {
         let Role::Leader(leading) = &mut self.role else {
             return;
         };
-        let Leading { leader, writes, .. } = &mut **leading;
+        let (Leading { leader, writes, .. }, log) = (&mut **leading, &self.log);
         writes.retain(|write| {
-            let result = match leader.completion(write.offset + 1) {
+            let end = write.offset + 1;
+            let completion = match write.acks {
+                Acks::None => return false,
+                Acks::Leader if leader.holds(end) => Completion::Done,
+                Acks::Leader => Completion::Waiting,
+                Acks::All => leader.completion(end),
+            };
+            let result = match completion {
+                Completion::Done if write.acks == Acks::Leader => {
+                    let is_durable = log.is_durable(end);
+                    context
+                        .judge
+                        .acknowledged_one(partition, write.record, is_durable);
+                    Ok(write.offset)
+                }
                 Completion::Done => {
                     let (epoch, offset) = (leader.epoch(), write.offset);
                     context

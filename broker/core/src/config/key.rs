@@ -82,6 +82,9 @@ pub(super) const ANY_DOUBLE: ConfigType = ConfigType::Double {
     min: f64::MIN,
     max: f64::MAX,
 };
+/// Of topics, and of the brokers' default for them.
+pub(super) const FLUSH_POLICY: ConfigType = ConfigType::Choice(&["none", "interval", "group"]);
+
 pub(super) const GZIP_LEVEL: ConfigType = ConfigType::IntOr {
     min: 1,
     max: 9,

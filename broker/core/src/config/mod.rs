@@ -15,6 +15,6 @@ pub use broker::{
 pub use key::{ConfigKey, ConfigType, ConfigValueError};
 pub use layers::{BrokerLayers, ConfigSource, ConfigSynonym, ConfigValues};
 pub use topic::{
-    CleanupPolicy, CompressionType, MessageTimestampType, TOPIC_KEYS, TopicConfig,
+    CleanupPolicy, CompressionType, FlushPolicy, MessageTimestampType, TOPIC_KEYS, TopicConfig,
     check_topic_configs, topic_key,
 };

@@ -1,11 +1,13 @@
 //! The keys of a topic's configuration (Kafka 4.2), and the typed values a partition works with.
 //!
+//! One is not Kafka's: `flush.policy`, whose default leaves everything as Kafka has it.
 //! Every key that Kafka knows is accepted and shown. Those that steer something this broker does
 //! not have yet (remote storage, replication throttles) are kept and have no effect:
 //! docs/configuration.md tells which.
 
 use super::key::{
-    ANY_LONG, ConfigKey, ConfigType, FOREVER, GZIP_LEVEL, INT_FROM_0, LONG_FROM_0, words_of,
+    ANY_LONG, ConfigKey, ConfigType, FLUSH_POLICY, FOREVER, GZIP_LEVEL, INT_FROM_0, LONG_FROM_0,
+    words_of,
 };
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -36,6 +38,8 @@ pub const TOPIC_KEYS: &[ConfigKey] = keys! {
         "Records between two fsyncs of a partition.";
     "flush.ms", LONG_FROM_0, FOREVER, Some("log.flush.interval.ms"),
         "Time between two fsyncs of a partition, in ms.";
+    "flush.policy", FLUSH_POLICY, "interval", Some("log.flush.policy"),
+        "When records are synced to the disk: none, by flush.messages and flush.ms (interval), or together with other partitions before they are acknowledged (group).";
     "follower.replication.throttled.replicas", ConfigType::ReplicaList, "", None,
         "Replicas whose fetching is throttled, as partition:broker pairs, or *.";
     "index.interval.bytes", INT_FROM_0, "4096", Some("log.index.interval.bytes"),
@@ -128,6 +132,17 @@ pub fn check_topic_configs(
     Ok(())
 }
 
+/// When records reach the disk itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlushPolicy {
+    /// When the operating system sees fit; full segments are synced all the same.
+    None,
+    /// As Kafka: by `flush.messages` and `flush.ms`, which are without bound unless they are set.
+    Interval,
+    /// Before they are acknowledged, many partitions in one go.
+    Group,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CleanupPolicy {
     pub compact: bool,
@@ -163,6 +178,7 @@ pub struct TopicConfig {
     pub file_delete_delay_ms: i64,
     pub flush_messages: i64,
     pub flush_ms: i64,
+    pub flush_policy: FlushPolicy,
     pub index_interval_bytes: i32,
     pub max_compaction_lag_ms: i64,
     pub max_message_bytes: i32,
@@ -213,6 +229,7 @@ impl TopicConfig {
             file_delete_delay_ms: long("file.delete.delay.ms"),
             flush_messages: long("flush.messages"),
             flush_ms: long("flush.ms"),
+            flush_policy: flush_policy(&value("flush.policy")),
             index_interval_bytes: int("index.interval.bytes"),
             max_compaction_lag_ms: long("max.compaction.lag.ms"),
             max_message_bytes: int("max.message.bytes"),
@@ -256,6 +273,14 @@ where
     text.trim()
         .parse()
         .expect("only values that fit are effective")
+}
+
+fn flush_policy(word: &str) -> FlushPolicy {
+    match word {
+        "none" => FlushPolicy::None,
+        "group" => FlushPolicy::Group,
+        _ => FlushPolicy::Interval,
+    }
 }
 
 fn compression_type(word: &str) -> CompressionType {

@@ -3,7 +3,7 @@
 //!
 //! | Event | Condition | Then |
 //! |---|---|---|
-//! | poll | a credit is free, no pause | request with own log end and last epoch |
+//! | poll | a credit is free, no pause, own copy whole (rule 24) | request with own log end and last epoch |
 //! | answer | of an earlier session | nothing |
 //! | records | they begin at the log end | append, then take the leader's high watermark |
 //! | | they do not | start over |
@@ -19,6 +19,7 @@
 
 use super::epochs::{EpochHistory, truncation_point};
 use super::fetch::{FetchRefused, ReplicaFetch, ReplicaFetchAnswer};
+use super::own_copy::OwnCopy;
 use crate::rules::{Rule, Rules};
 use isthmus_wire::ErrorCode;
 use std::time::Duration;
@@ -100,13 +101,18 @@ impl Follower {
     }
 
     /// The next request, if one may go out. Ask again until there is none, after every event, and
-    /// when the time it names in [`Self::pause_until`] has come.
+    /// when the time it names in [`Self::pause_until`] has come. A request acknowledges all there is,
+    /// so none goes out while a part of it does not count yet.
     pub fn poll(
         &mut self,
         now: Duration,
         broker_epoch: i64,
         log: &impl EpochHistory,
+        own_copy: OwnCopy,
     ) -> Option<ReplicaFetch> {
+        if !own_copy.is_whole(log.log_end()) && self.rules.obeys(Rule::FlushBeforeFetch) {
+            return None;
+        }
         if self.outstanding >= self.credits || now < self.pause_until {
             return None;
         }
@@ -256,33 +262,52 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_flushed_is_not_acknowledged() {
+        let mut it = follower(2);
+        let log = Epochs::of("1 1 5");
+        let ask = |it: &mut Follower, own| it.poll(Duration::ZERO, 7, &log, own);
+        assert_eq!(ask(&mut it, OwnCopy::Flushed(2)), None);
+        assert!(ask(&mut it, OwnCopy::Flushed(3)).is_some());
+        // Flushed further once, then cut: what is not there is not owed either.
+        assert!(ask(&mut it, OwnCopy::Flushed(9)).is_some());
+    }
+
+    #[test]
     fn as_many_requests_are_out_as_there_are_credits() {
         let (mut it, log) = (follower(2), Epochs::of("1 1"));
-        let first = it.poll(Duration::ZERO, 7, &log).unwrap();
+        let first = it.poll(Duration::ZERO, 7, &log, OwnCopy::Written).unwrap();
         assert_eq!(
             (first.log_end, first.last_fetched_epoch, first.session),
             (2, Some(1), 1)
         );
-        assert!(it.poll(Duration::ZERO, 7, &log).is_some());
-        assert_eq!(it.poll(Duration::ZERO, 7, &log), None);
+        assert!(it.poll(Duration::ZERO, 7, &log, OwnCopy::Written).is_some());
+        assert_eq!(it.poll(Duration::ZERO, 7, &log, OwnCopy::Written), None);
         let step = it.answered(Duration::ZERO, 1, records(2, 3), &log);
         assert_eq!(step, FollowerStep::Append);
         assert!(it.appended(3, 9));
         assert_eq!(it.high_watermark(), 3);
-        assert!(it.poll(Duration::ZERO, 7, &Epochs::of("1 1 5")).is_some());
+        assert!(
+            it.poll(Duration::ZERO, 7, &Epochs::of("1 1 5"), OwnCopy::Written)
+                .is_some()
+        );
     }
 
     #[test]
     fn a_gap_starts_over_and_the_rest_of_the_session_is_ignored() {
         let (mut it, log) = (follower(3), Epochs::of("1 1"));
         for _ in 0..3 {
-            it.poll(Duration::ZERO, 7, &log).unwrap();
+            it.poll(Duration::ZERO, 7, &log, OwnCopy::Written).unwrap();
         }
         let gap = it.answered(Duration::ZERO, 1, records(4, 6), &log);
         assert_eq!(gap, FollowerStep::Nothing);
         let late = it.answered(Duration::ZERO, 1, records(2, 4), &log);
         assert_eq!(late, FollowerStep::Nothing);
-        assert_eq!(it.poll(Duration::ZERO, 7, &log).unwrap().session, 2);
+        assert_eq!(
+            it.poll(Duration::ZERO, 7, &log, OwnCopy::Written)
+                .unwrap()
+                .session,
+            2
+        );
     }
 
     #[test]
@@ -302,14 +327,18 @@ mod tests {
     #[test]
     fn an_error_is_followed_by_a_pause() {
         let (mut it, log) = (follower(1), Epochs::of("1"));
-        it.poll(Duration::ZERO, 7, &log).unwrap();
+        it.poll(Duration::ZERO, 7, &log, OwnCopy::Written).unwrap();
         let fenced = FetchRefused::Error(ErrorCode::FENCED_LEADER_EPOCH);
         it.answered(Duration::ZERO, 1, ReplicaFetchAnswer::Refused(fenced), &log);
-        assert_eq!(it.poll(Duration::ZERO, 7, &log), None);
-        assert!(it.poll(it.pause_until(), 7, &log).is_some());
+        assert_eq!(it.poll(Duration::ZERO, 7, &log, OwnCopy::Written), None);
+        assert!(
+            it.poll(it.pause_until(), 7, &log, OwnCopy::Written)
+                .is_some()
+        );
         it.lost(Duration::from_secs(9), 1);
         assert!(
-            it.poll(Duration::from_secs(9), 7, &log).is_none(),
+            it.poll(Duration::from_secs(9), 7, &log, OwnCopy::Written)
+                .is_none(),
             "its one credit is out"
         );
     }

@@ -8,10 +8,14 @@
 //! - `high_watermark <= log_end` of this replica, and it never goes back within an epoch;
 //! - this broker is a member of its own ISR.
 //!
+//! Its own copy counts as [`OwnCopy`] says: a flush that is waited for holds the high watermark
+//! like a follower that has yet to fetch.
+//!
 //! And one that only the simulator can see: as long as this is the newest leader, the ISR that the
 //! controller has is within the maximal ISR here, committed and proposed together (rule 3).
 
 use super::isr::{AlterPartition, AlterPartitionAnswer, NewIsr, PendingIsr};
+use super::own_copy::OwnCopy;
 use super::progress::Progress;
 use crate::metadata::{MetadataImage, PartitionImage};
 use crate::rules::{Rule, Rules};
@@ -41,6 +45,7 @@ pub struct Leadership<'a> {
     pub partition: &'a PartitionImage,
     pub min_insync_replicas: usize,
     pub replica_lag_time_max: Duration,
+    pub own_copy: OwnCopy,
     pub rules: Rules,
 }
 
@@ -64,6 +69,7 @@ pub struct Leader {
     pub(super) epoch_start_offset: i64,
     pub(super) log_start: i64,
     pub(super) log_end: i64,
+    own_copy: OwnCopy,
     pub(super) high_watermark: i64,
     /// As the controller committed it.
     pub(super) isr: BTreeSet<i32>,
@@ -107,6 +113,7 @@ impl Leader {
             partition: &partition,
             min_insync_replicas,
             replica_lag_time_max: Duration::MAX,
+            own_copy: OwnCopy::Written,
             rules: Rules::ALL,
         };
         Self::start(Duration::ZERO, &leadership, replicas, log, high_watermark)
@@ -143,6 +150,7 @@ impl Leader {
             epoch_start_offset: log.end,
             log_start: log.start,
             log_end: log.end,
+            own_copy: leadership.own_copy,
             high_watermark: high_watermark.clamp(log.start, log.end),
             followers: followers.collect(),
             isr,
@@ -221,6 +229,22 @@ impl Leader {
         let moved = self.advance();
         self.check();
         moved
+    }
+
+    /// Its own copy counts up to there now: more was flushed, or `flush.policy` has changed. Returns
+    /// whether the high watermark moved.
+    pub fn set_own_copy(&mut self, own_copy: OwnCopy) -> bool {
+        self.own_copy = own_copy;
+        let moved = self.advance();
+        self.check();
+        moved
+    }
+
+    /// Whether what lies before `required_offset` may be acknowledged with acks=1, as far as this
+    /// replica goes.
+    pub fn holds(&self, required_offset: i64) -> bool {
+        self.own_copy.end(self.log_end) >= required_offset
+            || !self.rules.obeys(Rule::FlushBeforeAcksOne)
     }
 
     /// Records were deleted up to `log_start`: nothing before it is to be read any more.
@@ -328,6 +352,7 @@ impl Leader {
     }
 
     /// Rules 3 and 4: the least log end of those that count, and frozen while the ISR is too small.
+    /// Of its own log only what counts (rule 24).
     fn advance(&mut self) -> bool {
         if !self.isr_suffices(self.isr.len()) && self.rules.obeys(Rule::FrozenBelowMin) {
             return false;
@@ -338,7 +363,12 @@ impl Leader {
             .filter(|(id, it)| self.counts(**id, it));
         // An unknown log end is the least of all.
         let least = counted.map(|(_, it)| it.log_end.unwrap_or(-1)).min();
-        let reached = least.map_or(self.log_end, |it| it.min(self.log_end));
+        let own = if self.rules.obeys(Rule::FlushBeforeCommit) {
+            self.own_copy.end(self.log_end)
+        } else {
+            self.log_end
+        };
+        let reached = least.map_or(own, |it| it.min(own));
         let moved = reached > self.high_watermark;
         self.high_watermark = self.high_watermark.max(reached);
         moved
@@ -406,6 +436,24 @@ mod tests {
         assert!(leader.appended(7));
         assert_eq!(leader.high_watermark(), 7);
         assert!(!leader.appended(7));
+    }
+
+    #[test]
+    fn its_own_copy_counts_once_it_is_flushed() {
+        let mut leader = alone(1, 0, 0);
+        assert!(!leader.set_own_copy(OwnCopy::Flushed(0)));
+        assert!(!leader.appended(7));
+        assert!(!leader.holds(1) && leader.high_watermark() == 0);
+        assert!(leader.set_own_copy(OwnCopy::Flushed(4)));
+        assert!(leader.holds(4) && !leader.holds(5));
+        assert_eq!(leader.completion(4), Completion::Done);
+        assert_eq!(leader.completion(5), Completion::Waiting);
+        // The policy changes: what is written counts from now on.
+        assert!(leader.set_own_copy(OwnCopy::Written));
+        assert!(leader.holds(7) && leader.high_watermark() == 7);
+        // And back: what was committed stays so.
+        assert!(!leader.set_own_copy(OwnCopy::Flushed(4)));
+        assert!(!leader.holds(7) && leader.high_watermark() == 7);
     }
 
     #[test]

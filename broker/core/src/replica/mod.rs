@@ -9,6 +9,7 @@ mod fetch;
 pub mod follower;
 mod isr;
 pub mod leader;
+mod own_copy;
 mod progress;
 pub mod role;
 
@@ -17,4 +18,5 @@ pub use fetch::{DivergingEpoch, FetchRefused, ReplicaFetch, ReplicaFetchAnswer};
 pub use follower::{Follower, FollowerStep};
 pub use isr::{AlterPartition, AlterPartitionAnswer, IsrMember, NewIsr};
 pub use leader::{AppendRefused, Completion, Leader, LeaderEffects, Leadership};
+pub use own_copy::OwnCopy;
 pub use role::{RoleChange, role_change};

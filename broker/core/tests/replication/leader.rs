@@ -5,7 +5,7 @@ use isthmus_broker_core::controller::ControllerConfig;
 use isthmus_broker_core::metadata::PartitionImage;
 use isthmus_broker_core::replica::{
     AlterPartition, AlterPartitionAnswer, Completion, EpochHistory, FetchRefused, Leader,
-    LeaderEffects, Leadership, NewIsr, ReplicaFetch, ReplicaFetchAnswer,
+    LeaderEffects, Leadership, NewIsr, OwnCopy, ReplicaFetch, ReplicaFetchAnswer,
 };
 use isthmus_broker_core::rules::Rules;
 use isthmus_wire::ErrorCode;
@@ -70,6 +70,7 @@ impl Story {
             partition: cluster.partition(),
             min_insync_replicas,
             replica_lag_time_max: LAG,
+            own_copy: OwnCopy::Written,
             rules: Rules::ALL,
         };
         Self {

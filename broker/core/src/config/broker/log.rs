@@ -2,8 +2,8 @@
 
 use super::super::key::ConfigType::{Boolean, Choice, ChoiceList, Double, Int, Long};
 use super::super::key::{
-    ANY_DOUBLE, ANY_INT, ANY_LONG, FOREVER, GZIP_LEVEL, INT_FROM_0, INT_FROM_1, LONG_FROM_0,
-    LONG_FROM_1,
+    ANY_DOUBLE, ANY_INT, ANY_LONG, FLUSH_POLICY, FOREVER, GZIP_LEVEL, INT_FROM_0, INT_FROM_1,
+    LONG_FROM_0, LONG_FROM_1,
 };
 use super::Update::{ClusterWide, Internal, ReadOnly};
 use super::effect::{
@@ -55,6 +55,8 @@ pub(super) const KEYS: &[BrokerKey] = keys! {
         "Time between two fsyncs of a partition; without it the page cache decides.";
     "log.flush.offset.checkpoint.interval.ms", INT_FROM_0, Some("60000"), ReadOnly, Applied,
         "Time between two writes of the recovery points; what was written since is read through again after a crash.";
+    "log.flush.policy", FLUSH_POLICY, Some("interval"), ClusterWide, Applied,
+        "When records are synced to the disk: none leaves it to the page cache, interval goes by log.flush.interval.messages and log.flush.interval.ms, group syncs all that wait in one go before it is acknowledged. Not a key of Kafka.";
     "log.flush.scheduler.interval.ms", ANY_LONG, Some(FOREVER), ReadOnly, Applied,
         "Stands in for log.flush.interval.ms where that is not set.";
     "log.flush.start.offset.checkpoint.interval.ms", INT_FROM_0, Some("60000"), ReadOnly, ONE_CHECKPOINT,

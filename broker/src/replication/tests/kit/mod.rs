@@ -9,6 +9,7 @@ mod network;
 
 use crate::clocks;
 use crate::groups::{Groups, Load};
+use crate::metrics::Metrics;
 use crate::partitions::{Acks, AppendFailure, Appended, Partition, Partitions};
 use crate::replication::{Replication, ReplicationParts, ReplicationSettings};
 use crate::settings::{DevListeners, Settings, dev_presets};
@@ -62,17 +63,36 @@ pub(super) struct Cluster {
     directories: BTreeMap<i32, TempDir>,
     pub(super) nodes: BTreeMap<i32, Arc<Node>>,
     set: Vec<(&'static str, &'static str)>,
+    /// Brokers started from now on begin no round of the group commit before they are told.
+    holds_commits: bool,
 }
 
 impl Cluster {
     /// That many brokers, all registered and unfenced, and one topic of one partition on all of them.
     pub(super) async fn start(brokers: i32, set: &[(&'static str, &'static str)]) -> Self {
+        Self::begin(brokers, set, false).await
+    }
+
+    /// As [`Self::start`], and nothing is flushed in rounds until [`Node::start_commits`].
+    pub(super) async fn start_unflushed(
+        brokers: i32,
+        set: &[(&'static str, &'static str)],
+    ) -> Self {
+        Self::begin(brokers, set, true).await
+    }
+
+    async fn begin(
+        brokers: i32,
+        set: &[(&'static str, &'static str)],
+        holds_commits: bool,
+    ) -> Self {
         let mut cluster = Self {
             controller: Arc::default(),
             network: Arc::default(),
             directories: BTreeMap::new(),
             nodes: BTreeMap::new(),
             set: set.to_vec(),
+            holds_commits,
         };
         for id in 1..=brokers {
             cluster.start_node(id, -1).await;
@@ -95,6 +115,9 @@ impl Cluster {
             &self.network,
         )
         .await;
+        if !self.holds_commits {
+            node.start_commits();
+        }
         node.join(&self.controller, previous_broker_epoch);
         self.nodes.insert(id, node);
     }
@@ -177,6 +200,17 @@ impl Cluster {
             }
             .into(),
         ]);
+    }
+
+    /// A key of the topic's configuration changes.
+    pub(super) fn configure(&self, name: &str, value: &str) {
+        let record = ConfigRecord {
+            resource_type: 2,
+            resource_name: "t".to_owned(),
+            name: name.to_owned(),
+            value: Some(value.to_owned()),
+        };
+        self.controller.commit(vec![record.into()]);
     }
 
     /// One broker does not reach another any more: what it has open ends.
@@ -297,6 +331,12 @@ impl Node {
             node.stop.clone(),
         ));
         node
+    }
+
+    pub(super) fn start_commits(&self) {
+        let metrics = Metrics::new().group_commit;
+        self.partitions
+            .start_group_commit(metrics, self.failed.clone());
     }
 
     /// Registers, takes its partitions up, is unfenced.
