@@ -25,8 +25,18 @@ pub(crate) struct Mix {
 /// How a round ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Death {
-    AtPoint { point: &'static str, nth: usize },
-    Killed { after_acks: usize },
+    AtPoint {
+        point: &'static str,
+        nth: usize,
+    },
+    /// As at a point, and what was not synced is gone.
+    PowerLost {
+        point: &'static str,
+        nth: usize,
+    },
+    Killed {
+        after_acks: usize,
+    },
 }
 
 /// What the broker was at when it died.
@@ -42,19 +52,30 @@ impl Death {
     pub(crate) fn plan(&self) -> Option<String> {
         match self {
             Self::AtPoint { point, nth } => Some(format!("{point}:{nth}:kill")),
+            Self::PowerLost { point, nth } => Some(format!("{point}:{nth}:power")),
             Self::Killed { .. } => None,
         }
     }
 
     fn name(&self) -> &'static str {
         match self {
-            Self::AtPoint { point, .. } => point,
+            Self::AtPoint { point, .. } | Self::PowerLost { point, .. } => point,
             Self::Killed { .. } => "SIGKILL",
         }
     }
 }
 
 impl Mix {
+    /// As [`Self::plans`], and where a point is struck the power goes.
+    pub(crate) fn power_plans(&self, rounds: usize, seed: u64) -> Vec<Death> {
+        let plans = self.plans(rounds, seed).into_iter();
+        let without_power = |death| match death {
+            Death::AtPoint { point, nth } => Death::PowerLost { point, nth },
+            Death::PowerLost { .. } | Death::Killed { .. } => death,
+        };
+        plans.map(without_power).collect()
+    }
+
     /// One plan per round.
     pub(crate) fn plans(&self, rounds: usize, seed: u64) -> Vec<Death> {
         let mut random = Random::new(seed);
@@ -85,7 +106,7 @@ impl Tally {
     /// The broker died as planned, and had nothing to say but these warnings.
     pub(crate) fn bury(&mut self, death: &Death, phase: Phase, ended: &Finished, allowed: &[&str]) {
         let signal = match death {
-            Death::AtPoint { .. } => SIGABRT,
+            Death::AtPoint { .. } | Death::PowerLost { .. } => SIGABRT,
             Death::Killed { .. } => SIGKILL,
         };
         assert_eq!(ended.status.signal(), Some(signal), "{death:?}: {ended:?}");

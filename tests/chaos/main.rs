@@ -1,8 +1,8 @@
-//! The broker ill-treated: killed at any moment under load, fed with what no client sends, its groups
+//! The broker ill-treated: killed at any moment under load, bereft of power, fed with what no client sends, its groups
 //! churned by members that come and go.
 //!
 //! Needs the fault points, `cargo test --features fault-points`; `cargo xtask test` gives them.
-//! `ISTHMUS_TEST_KILLS`, `ISTHMUS_TEST_FRAMES` and `ISTHMUS_TEST_CHURN_SECONDS` change how much is done, `ISTHMUS_TEST_SEED`
+//! `ISTHMUS_TEST_KILLS`, `ISTHMUS_TEST_POWER_LOSSES`, `ISTHMUS_TEST_FRAMES` and `ISTHMUS_TEST_CHURN_SECONDS` change how much is done, `ISTHMUS_TEST_SEED`
 //! what exactly.
 
 #![expect(

@@ -23,7 +23,7 @@ use isthmus_wire::messages::{
 use isthmus_wire::{ErrorCode, Records};
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longest silence of a broker that owes an answer.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -40,6 +40,8 @@ pub(crate) struct Connection {
     stream: TcpStream,
     sent: i32,
     answered: i32,
+    /// Of what is produced: all, unless it is said otherwise.
+    pub(crate) acks: i16,
 }
 
 impl Connection {
@@ -52,6 +54,7 @@ impl Connection {
             stream,
             sent: 0,
             answered: 0,
+            acks: -1,
         })
     }
 
@@ -233,7 +236,7 @@ impl Connection {
         batch: Bytes,
     ) -> io::Result<()> {
         let request = ProduceRequest {
-            acks: -1,
+            acks: self.acks,
             timeout_ms: 30_000,
             topic_data: vec![TopicProduceData {
                 name: topic.to_owned(),
@@ -294,15 +297,22 @@ impl Connection {
         Ok(response.responses[0].partitions[0].clone())
     }
 
-    /// The offset that a special timestamp stands for.
+    /// The offset that a special timestamp stands for. While a new leader does not know yet what is
+    /// committed it is asked again, as every client does.
     pub(crate) fn offset(
         &mut self,
         topic: &str,
         partition: i32,
         timestamp: i64,
     ) -> io::Result<i64> {
-        let offset = self.try_offset(topic, partition, timestamp)?;
-        Ok(offset.unwrap_or_else(|code| panic!("{topic}-{partition}: {code}")))
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            match self.try_offset(topic, partition, timestamp)? {
+                Ok(offset) => return Ok(offset),
+                Err(ErrorCode::OFFSET_NOT_AVAILABLE) if Instant::now() < deadline => {}
+                Err(code) => panic!("{topic}-{partition}: {code}"),
+            }
+        }
     }
 
     /// The same of a partition that may just have been made: a broker of Apache Kafka says in its

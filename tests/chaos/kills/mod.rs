@@ -6,6 +6,10 @@
 //! others send SIGKILL after the nth acknowledgement. A plan may fire while the broker still
 //! starts, or while it is read: both are kills like any other.
 //!
+//! The same once more with the power gone instead of the process killed: whatever no sync has made
+//! durable is taken back as it dies. All topics have `flush.policy=group`, and the producers are
+//! content with acks=1.
+//!
 //! What is written during a round is known to the last byte ([`ledger`]), so that reading back
 //! compares producer, sequence, checksum and offset of every batch, every time; the values of all
 //! records are compared at the end.
@@ -32,6 +36,10 @@ use std::path::Path;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+/// What producers wait for.
+const ALL: i16 = -1;
+const LEADER: i16 = 1;
+
 /// Rounds, when nobody says otherwise.
 const KILLS: u64 = 200;
 
@@ -46,6 +54,26 @@ const MIX: Mix = Mix {
         ("metadata-snapshot", 60),
     ],
     at_none: 3,
+    acks_max: 700,
+};
+
+/// Losses of power, when nobody says otherwise.
+const POWER_LOSSES: u64 = 60;
+
+/// Appends and syncs above all: between them lies what must not be acknowledged.
+const POWER_MIX: Mix = Mix {
+    points: &[
+        ("append", 800),
+        ("sync", 300),
+        ("append", 80),
+        ("sync", 30),
+        ("roll", 60),
+        ("index", 300),
+        ("checkpoint", 100),
+        ("sync-dir", 100),
+        ("delete", 400),
+    ],
+    at_none: 1,
     acks_max: 700,
 };
 
@@ -74,15 +102,41 @@ fn acknowledged_records_outlive_every_kill() {
     let seed = seed();
     let dir = tempfile::tempdir().unwrap();
     let began = Instant::now();
-    let mut world = World::prepare(dir.path());
+    let mut world = World::prepare(broker(dir.path()), ALL);
     for plan in MIX.plans(kills, seed) {
-        world.round(dir.path(), &plan);
+        world.round(broker(dir.path()), &plan);
     }
     let took = began.elapsed();
-    world.settle(dir.path());
+    world.settle(&broker(dir.path()));
     say(&world.report(seed, took, began.elapsed()));
     assert!(
         world.tally.within_points() * 2 >= kills,
+        "at least half within the named points"
+    );
+}
+
+#[test]
+fn acknowledged_records_outlive_every_loss_of_power() {
+    if !cfg!(feature = "fault-points") {
+        let reason = "built without the fault points (cargo xtask test gives them)";
+        return not_run("60 losses of power", reason);
+    }
+    leave_no_core();
+    let losses = number_from_env("ISTHMUS_TEST_POWER_LOSSES", POWER_LOSSES);
+    let losses = usize::try_from(losses).unwrap();
+    let seed = seed();
+    let dir = tempfile::tempdir().unwrap();
+    let flushed = || broker(dir.path()).set("log.flush.policy", "group");
+    let began = Instant::now();
+    let mut world = World::prepare(flushed(), LEADER);
+    for plan in POWER_MIX.power_plans(losses, seed) {
+        world.round(flushed(), &plan);
+    }
+    let took = began.elapsed();
+    world.settle(&flushed());
+    say(&world.report(seed, took, began.elapsed()));
+    assert!(
+        world.tally.within_points() * 2 >= losses,
         "at least half within the named points"
     );
 }
@@ -98,10 +152,10 @@ fn broker(data: &Path) -> DevBroker {
 }
 
 impl World {
-    fn prepare(data: &Path) -> Self {
-        let broker = broker(data).start();
+    fn prepare(broker: DevBroker, acks: i16) -> Self {
+        let broker = broker.start();
         let mut connection = Connection::open(broker.address()).unwrap();
-        let producers = producers::prepare(&mut connection).unwrap();
+        let producers = producers::prepare(&mut connection, acks).unwrap();
         let sideline = Sideline::prepare(&mut connection).unwrap();
         stop_gracefully(broker);
         Self {
@@ -112,8 +166,8 @@ impl World {
     }
 
     /// Start, read everything back, load, kill.
-    fn round(&mut self, data: &Path, death: &Death) {
-        let broker = match broker(data).fault(death.plan()).try_start() {
+    fn round(&mut self, broker: DevBroker, death: &Death) {
+        let broker = match broker.fault(death.plan()).try_start() {
             Ok(broker) => broker,
             Err(ended) => return self.tally.bury(death, Phase::Starting, &ended, &WARNINGS),
         };
@@ -159,11 +213,11 @@ impl World {
     }
 
     /// After the last kill: everything once more to the last value, then a clean stop and start.
-    fn settle(&mut self, data: &Path) {
-        let first = broker(data).start();
+    fn settle(&mut self, broker: &DevBroker) {
+        let first = broker.start();
         self.read_back(first.address(), Depth::Values).unwrap();
         stop_gracefully(first);
-        let second = broker(data).start();
+        let second = broker.start();
         self.read_back(second.address(), Depth::Headers).unwrap();
         stop_gracefully(second);
     }

@@ -27,6 +27,7 @@ const STEP_MS: i64 = 50;
 pub(super) struct Producer {
     pub(super) lanes: Vec<Lane>,
     codec: Compression,
+    acks: i16,
     turn: usize,
     /// Sent without an answer, with the lane.
     pending: VecDeque<(usize, Bytes)>,
@@ -53,7 +54,7 @@ fn places() -> Vec<Place> {
 }
 
 /// Makes the topics, and three producers with their ids.
-pub(super) fn prepare(connection: &mut Connection) -> io::Result<Vec<Producer>> {
+pub(super) fn prepare(connection: &mut Connection, acks: i16) -> io::Result<Vec<Producer>> {
     let forever = ("retention.ms", "-1");
     // The recovery point moves on within a round; otherwise every start would read through, and
     // index anew, ever more segments, and hardly a kill at `index` or `delete` would meet the load.
@@ -68,17 +69,18 @@ pub(super) fn prepare(connection: &mut Connection) -> io::Result<Vec<Producer>> 
     let codecs = [Compression::None, Compression::Lz4, Compression::Zstd];
     codecs
         .into_iter()
-        .map(|codec| Producer::new(connection, codec))
+        .map(|codec| Producer::new(connection, codec, acks))
         .collect()
 }
 
 impl Producer {
-    fn new(connection: &mut Connection, codec: Compression) -> io::Result<Self> {
+    fn new(connection: &mut Connection, codec: Compression, acks: i16) -> io::Result<Self> {
         let id = connection.init_producer_id()?;
         let lanes = places().into_iter().map(|place| Lane::new(place, id));
         Ok(Self {
             lanes: lanes.collect(),
             codec,
+            acks,
             turn: 0,
             pending: VecDeque::new(),
             repeated: 0,
@@ -106,6 +108,7 @@ impl Producer {
         deadline: Instant,
     ) -> io::Result<std::convert::Infallible> {
         let mut connection = Connection::open(address)?;
+        connection.acks = self.acks;
         self.repeated += self.pending.len();
         for (lane, batch) in &self.pending {
             send(&mut connection, &self.lanes[*lane], batch.clone())?;

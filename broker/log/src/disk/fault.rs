@@ -9,11 +9,12 @@
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
+use super::unsynced::{Changes, Unsynced};
 use super::{DirEntry, Disk, DiskFile, OpenMode};
 
 /// A place where a disk can fail, named for what the log is doing there.
@@ -64,6 +65,8 @@ pub enum FaultAction {
     Stop,
     /// The process dies at once, without any clean-up.
     Kill,
+    /// As `Kill`, and what no sync made durable is lost with it.
+    Power,
 }
 
 /// A plan that could not be read.
@@ -76,6 +79,8 @@ pub struct FaultPlanError(pub String);
 pub struct FaultDisk<D> {
     inner: Arc<D>,
     plan: Arc<Mutex<Plan>>,
+    /// Where the power may go.
+    unsynced: Arc<OnceLock<Unsynced>>,
 }
 
 /// An open file of a [`FaultDisk`].
@@ -84,11 +89,13 @@ pub struct FaultFile<F> {
     inner: F,
     kind: FileKind,
     plan: Arc<Mutex<Plan>>,
+    changes: Option<Arc<Changes>>,
 }
 
 #[derive(Debug, Default)]
 struct Plan {
     armed: Option<(FaultPoint, u32, FaultAction)>,
+    power: Option<Power>,
     passed: Vec<FaultPoint>,
     stopped: bool,
 }
@@ -110,6 +117,7 @@ impl<D> Clone for FaultDisk<D> {
         FaultDisk {
             inner: self.inner.clone(),
             plan: self.plan.clone(),
+            unsynced: self.unsynced.clone(),
         }
     }
 }
@@ -119,6 +127,7 @@ impl<D: Disk> FaultDisk<D> {
         FaultDisk {
             inner: Arc::new(inner),
             plan: Arc::default(),
+            unsynced: Arc::default(),
         }
     }
 
@@ -129,7 +138,29 @@ impl<D: Disk> FaultDisk<D> {
     /// Fires `action` at the `nth` (from 1) passing of `point` from now on.
     pub fn arm(&self, point: FaultPoint, nth: u32, action: FaultAction) {
         assert!(nth > 0, "the first passing is number 1, not {nth}");
+        if action == FaultAction::Power {
+            self.watch_unsynced();
+            let disk = self.clone();
+            let lose = move || disk.take_back(|| std::process::abort());
+            self.plan.lock().power = Some(Power(Box::new(lose)));
+        }
         self.plan.lock().armed = Some((point, nth, action));
+    }
+
+    /// From now on it is remembered what no sync has made durable. Files that are open already are
+    /// not looked at.
+    pub fn watch_unsynced(&self) {
+        self.unsynced.get_or_init(Unsynced::default);
+    }
+
+    /// The power goes: what no sync has made durable since [`Self::watch_unsynced`] is taken back.
+    pub fn lose_unsynced(&self) -> io::Result<()> {
+        self.take_back(|| {})
+    }
+
+    fn take_back(&self, last: impl FnOnce()) -> io::Result<()> {
+        let unsynced = self.unsynced.get_or_init(Unsynced::default);
+        unsynced.take_back(&*self.inner, last)
     }
 
     /// Arms from text: `point:nth:action`.
@@ -157,6 +188,15 @@ impl<D: Disk> FaultDisk<D> {
     /// How often each point was passed so far, in order.
     pub fn passed(&self) -> Vec<FaultPoint> {
         self.plan.lock().passed.clone()
+    }
+}
+
+/// Takes back what was not synced.
+struct Power(Box<dyn Fn() -> io::Result<()> + Send>);
+
+impl std::fmt::Debug for Power {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Power")
     }
 }
 
@@ -191,6 +231,13 @@ impl Plan {
                 Err(Errno::IO.into())
             }
             FaultAction::Kill => std::process::abort(),
+            FaultAction::Power => {
+                // Where it cannot be taken back the test must see that: the process lives on.
+                if let Some(Power(lose)) = &self.power {
+                    lose()?;
+                }
+                Err(Errno::IO.into())
+            }
         }
     }
 }
@@ -205,10 +252,16 @@ impl<D: Disk> Disk for FaultDisk<D> {
         if creates || self.plan.lock().stopped {
             self.pass(kind.creation_point())?;
         }
+        let changes = self.unsynced.get().map(|it| it.of(path));
+        let emptied = mode == OpenMode::Truncate && self.inner.exists(path)?;
+        if let Some(changes) = changes.as_ref().filter(|_| emptied) {
+            changes.truncate(&self.inner.open(path, OpenMode::Write)?, 0)?;
+        }
         Ok(FaultFile {
             inner: self.inner.open(path, mode)?,
             kind,
             plan: self.plan.clone(),
+            changes,
         })
     }
 
@@ -231,17 +284,29 @@ impl<D: Disk> Disk for FaultDisk<D> {
             }
         };
         self.pass(point)?;
-        self.inner.rename(from, to)
+        self.inner.rename(from, to)?;
+        if let Some(unsynced) = self.unsynced.get() {
+            unsynced.renamed(from, to);
+        }
+        Ok(())
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.pass(FaultPoint::Delete)?;
-        self.inner.remove_file(path)
+        self.inner.remove_file(path)?;
+        if let Some(unsynced) = self.unsynced.get() {
+            unsynced.removed(path);
+        }
+        Ok(())
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         self.pass(FaultPoint::Delete)?;
-        self.inner.remove_dir_all(path)
+        self.inner.remove_dir_all(path)?;
+        if let Some(unsynced) = self.unsynced.get() {
+            unsynced.removed(path);
+        }
+        Ok(())
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -287,7 +352,10 @@ impl<F: DiskFile> DiskFile for FaultFile<F> {
 
     fn write_all_vectored_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<()> {
         if !self.plan.lock().pass(self.kind.write_point(), true)? {
-            return self.inner.write_all_vectored_at(slices, position);
+            return match &self.changes {
+                Some(changes) => changes.write(&self.inner, slices, position),
+                None => self.inner.write_all_vectored_at(slices, position),
+            };
         }
         let bytes: Vec<u8> = slices
             .iter()
@@ -310,7 +378,10 @@ impl<F: DiskFile> DiskFile for FaultFile<F> {
             | FileKind::Other => FaultPoint::Truncate,
         };
         self.plan.lock().pass(point, false)?;
-        self.inner.truncate(len)
+        match &self.changes {
+            Some(changes) => changes.truncate(&self.inner, len),
+            None => self.inner.truncate(len),
+        }
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -325,7 +396,10 @@ impl<F: DiskFile> DiskFile for FaultFile<F> {
             | FileKind::Other => FaultPoint::Sync,
         };
         self.plan.lock().pass(point, false)?;
-        self.inner.sync_data()
+        match &self.changes {
+            Some(changes) => changes.sync(|| self.inner.sync_data()),
+            None => self.inner.sync_data(),
+        }
     }
 
     fn as_std(&self) -> Option<Arc<std::fs::File>> {
@@ -422,6 +496,7 @@ impl FromStr for FaultAction {
             "short" => Ok(FaultAction::ShortWrite),
             "stop" => Ok(FaultAction::Stop),
             "kill" => Ok(FaultAction::Kill),
+            "power" => Ok(FaultAction::Power),
             _ => Err(()),
         }
     }

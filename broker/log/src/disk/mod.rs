@@ -10,6 +10,7 @@ mod crash;
 mod fault;
 mod mem;
 mod real;
+mod unsynced;
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use isthmus_log::disk::{CrashMode, Disk, FaultAction, FaultDisk, FaultPoint, MemDisk};
+use isthmus_log::disk::{
+    CrashMode, Disk, DiskFile, FaultAction, FaultDisk, FaultPoint, MemDisk, OpenMode,
+};
 use isthmus_log::{Log, LogConfig, StorageError};
 use isthmus_wire::batch::ControlRecordType::Abort;
 
@@ -72,6 +74,7 @@ fn config() -> LogConfig {
 
 fn script() -> (Arc<Faulty>, Script) {
     let disk = Arc::new(FaultDisk::new((*mem()).clone()));
+    disk.watch_unsynced();
     let (log, _) = open(&disk, &config(), dirty(0)).unwrap();
     (
         disk,
@@ -152,12 +155,18 @@ fn fail_at(point: FaultPoint, nth: u32, action: FaultAction) {
             assert_refuses(&mut script.log);
         }
     }
-    for mode in [
+    let crash = |mode| (mode, disk.inner().crash(mode, u64::from(nth)));
+    let mut wrecks = [
         CrashMode::ProcessOnly,
         CrashMode::LoseAll,
         CrashMode::AnyOrder,
-    ] {
-        let after = Arc::new(disk.inner().crash(mode, u64::from(nth)));
+    ]
+    .map(crash)
+    .to_vec();
+    disk.lose_unsynced().unwrap();
+    wrecks.push(crash(CrashMode::ProcessOnly));
+    for (mode, after) in wrecks {
+        let after = Arc::new(after);
         let mut context = dirty(script.synced.min(script.log.recovery_point()));
         context.log_start_offset = script.log_start;
         let (log, report) = open(&after, &config(), context)
@@ -173,6 +182,53 @@ fn fail_at(point: FaultPoint, nth: u32, action: FaultAction) {
             .map_or(log.log_start_offset(), |b| b.header().next_offset());
         assert_eq!(end, log.log_end_offset(), "{story}, {mode:?}");
     }
+}
+
+#[test]
+fn what_no_sync_made_durable_goes_with_the_power() {
+    let disk = Arc::new(FaultDisk::new((*mem()).clone()));
+    disk.watch_unsynced();
+    // One segment: names survive.
+    let config = LogConfig {
+        segment_bytes: 1 << 20,
+        ..small()
+    };
+    let reopened = || open(&disk, &config, dirty(0)).unwrap().0;
+    let mut log = reopened();
+    produce(&mut log, &Produced::records(3)).unwrap();
+    log.flush().unwrap();
+    produce(&mut log, &Produced::records(4)).unwrap();
+    drop(log);
+    assert_eq!(
+        reopened().log_end_offset(),
+        7,
+        "the process alone loses nothing"
+    );
+    disk.lose_unsynced().unwrap();
+    assert_eq!(reopened().log_end_offset(), 3);
+}
+
+#[test]
+fn what_was_written_over_or_cut_off_comes_back_with_the_power() {
+    let disk = FaultDisk::new((*mem()).clone());
+    disk.watch_unsynced();
+    let path = dir().join("any");
+    let content = || disk.read(&path).unwrap();
+    let file = disk.open(&path, OpenMode::Create).unwrap();
+    file.write_all_at(b"as it was", 0).unwrap();
+    file.sync_data().unwrap();
+    file.write_all_at(b"IS now, and longer", 3).unwrap();
+    file.truncate(5).unwrap();
+    file.write_all_at(b"???", 4).unwrap();
+    assert_eq!(content(), b"as I???");
+    disk.lose_unsynced().unwrap();
+    assert_eq!(content(), b"as it was");
+    // Emptied as it is opened, and under another name by then.
+    drop(disk.open(&path, OpenMode::Truncate).unwrap());
+    let renamed = dir().join("other");
+    disk.rename(&path, &renamed).unwrap();
+    disk.lose_unsynced().unwrap();
+    assert_eq!(disk.read(&renamed).unwrap(), b"as it was");
 }
 
 #[test]
