@@ -2,7 +2,7 @@
 //!
 //! A change is decided on the latest image, its records are committed to the metadata log, which
 //! applies them to a new image and publishes it here, and are made true on the partitions, one
-//! change after the other. Each runs to its end on a blocking thread even when the client that
+//! change after the other. Each runs to its end in a task of its own even when the client that
 //! asked has left.
 //!
 //! Of several controllers one is active: the voter that leads the quorum, once its own first record
@@ -40,6 +40,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 /// After a first record that could not be committed: wait before the next try.
@@ -164,8 +165,8 @@ impl Controller {
     /// Commits this incarnation's first record. Gives the term back if it came to that.
     async fn begin_to_lead(&self, term: Option<u64>) -> Option<u64> {
         let mut log = Arc::clone(self.log.as_ref()?).lock_owned().await;
-        let led = tokio::task::spawn_blocking(move || log.lead()).await;
-        match led.unwrap_or_else(|panic| Err(MetadataLogError::Stopped(panic.to_string()))) {
+        let led = tokio::spawn(async move { log.lead().await }).await;
+        match led.unwrap_or_else(|panic| Err(panicked(&panic))) {
             Ok(epoch) => {
                 self.core
                     .lock()
@@ -353,17 +354,19 @@ impl Controller {
             return Err(ControllerFailure::NotController);
         }
         let image = Arc::clone(&self.image);
-        let run = move || {
+        let run = async move {
             let before = image.load_full();
-            let (answer, records) = decide(&before);
+            let last_offset = before.offset;
+            // Deciding about ten thousand partitions takes its time.
+            let decided = tokio::task::spawn_blocking(move || decide(&before)).await;
+            let (answer, records) = decided.map_err(|panic| panicked(&panic))?;
             if !records.is_empty() {
-                log.append(before.offset, &records)?;
+                log.append(last_offset, &records).await?;
             }
             Ok(answer)
         };
-        let outcome = tokio::task::spawn_blocking(run).await;
-        let outcome =
-            outcome.unwrap_or_else(|panic| Err(MetadataLogError::Stopped(panic.to_string())));
+        let outcome = tokio::spawn(run).await;
+        let outcome = outcome.unwrap_or_else(|panic| Err(panicked(&panic)));
         outcome.map_err(|error| self.not_committed(&error))
     }
 
@@ -386,11 +389,12 @@ impl Controller {
             return Ok(());
         };
         let mut log = Arc::clone(log).lock_owned().await;
-        let closed = tokio::task::spawn_blocking(move || log.close()).await;
-        closed
-            .map_err(|panic| panic.to_string())?
-            .map_err(|error| error.to_string())
+        log.close().await.map_err(|error| error.to_string())
     }
+}
+
+fn panicked(panic: &JoinError) -> MetadataLogError {
+    MetadataLogError::Stopped(panic.to_string())
 }
 
 /// Whether a client may change so many partitions more; the broker itself always may.

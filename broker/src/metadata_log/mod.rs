@@ -43,6 +43,7 @@ pub(crate) use watch::{QuorumWatch, VoterState};
 
 use crate::features::METADATA_LEVEL;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use isthmus_broker_core::metadata::{
     MetadataDelta, MetadataImage, MetadataRecord, RecordFrameError,
 };
@@ -56,22 +57,23 @@ use std::time::Duration;
 /// Where committed changes go.
 pub(crate) trait MetadataLog: Send {
     /// Commits the records as one, decided on the image whose last record is `last_offset`. When
-    /// this returns, they survive a power loss, and the publisher was told. Blocks.
-    fn append(
-        &mut self,
+    /// this returns, they survive a power loss, and the publisher was told. Given up half-way, they
+    /// may yet be committed.
+    fn append<'a>(
+        &'a mut self,
         last_offset: i64,
-        records: &[MetadataRecord],
-    ) -> Result<(), MetadataLogError>;
+        records: &'a [MetadataRecord],
+    ) -> BoxFuture<'a, Result<(), MetadataLogError>>;
 
     /// Begins to lead: commits the record by which this incarnation of the controller begins, and
-    /// gives its place, the controller epoch. Only once this voter was elected. Blocks.
-    fn lead(&mut self) -> Result<i64, MetadataLogError>;
+    /// gives its place, the controller epoch. Only once this voter was elected.
+    fn lead(&mut self) -> BoxFuture<'_, Result<i64, MetadataLogError>>;
 
     /// From now on `publisher` is told of every change. Gives what there was before.
     fn publish_to(&mut self, publisher: Arc<dyn Publish>) -> (Arc<MetadataImage>, MetadataDelta);
 
-    /// Ends the log for a clean stop. Blocks.
-    fn close(&mut self) -> Result<(), MetadataLogError>;
+    /// Ends the log for a clean stop.
+    fn close(&mut self) -> BoxFuture<'_, Result<(), MetadataLogError>>;
 }
 
 /// Who is told of every committed change, in order, before anyone is answered. It may block.

@@ -16,6 +16,7 @@ use super::succession::stand_for_election;
 use super::types::{EncodedChange, Quorum, Voter};
 use super::{MetadataLog, MetadataLogError, Publish, QuorumTiming, QuorumWatch};
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use isthmus_broker_core::metadata::{ChangeVerdict, MetadataDelta, MetadataImage, MetadataRecord};
 use isthmus_log::MetaProperties;
 use isthmus_log::disk::Disk;
@@ -320,36 +321,34 @@ impl Tidier {
 }
 
 impl<D: Disk> MetadataLog for QuorumMetadataLog<D> {
-    fn append(
-        &mut self,
+    fn append<'a>(
+        &'a mut self,
         last_offset: i64,
-        records: &[MetadataRecord],
-    ) -> Result<(), MetadataLogError> {
-        let runtime = self.runtime.clone();
-        runtime.block_on(async {
+        records: &'a [MetadataRecord],
+    ) -> BoxFuture<'a, Result<(), MetadataLogError>> {
+        Box::pin(async move {
             self.commit(last_offset, records).await?;
             let raft = self.raft()?.clone();
             self.tidier.tidy(&raft).await
         })
     }
 
-    fn lead(&mut self) -> Result<i64, MetadataLogError> {
-        let runtime = self.runtime.clone();
-        runtime.block_on(self.begin_to_lead())
+    fn lead(&mut self) -> BoxFuture<'_, Result<i64, MetadataLogError>> {
+        Box::pin(self.begin_to_lead())
     }
 
     fn publish_to(&mut self, publisher: Arc<dyn Publish>) -> (Arc<MetadataImage>, MetadataDelta) {
         self.state.lock().publish_to(publisher)
     }
 
-    fn close(&mut self) -> Result<(), MetadataLogError> {
-        let Some(raft) = self.raft.take() else {
-            return Ok(());
-        };
-        self.stop.cancel();
-        self.service.close();
-        let closed = self.closed.take();
-        self.runtime.clone().block_on(async move {
+    fn close(&mut self) -> BoxFuture<'_, Result<(), MetadataLogError>> {
+        Box::pin(async move {
+            let Some(raft) = self.raft.take() else {
+                return Ok(());
+            };
+            self.stop.cancel();
+            self.service.close();
+            let closed = self.closed.take();
             resign(&raft).await;
             let ended = within("stop", raft.shutdown()).await?;
             drop(raft);

@@ -108,17 +108,17 @@ impl Writer {
         Self { log, told }
     }
 
-    fn append(&mut self, record: impl Into<MetadataRecord>) -> Result<(), MetadataLogError> {
+    async fn append(&mut self, record: impl Into<MetadataRecord>) -> Result<(), MetadataLogError> {
         let last_offset = self.image().offset;
-        tokio::task::block_in_place(|| self.log.append(last_offset, &[record.into()]))
+        self.log.append(last_offset, &[record.into()]).await
     }
 
     fn image(&self) -> Arc<MetadataImage> {
         Arc::clone(&self.told.latest.lock())
     }
 
-    fn close(mut self) -> Arc<MetadataImage> {
-        tokio::task::block_in_place(|| self.log.close()).unwrap();
+    async fn close(mut self) -> Arc<MetadataImage> {
+        self.log.close().await.unwrap();
         self.image()
     }
 }
@@ -153,14 +153,17 @@ async fn what_was_committed_is_there_again_and_every_start_has_its_own_epoch() {
             assert_eq!(names(&writer.image()), before, "round {round}");
         }
         for at in 0..4 {
-            writer.append(topic(round * 4 + at)).unwrap();
+            writer.append(topic(round * 4 + at)).await.unwrap();
         }
         let gone = topic(round * 4).topic_id;
-        writer.append(RemoveTopicRecord { topic_id: gone }).unwrap();
+        writer
+            .append(RemoveTopicRecord { topic_id: gone })
+            .await
+            .unwrap();
         let offsets = writer.told.offsets.lock().clone();
         let first = offsets[0];
         assert_eq!(offsets, (first..first + 5).collect::<Vec<i64>>());
-        before = Some(names(&writer.close()));
+        before = Some(names(&*writer.close().await));
     }
     assert!(epochs.is_sorted_by(|a, b| a < b), "{epochs:?}");
     assert_eq!(before.unwrap().len(), 18);
@@ -172,16 +175,16 @@ async fn what_was_committed_is_there_again_and_every_start_has_its_own_epoch() {
 async fn a_change_decided_on_another_image_is_refused_and_changes_nothing() {
     let disk = formatted();
     let mut writer = Writer::open(&disk).await;
-    writer.append(topic(1)).unwrap();
+    writer.append(topic(1)).await.unwrap();
     let before = writer.image();
     for wrong in [before.offset - 1, before.offset + 1] {
         let records = [topic(2).into()];
         let log = &mut writer.log;
-        let error = tokio::task::block_in_place(|| log.append(wrong, &records)).unwrap_err();
+        let error = log.append(wrong, &records).await.unwrap_err();
         assert!(matches!(error, MetadataLogError::Stale { .. }), "{error}");
     }
-    writer.append(topic(3)).unwrap();
-    let after = writer.close();
+    writer.append(topic(3)).await.unwrap();
+    let after = writer.close().await;
     assert_eq!(after.offset, before.offset + 1);
     let reopened = Writer::open(&disk).await;
     assert_eq!(names(&reopened.image()), names(&after));
@@ -194,7 +197,7 @@ struct Outcome {
     in_doubt: Option<String>,
 }
 
-fn run_script(writer: &mut Writer) -> Outcome {
+async fn run_script(writer: &mut Writer) -> Outcome {
     let mut outcome = Outcome {
         there: BTreeSet::new(),
         in_doubt: None,
@@ -203,13 +206,13 @@ fn run_script(writer: &mut Writer) -> Outcome {
         let topic = topic(number);
         let (name, topic_id) = (topic.name.clone(), topic.topic_id);
         outcome.in_doubt = Some(name.clone());
-        if writer.append(topic).is_err() {
+        if writer.append(topic).await.is_err() {
             return outcome;
         }
         outcome.there.insert(name.clone());
         if number % 3 == 0 {
             outcome.there.remove(&name);
-            if writer.append(RemoveTopicRecord { topic_id }).is_err() {
+            if writer.append(RemoveTopicRecord { topic_id }).await.is_err() {
                 return outcome;
             }
         }
@@ -241,8 +244,8 @@ async fn passings() -> BTreeMap<FaultPoint, u32> {
     let disk = formatted();
     let before = disk.passed().len();
     let mut writer = Writer::open(&disk).await;
-    run_script(&mut writer);
-    writer.close();
+    run_script(&mut writer).await;
+    writer.close().await;
     let mut counts = BTreeMap::new();
     for point in disk.passed().into_iter().skip(before) {
         *counts.entry(point).or_default() += 1;
@@ -279,7 +282,7 @@ async fn die_and_come_back(point: FaultPoint, nth: u32, mode: CrashMode, seed: u
     let disk = formatted();
     disk.arm(point, nth, FaultAction::Stop);
     let outcome = match open(&disk).await {
-        Ok(opened) => run_script(&mut Writer::of(opened)),
+        Ok(opened) => run_script(&mut Writer::of(opened)).await,
         Err(_died) => Outcome {
             there: BTreeSet::new(),
             in_doubt: None,
@@ -290,9 +293,9 @@ async fn die_and_come_back(point: FaultPoint, nth: u32, mode: CrashMode, seed: u
     outcome.check(&first.image(), &context);
     // And it goes on from there.
     let mut first = first;
-    let more = first.append(topic(200));
+    let more = first.append(topic(200)).await;
     more.unwrap_or_else(|error| panic!("{context}: {error}"));
-    let image = first.close();
+    let image = first.close().await;
     let second = Writer::open(&after).await;
     assert_eq!(names(&second.image()), names(&image), "{context}");
 }
@@ -327,7 +330,7 @@ async fn a_format_that_died_is_done_again() {
         }
         // `meta.properties` would be written here: the directory is formatted from now on.
         let mut writer = Writer::open(&after).await;
-        writer.append(topic(1)).unwrap();
+        writer.append(topic(1)).await.unwrap();
     }
 }
 
@@ -342,16 +345,16 @@ async fn a_failing_disk_ends_the_quorum() {
         let disk = formatted();
         let failed = CancellationToken::new();
         let mut writer = Writer::of(open_as(&disk, VOTER, &failed).await.unwrap());
-        writer.append(topic(100)).unwrap();
+        writer.append(topic(100)).await.unwrap();
         disk.arm(point, 1, action);
         let mut number = 0;
         // A snapshot is written beside the changes: some may still come through.
-        while writer.append(topic(number)).is_ok() {
+        while writer.append(topic(number)).await.is_ok() {
             number += 1;
             assert!(number < 100, "{point:?} {action:?}");
         }
         failed.cancelled().await;
-        writer.append(topic(101)).unwrap_err();
+        writer.append(topic(101)).await.unwrap_err();
         assert!(!disk.is_armed());
     }
 }
@@ -363,10 +366,10 @@ async fn with_two_snapshots() -> (Arc<TestDisk>, Arc<MetadataImage>) {
     let mut number = 0;
     while snapshots(&disk).len() < 2 {
         number += 1;
-        writer.append(topic(number)).unwrap();
+        writer.append(topic(number)).await.unwrap();
         assert!(number < 100);
     }
-    (Arc::clone(&disk), writer.close())
+    (Arc::clone(&disk), writer.close().await)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -406,9 +409,9 @@ async fn without_a_whole_snapshot_before_the_log_the_start_is_refused() {
     let mut writer = Writer::open(&disk).await;
     // What the older of the two covered is let go of with the next change.
     for number in 150..170 {
-        writer.append(topic(number)).unwrap();
+        writer.append(topic(number)).await.unwrap();
     }
-    writer.close();
+    writer.close().await;
     for path in snapshots(&disk) {
         disk.inner().damage(&path, |bytes| bytes[30] ^= 1).unwrap();
     }

@@ -195,15 +195,15 @@ impl Node {
         Arc::clone(&self.told.latest.lock())
     }
 
-    fn append(&mut self, number: u8) -> Result<(), MetadataLogError> {
+    async fn append(&mut self, number: u8) -> Result<(), MetadataLogError> {
         let last_offset = self.image().offset;
         let records = [topic(number).into()];
-        tokio::task::block_in_place(|| self.log.append(last_offset, &records))
+        self.log.append(last_offset, &records).await
     }
 
-    fn close(mut self, net: &Net) -> Arc<TestDisk> {
+    async fn close(mut self, net: &Net) -> Arc<TestDisk> {
         net.services.lock().remove(&self.id());
-        tokio::task::block_in_place(|| self.log.close()).unwrap();
+        self.log.close().await.unwrap();
         assert!(!self.failed.is_cancelled(), "{}", self.voter.node_id);
         self.disk
     }
@@ -295,9 +295,9 @@ impl Cluster {
         .await
     }
 
-    fn close(self) {
+    async fn close(self) {
         for node in self.nodes.into_values() {
-            node.close(&self.net);
+            node.close(&self.net).await;
         }
     }
 }
@@ -318,7 +318,7 @@ async fn what_one_commits_all_show_and_keep() {
     let mut cluster = Cluster::start(3, 1..=3).await;
     let leader = cluster.elected(&[1, 2, 3]).await;
     for number in 1..=12 {
-        cluster.node(leader).append(number).unwrap();
+        cluster.node(leader).append(number).await.unwrap();
     }
     let image = cluster.settled().await;
     assert_eq!(names(&image), topics(1..=12));
@@ -334,7 +334,7 @@ async fn what_one_commits_all_show_and_keep() {
         .values()
         .map(|it| Arc::clone(&it.disk))
         .collect();
-    cluster.close();
+    cluster.close().await;
     // All of them lose power, and come back with what was synced.
     let net = Arc::new(Net::default());
     let mut again = BTreeMap::new();
@@ -346,14 +346,14 @@ async fn what_one_commits_all_show_and_keep() {
     let mut cluster = Cluster { net, nodes: again };
     cluster.elected(&[1, 2, 3]).await;
     assert_eq!(names(&*cluster.settled().await), topics(1..=12));
-    cluster.close();
+    cluster.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_was_cut_off_commits_nothing_any_more() {
     let mut cluster = Cluster::start(3, 1..=3).await;
     let first = cluster.elected(&[1, 2, 3]).await;
-    cluster.node(first).append(1).unwrap();
+    cluster.node(first).append(1).await.unwrap();
     let before = cluster.settled().await;
     cluster.cut(first);
     // It does not know yet, and takes a change that it can commit with nobody.
@@ -365,7 +365,7 @@ async fn a_leader_that_was_cut_off_commits_nothing_any_more() {
     };
     let story = async {
         let second = cluster.elected(&others(first)).await;
-        cluster.node(second).append(2).unwrap();
+        cluster.node(second).append(2).await.unwrap();
         assert!(cluster.node(second).image().controller_epoch > before.controller_epoch);
         cluster.heal();
         cluster
@@ -381,19 +381,19 @@ async fn a_leader_that_was_cut_off_commits_nothing_any_more() {
     );
     cluster.nodes.insert(first, zombie);
     assert_eq!(names(&*cluster.settled().await), topics(1..=2));
-    let refused = cluster.node(first).append(3).unwrap_err();
+    let refused = cluster.node(first).append(3).await.unwrap_err();
     assert!(
         matches!(refused, MetadataLogError::NotLeader { .. }),
         "{refused}"
     );
-    cluster.close();
+    cluster.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_is_heard_and_hears_nobody_gives_way() {
     let mut cluster = Cluster::start(3, 1..=3).await;
     let first = cluster.elected(&[1, 2, 3]).await;
-    cluster.node(first).append(1).unwrap();
+    cluster.node(first).append(1).await.unwrap();
     cluster.cut_towards(first);
     // Its heartbeats go on reaching the others, whose answers do not reach it.
     until("it resigns", || {
@@ -402,10 +402,10 @@ async fn a_leader_that_is_heard_and_hears_nobody_gives_way() {
     })
     .await;
     let second = cluster.elected(&others(first)).await;
-    cluster.node(second).append(2).unwrap();
+    cluster.node(second).append(2).await.unwrap();
     cluster.heal();
     assert_eq!(names(&*cluster.settled().await), topics(1..=2));
-    cluster.close();
+    cluster.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -438,12 +438,12 @@ async fn two_of_three_go_on_and_one_alone_does_not() {
     let mut cluster = Cluster::start(3, 1..=3).await;
     let first = cluster.elected(&[1, 2, 3]).await;
     let net = Arc::clone(&cluster.net);
-    cluster.nodes.remove(&first).unwrap().close(&net);
+    cluster.nodes.remove(&first).unwrap().close(&net).await;
     let left = others(first);
     let second = cluster.elected(&left).await;
-    cluster.node(second).append(1).unwrap();
+    cluster.node(second).append(1).await.unwrap();
     cluster.settled().await;
-    cluster.nodes.remove(&second).unwrap().close(&net);
+    cluster.nodes.remove(&second).unwrap().close(&net).await;
     let last = *cluster.nodes.keys().next().unwrap();
     let watch = cluster.node(last).watch.clone();
     until("nobody leads", || {
@@ -454,7 +454,7 @@ async fn two_of_three_go_on_and_one_alone_does_not() {
     })
     .await;
     assert_eq!(watch.leads(), None, "one voter of three");
-    cluster.close();
+    cluster.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -465,7 +465,7 @@ async fn a_voter_that_was_away_for_long_gets_a_snapshot() {
     let mut number = 0;
     while cluster.node(leader).log.image().offset < 60 {
         number += 1;
-        cluster.node(leader).append(number).unwrap();
+        cluster.node(leader).append(number).await.unwrap();
     }
     let all: Vec<Voter> = (1..=3).map(voter).collect();
     let late = Node::start(&cluster.net, voter(3), formatted(voter(3), &all)).await;
@@ -475,23 +475,23 @@ async fn a_voter_that_was_away_for_long_gets_a_snapshot() {
         !snapshots(&cluster.nodes[&3].disk).is_empty(),
         "it came as a snapshot"
     );
-    cluster.node(leader).append(200).unwrap();
+    cluster.node(leader).append(200).await.unwrap();
     let image = cluster.settled().await;
     // What it was sent is its own from now on.
     let net = Arc::clone(&cluster.net);
-    let disk = cluster.nodes.remove(&3).unwrap().close(&net);
+    let disk = cluster.nodes.remove(&3).unwrap().close(&net).await;
     let crashed = disk.inner().crash(CrashMode::AnyOrder, 3);
     let again = Node::start(&net, voter(3), Arc::new(FaultDisk::new(crashed))).await;
     cluster.nodes.insert(3, again);
     assert_eq!(names(&*cluster.settled().await), names(&image));
-    cluster.close();
+    cluster.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn voters_come_and_go_while_it_works() {
     let mut cluster = Cluster::start(3, 1..=3).await;
     let leader = cluster.elected(&[1, 2, 3]).await;
-    cluster.node(leader).append(1).unwrap();
+    cluster.node(leader).append(1).await.unwrap();
     let newcomer = Node::start(&cluster.net, voter(4), formatted(voter(4), &[])).await;
     cluster.nodes.insert(4, newcomer);
     assert_eq!(cluster.nodes[&4].watch.leads(), None);
@@ -516,13 +516,13 @@ async fn voters_come_and_go_while_it_works() {
     // Who was taken out is not needed: the newcomer and one other are a majority.
     let net = Arc::clone(&cluster.net);
     for number in [gone, leader] {
-        cluster.nodes.remove(&number).unwrap().close(&net);
+        cluster.nodes.remove(&number).unwrap().close(&net).await;
     }
     let left: Vec<u8> = cluster.nodes.keys().copied().collect();
     let next = cluster.elected(&left).await;
-    cluster.node(next).append(2).unwrap();
+    cluster.node(next).append(2).await.unwrap();
     assert_eq!(names(&*cluster.settled().await), topics(1..=2));
-    cluster.close();
+    cluster.close().await;
 }
 
 /// From the moment it votes it is counted, and two of four are no majority.
@@ -545,9 +545,9 @@ async fn who_is_not_there_does_not_vote_and_can_be_taken_out() {
     let voters = watch.voters().into_iter();
     let ids: Vec<i32> = voters.map(|state| state.voter.node_id).collect();
     assert_eq!(ids, [1, 2, 3]);
-    cluster.node(leader).append(1).unwrap();
+    cluster.node(leader).append(1).await.unwrap();
     cluster.settled().await;
-    cluster.close();
+    cluster.close().await;
 }
 
 /// A voter that lost its disk is a new voter: nobody counts on what it no longer remembers.
@@ -555,14 +555,14 @@ async fn who_is_not_there_does_not_vote_and_can_be_taken_out() {
 async fn a_wiped_voter_does_not_vote() {
     let mut cluster = Cluster::start(3, 1..=3).await;
     let leader = cluster.elected(&[1, 2, 3]).await;
-    cluster.node(leader).append(1).unwrap();
+    cluster.node(leader).append(1).await.unwrap();
     cluster.settled().await;
     let net = Arc::clone(&cluster.net);
     let [wiped, stopped] = <[u8; 2]>::try_from(others(leader)).unwrap();
     for number in [wiped, leader] {
-        cluster.nodes.remove(&number).unwrap().close(&net);
+        cluster.nodes.remove(&number).unwrap().close(&net).await;
     }
-    let disk = cluster.nodes.remove(&stopped).unwrap().close(&net);
+    let disk = cluster.nodes.remove(&stopped).unwrap().close(&net).await;
     let stranger = Voter {
         node_id: i32::from(wiped),
         directory_id: Uuid([0x77; 16]),
@@ -578,15 +578,15 @@ async fn a_wiped_voter_does_not_vote() {
     });
     assert!(waited.await.is_err(), "one of three was elected");
     assert_eq!(stranger.watch.leads(), None);
-    stranger.close(&net);
-    founder.close(&net);
+    stranger.close(&net).await;
+    founder.close(&net).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lead_is_handed_over() {
     let mut cluster = Cluster::start(3, 1..=3).await;
     let first = cluster.elected(&[1, 2, 3]).await;
-    cluster.node(first).append(1).unwrap();
+    cluster.node(first).append(1).await.unwrap();
     let second = others(first)[0];
     let to = voter(second).raft_id();
     cluster.nodes[&first]
@@ -596,9 +596,9 @@ async fn the_lead_is_handed_over() {
         .await
         .unwrap();
     assert_eq!(cluster.elected(&[second]).await, second);
-    cluster.node(second).append(2).unwrap();
+    cluster.node(second).append(2).await.unwrap();
     assert_eq!(names(&*cluster.settled().await), topics(1..=2));
-    cluster.close();
+    cluster.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -606,7 +606,7 @@ async fn who_follows_the_log_gets_what_is_committed_or_a_snapshot() {
     let mut cluster = Cluster::start(1, 1..=1).await;
     cluster.elected(&[1]).await;
     for number in 1..=3 {
-        cluster.node(1).append(number).unwrap();
+        cluster.node(1).append(number).await.unwrap();
     }
     let service = cluster.nodes[&1].log.service();
     let ask = |last_log_id: Bytes, max_bytes: i32| FetchMetadataRequest {
@@ -641,7 +641,7 @@ async fn who_follows_the_log_gets_what_is_committed_or_a_snapshot() {
     assert_eq!(foreign.error_code, ErrorCode::INVALID_REQUEST);
 
     for number in 4..=40 {
-        cluster.node(1).append(number).unwrap();
+        cluster.node(1).append(number).await.unwrap();
     }
     let answer = service.fetch(ask(Bytes::new(), 1 << 20)).await;
     let snapshot = answer.snapshot.expect("what it needs is gone");
@@ -664,7 +664,7 @@ async fn who_follows_the_log_gets_what_is_committed_or_a_snapshot() {
     }
     let latest = snapshots(&cluster.nodes[&1].disk)[0].clone();
     assert_eq!(content, cluster.nodes[&1].disk.read(&latest).unwrap());
-    cluster.close();
+    cluster.close().await;
     let closed = service.fetch(ask(Bytes::new(), 1)).await;
     assert_eq!(closed.error_code, ErrorCode::BROKER_NOT_AVAILABLE);
 }
@@ -708,18 +708,18 @@ impl Follower {
 async fn a_broker_that_does_not_vote_goes_on_where_it_was() {
     let mut cluster = Cluster::start(3, 1..=3).await;
     let leader = cluster.elected(&[1, 2, 3]).await;
-    cluster.node(leader).append(1).unwrap();
+    cluster.node(leader).append(1).await.unwrap();
     let net = Arc::clone(&cluster.net);
     let disk = formatted(voter(9), &[]);
     let follower = Follower::start(&net, &disk).await;
     for number in 2..=4 {
-        cluster.node(leader).append(number).unwrap();
+        cluster.node(leader).append(number).await.unwrap();
     }
     follower.shows(&*cluster.settled().await).await;
     // It hears from whoever is there.
     let gone = others(leader)[0];
-    cluster.nodes.remove(&gone).unwrap().close(&net);
-    cluster.node(leader).append(5).unwrap();
+    cluster.nodes.remove(&gone).unwrap().close(&net).await;
+    cluster.node(leader).append(5).await.unwrap();
     let image = cluster.settled().await;
     follower.shows(&image).await;
     follower.stop.cancel();
@@ -735,7 +735,7 @@ async fn a_broker_that_does_not_vote_goes_on_where_it_was() {
 
     // Away for so long that what it needs is gone.
     for number in 6..=40 {
-        cluster.node(leader).append(number).unwrap();
+        cluster.node(leader).append(number).await.unwrap();
     }
     cluster.heal();
     let later = Arc::new(FaultDisk::new(
@@ -745,8 +745,8 @@ async fn a_broker_that_does_not_vote_goes_on_where_it_was() {
     let image = cluster.settled().await;
     late.shows(&image).await;
     assert!(!snapshots(&later).is_empty());
-    cluster.node(leader).append(41).unwrap();
+    cluster.node(leader).append(41).await.unwrap();
     late.shows(&*cluster.settled().await).await;
     late.stop.cancel();
-    cluster.close();
+    cluster.close().await;
 }
