@@ -70,7 +70,8 @@ impl QuorumWatch {
         let leads = metrics.state == ServerState::Leader && metrics.running_state.is_ok();
         let is_alone = metrics.membership_config.voter_ids().count() <= 1;
         let heard = metrics.last_quorum_acked.as_ref().map(|at| at.elapsed());
-        let is_heard = is_alone || heard.is_none_or(|heard| heard <= silence_max);
+        // Who was only just elected, and has not been heard since, is given nothing to commit yet.
+        let is_heard = is_alone || heard.is_some_and(|heard| heard <= silence_max);
         (leads && is_heard).then_some(metrics.current_term)
     }
 
