@@ -6,7 +6,8 @@
 //!
 //! Reading order: [`start()`](start()), `broker` and `running` (assembly, what handlers reach, the end), `settings`, `server`, `api`,
 //! `security`, `partitions`, `replication`, `controller`, `publisher` and `metadata_log`, `cluster` and `lifecycle` (this node
-//! among others), `groups`, `housekeeping`, `metrics` and `observe`.
+//! among others), `groups`, `housekeeping`, `metrics` and `observe`. Sockets, clocks and threads come from
+//! `net`, `clocks` and `threads`.
 
 mod api;
 mod authorization;
@@ -26,6 +27,7 @@ mod ids;
 mod lifecycle;
 mod metadata_log;
 mod metrics;
+mod net;
 mod observe;
 mod operations;
 mod partitions;
@@ -38,6 +40,9 @@ mod security;
 mod server;
 mod settings;
 mod start;
+#[cfg(test)]
+mod stories;
+mod threads;
 
 pub use format::{FormatError, Formatted, Founders, format_directory};
 pub use running::{Running, StopReason};

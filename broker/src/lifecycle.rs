@@ -11,6 +11,7 @@ use crate::clocks;
 use crate::cluster::{CallError, Connector, NodeAddress, NodeConnection, Voices};
 use crate::controller::ControllerFailure;
 use crate::replaced_disk;
+use crate::threads::run_apart;
 use isthmus_broker_core::controller::{
     BrokerHeartbeat, BrokerRegistrationRequest as Registration, ControllerEvent, ControllerReply,
     HeartbeatReply,
@@ -127,21 +128,14 @@ impl Lifecycle {
         broker: &Arc<Broker>,
         stop: CancellationToken,
     ) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
         let (life, broker) = (Arc::clone(self), Arc::clone(broker));
-        let run = move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = life.run(&broker) => {}
-                }
-            });
-            runtime.shutdown_background();
+        let run = async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = life.run(&broker) => {}
+            }
         };
-        let thread = std::thread::Builder::new().name("heartbeats".to_owned());
-        thread.spawn(run).map(|_| ())
+        run_apart("heartbeats", Box::pin(run))
     }
 
     pub(crate) fn standing(&self) -> watch::Receiver<Standing> {

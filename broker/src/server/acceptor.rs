@@ -5,6 +5,7 @@ use super::limits::{Limits, ListenerLimits};
 use super::lobby::{Lobby, Place};
 use super::transport::Transport;
 use crate::metrics::ListenerMetrics;
+use crate::net::TcpStream;
 use crate::security::{Attempt, Audit, ListenerSecurity, ServerTls, subject};
 use crate::settings::Listener;
 use isthmus_broker_core::security::Principal;
@@ -12,7 +13,6 @@ use rustls::pki_types::CertificateDer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// How long a TLS handshake may take.

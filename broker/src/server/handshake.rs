@@ -5,11 +5,11 @@
 //! time, so that a crowd of newcomers leaves the other threads to those who are in.
 
 use super::lobby::Place;
+use crate::net::TcpStream;
 use crate::security::ServerTls;
 use std::io;
 use std::sync::Arc;
 use std::task::Poll;
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;

@@ -20,6 +20,7 @@ pub(crate) use frame::{FrameError, FrameReader};
 pub(crate) use limits::Limits;
 
 use crate::broker::Broker;
+use crate::net::{TcpListener, TcpStream};
 use crate::security::ListenerSecurity;
 use crate::settings::Listener;
 use acceptor::Acceptor;
@@ -29,7 +30,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

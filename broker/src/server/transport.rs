@@ -1,11 +1,10 @@
 //! The bytes of a connection: plain, or under TLS.
 
+use crate::net::{OwnedReadHalf, OwnedWriteHalf, TcpStream};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, ReadBuf, ReadHalf, WriteHalf};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_rustls::server::TlsStream;
 
 /// A connection whose handshake, if it had one, is over.

@@ -3,15 +3,14 @@
 //! bounded buffer, because it must be encrypted here.
 
 use super::transport::WriteSide;
+use crate::net::{OwnedWriteHalf, TcpStream, send_some, write_some};
 use isthmus_wire::FileRegion;
 use isthmus_wire::codec::Part;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
-use tokio::io::{AsyncWriteExt, Interest, WriteHalf};
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
+use tokio::io::{AsyncWriteExt, WriteHalf};
 use tokio_rustls::server::TlsStream;
 
 /// Most slices in one vectored write.
@@ -96,15 +95,12 @@ fn without_empty<'a, 'b>(mut left: &'a mut [IoSlice<'b>]) -> &'a mut [IoSlice<'b
     left
 }
 
-async fn write_plain(socket: &OwnedWriteHalf, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
-    let stream: &TcpStream = socket.as_ref();
+async fn write_plain(socket: &mut OwnedWriteHalf, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
     let mut left = without_empty(slices);
     while !left.is_empty() {
-        match stream.try_write_vectored(left) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut left, written),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => writable(stream).await?,
-            Err(error) => return Err(error),
+        match unless_stalled(write_some(socket, left)).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => IoSlice::advance_slices(&mut left, written),
         }
         left = without_empty(left);
     }
@@ -126,22 +122,13 @@ async fn write_tls(
     Ok(())
 }
 
-async fn send_file(socket: &OwnedWriteHalf, region: &FileRegion) -> io::Result<()> {
-    let stream: &TcpStream = socket.as_ref();
+async fn send_file(socket: &mut OwnedWriteHalf, region: &FileRegion) -> io::Result<()> {
     let mut position = region.position;
     let end = region.position + region.len as u64;
     while position < end {
-        let left = usize::try_from(end - position).unwrap_or(usize::MAX);
-        let sent = stream.try_io(Interest::WRITABLE, || {
-            let mut offset = position;
-            rustix::fs::sendfile(stream, &*region.file, Some(&mut offset), left)
-                .map_err(io::Error::from)
-        });
-        match sent {
-            Ok(0) => return Err(cut_short()),
-            Ok(count) => position += count as u64,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => writable(stream).await?,
-            Err(error) => return Err(error),
+        match unless_stalled(send_some(socket, region, position)).await? {
+            0 => return Err(cut_short()),
+            count => position += count as u64,
         }
     }
     Ok(())
@@ -171,10 +158,6 @@ async fn encrypt_file(
 /// completed, so the connection must end.
 fn cut_short() -> io::Error {
     io::ErrorKind::UnexpectedEof.into()
-}
-
-async fn writable(stream: &TcpStream) -> io::Result<()> {
-    unless_stalled(stream.writable()).await
 }
 
 async fn unless_stalled<T>(step: impl Future<Output = io::Result<T>>) -> io::Result<T> {

@@ -1,0 +1,92 @@
+//! TCP as this shell uses it: where it listens and connects, and how bytes leave.
+//!
+//! A broker has the sockets of its machine. In the tests of this crate there are those of a network
+//! that a story owns (`turmoil`): it delays, holds and cuts, and its clock stands still meanwhile.
+
+pub(crate) use sockets::{
+    OwnedReadHalf, OwnedWriteHalf, TcpListener, TcpStream, send_some, write_some,
+};
+
+#[cfg(not(test))]
+mod sockets {
+    use isthmus_wire::FileRegion;
+    use std::io::{self, IoSlice};
+    use tokio::io::Interest;
+    pub(crate) use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+    pub(crate) use tokio::net::{TcpListener, TcpStream};
+
+    /// Writes what the socket takes at once, waiting until it takes something; how much that was.
+    pub(crate) async fn write_some(
+        socket: &mut OwnedWriteHalf,
+        slices: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
+        let stream: &TcpStream = socket.as_ref();
+        loop {
+            match stream.try_write_vectored(slices) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    stream.writable().await?;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// The same for a file from `position` to the region's end, which does not pass through this
+    /// process.
+    pub(crate) async fn send_some(
+        socket: &mut OwnedWriteHalf,
+        region: &FileRegion,
+        position: u64,
+    ) -> io::Result<usize> {
+        let stream: &TcpStream = socket.as_ref();
+        let left = region.position + region.len as u64 - position;
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        loop {
+            let sent = stream.try_io(Interest::WRITABLE, || {
+                let mut offset = position;
+                rustix::fs::sendfile(stream, &*region.file, Some(&mut offset), left)
+                    .map_err(io::Error::from)
+            });
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    stream.writable().await?;
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod sockets {
+    use isthmus_wire::FileRegion;
+    use std::io::{self, IoSlice};
+    use std::os::unix::fs::FileExt;
+    use tokio::io::AsyncWriteExt;
+    pub(crate) use turmoil::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+    pub(crate) use turmoil::net::{TcpListener, TcpStream};
+
+    /// Most bytes of a file in one segment.
+    const SEGMENT_MAX: usize = 64 << 10;
+
+    pub(crate) async fn write_some(
+        socket: &mut OwnedWriteHalf,
+        slices: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
+        socket.write_vectored(slices).await
+    }
+
+    pub(crate) async fn send_some(
+        socket: &mut OwnedWriteHalf,
+        region: &FileRegion,
+        position: u64,
+    ) -> io::Result<usize> {
+        let left = region.position + region.len as u64 - position;
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let mut segment = vec![0; left.min(SEGMENT_MAX)];
+        match region.file.read_at(&mut segment, position)? {
+            0 => Ok(0),
+            read => socket.write(&segment[..read]).await,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What a node is made from, and its life from its start to its end.
+
+use crate::StopReason;
+use crate::broker::Broker;
+use crate::settings::Settings;
+use crate::start::start;
+use isthmus_config::{ConfigFile, Layers};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use tokio_util::sync::CancellationToken;
+
+/// What nodes are made from.
+#[derive(Clone)]
+pub(crate) struct Layout {
+    /// Roles of nodes 1, 2, … as a node's file says them.
+    pub(crate) roles: Vec<&'static str>,
+    /// Who founds the quorum; controllers beyond these are added by the story.
+    pub(crate) founders: Vec<i32>,
+    /// Lines for the files' `[kafka]`.
+    pub(crate) kafka: &'static str,
+}
+
+pub(crate) const BOTH: &str = "\"broker\", \"controller\"";
+pub(crate) const BROKER: &str = "\"broker\"";
+pub(crate) const CONTROLLER: &str = "\"controller\"";
+
+impl Layout {
+    pub(crate) fn three() -> Self {
+        Self::of(&[BOTH; 3])
+    }
+
+    pub(crate) fn of(roles: &[&'static str]) -> Self {
+        let mut layout = Self {
+            roles: roles.to_vec(),
+            founders: Vec::new(),
+            kafka: "",
+        };
+        layout.founders = layout.controllers();
+        layout
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = i32> + use<> {
+        (1..).take(self.roles.len())
+    }
+
+    fn roles_of(&self, id: i32) -> &'static str {
+        self.roles[usize::try_from(id - 1).unwrap()]
+    }
+
+    pub(super) fn controllers(&self) -> Vec<i32> {
+        let votes = |id: &i32| self.roles_of(*id).contains("controller");
+        self.ids().filter(votes).collect()
+    }
+
+    pub(super) fn brokers(&self) -> Vec<i32> {
+        let serves = |id: &i32| self.roles_of(*id).contains("broker");
+        self.ids().filter(serves).collect()
+    }
+}
+
+pub(super) fn name(id: i32) -> String {
+    format!("n{id}")
+}
+
+/// A node that runs.
+pub(super) struct Up {
+    pub(super) stop: CancellationToken,
+    /// Once it serves.
+    pub(super) broker: Option<Weak<Broker>>,
+}
+
+pub(super) type Nodes = Arc<Mutex<BTreeMap<i32, Up>>>;
+
+/// A node from its start to its end.
+pub(super) async fn run(layout: Layout, path: PathBuf, id: i32, nodes: Nodes) -> turmoil::Result {
+    let stop = CancellationToken::new();
+    let up = Up {
+        stop: stop.clone(),
+        broker: None,
+    };
+    nodes.lock().insert(id, up);
+    let settings = settings(&layout, &layout.controllers(), &path, id);
+    let running = tokio::select! {
+        started = Box::pin(start(settings)) => started?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    if let Some(up) = nodes.lock().get_mut(&id) {
+        up.broker = Some(Arc::downgrade(&running.broker));
+    }
+    tokio::select! {
+        () = running.failed() => return Err(format!("node {id} failed").into()),
+        () = stop.cancelled() => {}
+    }
+    let reason = Box::pin(running.stop()).await;
+    nodes.lock().remove(&id);
+    match reason {
+        StopReason::Asked => Ok(()),
+        StopReason::DiskFailed => Err(format!("node {id} failed").into()),
+    }
+}
+
+pub(super) fn data(path: &Path, id: i32) -> PathBuf {
+    path.join(format!("data-{id}"))
+}
+
+pub(super) fn settings(layout: &Layout, controllers: &[i32], path: &Path, id: i32) -> Settings {
+    let controllers = controllers.iter();
+    let controllers: Vec<String> = controllers
+        .map(|it| format!("\"{it}@{}:9093\"", name(*it)))
+        .collect();
+    let roles = layout.roles_of(id);
+    let listener = |name: &str, kind: &str, port: u16| {
+        format!(
+            "[[listeners]]\nname = \"{name}\"\nkind = \"{kind}\"\nbind = \"0.0.0.0:{port}\"\n\
+             advertised = \"n{id}:{port}\"\n"
+        )
+    };
+    let mut listeners = String::new();
+    if roles.contains("broker") {
+        listeners += &listener("clients", "client", 9092);
+        listeners += &listener("brokers", "broker", 9094);
+    }
+    if roles.contains("controller") {
+        listeners += &listener("controllers", "controller", 9093);
+    }
+    let text = format!(
+        "[node]\nid = {id}\nroles = [{roles}]\ndata = \"{}\"\n\
+         [cluster]\ncontrollers = [{}]\nsecret_file = \"{}\"\n{listeners}\
+         [kafka]\n\"group.initial.rebalance.delay.ms\" = 0\n\
+         \"offsets.topic.num.partitions\" = 1\n{}\n",
+        data(path, id).display(),
+        controllers.join(", "),
+        path.join("secret").display(),
+        layout.kafka,
+    );
+    let layers = Layers {
+        file: Some(ConfigFile::from_text("node.toml", text)),
+        ..Layers::default()
+    };
+    Settings::load(&layers, None).unwrap_or_else(|problems| panic!("{problems}"))
+}
