@@ -114,3 +114,22 @@ fn without_a_majority_nobody_leads_the_quorum() {
     story.heal(first, &[second, third]);
     story.until_isr_is(&[1, 2, 3], &[1, 2, 3]);
 }
+
+/// Rules 3 and 9: nobody is there who could shrink the ISR, so the leader waits for who is in it.
+#[test]
+fn without_a_majority_nothing_is_acknowledged_and_nothing_lost() {
+    let mut story = Story::three();
+    let (producer, writing) = story.producing();
+    story.cut(2, &[1, 3]);
+    story.until_isr_is(&[1, 3], &[1, 3]);
+    story.until_more(&producer, 5);
+    story.cut(3, &[1]);
+    let so_far = producer.acked().len();
+    story.pass(Duration::from_secs(5));
+    assert!(producer.acked().len() <= so_far + 1);
+    story.heal(3, &[1]);
+    story.until_more(&producer, 5);
+    story.heal(2, &[1, 3]);
+    story.until_isr_is(&[1, 2, 3], &[1, 2, 3]);
+    story.check(&producer, writing);
+}

@@ -368,6 +368,12 @@ impl Story {
         first.filter(|_| active.next().is_none())
     }
 
+    /// The quorum's, as that voter knows it: one for each election.
+    pub(super) fn term(&self, id: i32) -> u64 {
+        let broker = self.broker(id);
+        broker.quorum.as_ref().expect("it votes").term()
+    }
+
     /// A partition of topic `t` as that node knows it.
     pub(super) fn partition(&self, id: i32) -> Option<PartitionImage> {
         let image = self.find(id)?.image();
