@@ -100,7 +100,9 @@ async fn serve(settings: Settings, began: Instant) -> ExitCode {
     }
     match running.stop().await {
         StopReason::Asked => ExitCode::SUCCESS,
-        StopReason::DiskFailed => fail(&"stopped because the data directory failed; see the log"),
+        StopReason::Failed => {
+            fail(&"stopped because the data directory failed, or a part of the broker; see the log")
+        }
     }
 }
 

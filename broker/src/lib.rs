@@ -43,6 +43,7 @@ mod start;
 #[cfg(test)]
 mod stories;
 mod threads;
+mod vital;
 
 pub use format::{FormatError, Formatted, Founders, format_directory};
 pub use running::{Running, StopReason};

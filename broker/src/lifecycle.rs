@@ -12,6 +12,7 @@ use crate::cluster::{CallError, Connector, NodeAddress, NodeConnection, Voices};
 use crate::controller::ControllerFailure;
 use crate::replaced_disk;
 use crate::threads::run_apart;
+use crate::vital::vital;
 use isthmus_broker_core::controller::{
     BrokerHeartbeat, BrokerRegistrationRequest as Registration, ControllerEvent, ControllerReply,
     HeartbeatReply,
@@ -130,9 +131,10 @@ impl Lifecycle {
     ) -> io::Result<()> {
         let (life, broker) = (Arc::clone(self), Arc::clone(broker));
         let run = async move {
+            let lives = vital("heartbeats", broker.failed.clone(), life.run(&broker));
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = life.run(&broker) => {}
+                () = lives => {}
             }
         };
         run_apart("heartbeats", Box::pin(run))

@@ -28,8 +28,9 @@ pub struct Running {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopReason {
     Asked,
-    /// The disk failed. Whoever starts it again finds everything that was synced.
-    DiskFailed,
+    /// The disk failed, or a part of the node that it cannot do without ([`crate::vital`]). Whoever
+    /// starts it again finds everything that was synced.
+    Failed,
 }
 
 /// Controlled shutdown (rule 17): the partitions led here find other leaders first. The core bounds
@@ -90,23 +91,24 @@ impl Running {
             );
         }
         if self.broker.failed.is_cancelled() {
-            return StopReason::DiskFailed;
+            return StopReason::Failed;
         }
         let broker = Arc::clone(&self.broker);
         let closed = async {
-            broker.controller.close().await?;
+            // Whatever becomes of the metadata's log, the partitions are flushed and marked.
+            let controller = broker.controller.close().await;
             let partitions = Arc::clone(&broker.partitions);
             let epoch = broker.epoch();
             let closed = tokio::task::spawn_blocking(move || partitions.close(epoch)).await;
-            closed
-                .map_err(|panic| panic.to_string())?
-                .map_err(|error| error.to_string())
+            let closed = closed.map_err(|panic| panic.to_string());
+            closed.and_then(|closed| closed.map_err(|error| error.to_string()))?;
+            controller
         };
         match closed.await {
             Ok(()) => StopReason::Asked,
             Err(error) => {
                 tracing::error!(event = "close_failed", error);
-                StopReason::DiskFailed
+                StopReason::Failed
             }
         }
     }

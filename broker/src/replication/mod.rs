@@ -28,6 +28,7 @@ pub(crate) use peers::Peers;
 
 use crate::clocks;
 use crate::partitions::{Partition, PartitionKey, Partitions};
+use crate::vital::vital;
 use arc_swap::ArcSwap;
 use fetcher::{Assigned, Change, Fetcher};
 use isthmus_broker_core::metadata::{MetadataDelta, MetadataImage};
@@ -165,9 +166,12 @@ impl Replication {
 
     /// From now on the leaders here look after their in-sync replicas.
     pub(crate) fn start(self: &Arc<Self>, controller: Arc<dyn IsrController>) {
-        self.tasks.spawn(Arc::clone(self).tick_leaders());
+        let ticks = Arc::clone(self).tick_leaders();
+        let ticks = vital("leaders' ticks", self.failed.clone(), ticks);
+        self.tasks.spawn(ticks);
         if let Some(proposed) = self.partitions.take_proposals() {
             let task = isr::send_proposals(Arc::clone(self), controller, proposed);
+            let task = vital("isr proposals", self.failed.clone(), task);
             self.tasks.spawn(task);
         }
     }
@@ -241,7 +245,8 @@ impl Replication {
             assigned: Arc::clone(&assigned),
             stop: stop.clone(),
         };
-        self.tasks.spawn(fetcher.run());
+        let fetches = vital("replica fetcher", self.failed.clone(), fetcher.run());
+        self.tasks.spawn(fetches);
         RunningFetcher { assigned, stop }
     }
 

@@ -10,6 +10,7 @@ use crate::publisher::Publisher;
 use crate::running::Running;
 use crate::server::BoundListener;
 use crate::settings::ListenerKind;
+use crate::vital::vital;
 use isthmus_wire::messages::RegisterBrokerRecord;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -66,12 +67,14 @@ impl Serving {
             return;
         };
         let (broker, stop) = (Arc::clone(&self.broker), self.life_stop.clone());
-        self.tasks.spawn(async move {
+        let failed = broker.failed.clone();
+        let leads = async move {
             tokio::join!(
                 broker.controller.follow_elections(watch, stop.clone()),
                 broker.controller.tick_until(stop),
             );
-        });
+        };
+        self.tasks.spawn(vital("controller", failed, leads));
     }
 
     /// Registers, waits until that is applied here, and takes the partitions up.
