@@ -349,7 +349,7 @@ mod tests {
         let mut now = Duration::ZERO;
         let mut pauses = Vec::new();
         for _ in 0..7 {
-            it.poll(now, 7, &log).unwrap();
+            it.poll(now, 7, &log, OwnCopy::Written).unwrap();
             let refused = FetchRefused::Error(ErrorCode::UNKNOWN_LEADER_EPOCH);
             let answer = ReplicaFetchAnswer::Refused(refused);
             it.answered(now, it.session, answer, &log);
@@ -357,7 +357,7 @@ mod tests {
             now = it.pause_until();
         }
         assert_eq!(pauses, [50, 100, 200, 400, 800, 1_000, 1_000]);
-        it.poll(now, 7, &log).unwrap();
+        it.poll(now, 7, &log, OwnCopy::Written).unwrap();
         let step = it.answered(now, it.session, records(1, 2), &log);
         assert_eq!(step, FollowerStep::Append);
         assert!(it.waited.is_zero());

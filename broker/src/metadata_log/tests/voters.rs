@@ -412,7 +412,7 @@ async fn a_leader_that_is_heard_and_hears_nobody_gives_way() {
 async fn who_hears_that_the_leader_hung_up_stands_for_election() {
     let mut cluster = Cluster::start(3, 1..=3).await;
     let first = cluster.elected(&[1, 2, 3]).await;
-    cluster.node(first).append(1).unwrap();
+    cluster.node(first).append(1).await.unwrap();
     cluster.settled().await;
     // Nobody stands by itself, so that whoever leads does so for this reason.
     let [second, third] = others(first)[..] else {
@@ -427,10 +427,10 @@ async fn who_hears_that_the_leader_hung_up_stands_for_election() {
     assert_eq!(cluster.elected(&[second, third]).await, third);
     // One that leads no more, or never did, does not matter.
     told.hung_up(i32::from(first));
-    cluster.node(third).append(2).unwrap();
+    cluster.node(third).append(2).await.unwrap();
     cluster.heal();
     assert_eq!(names(&*cluster.settled().await), topics(1..=2));
-    cluster.close();
+    cluster.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -97,7 +97,7 @@ pub(super) async fn run(layout: Layout, path: PathBuf, id: i32, nodes: Nodes) ->
     nodes.lock().remove(&id);
     match reason {
         StopReason::Asked => Ok(()),
-        StopReason::DiskFailed => Err(format!("node {id} failed").into()),
+        StopReason::Failed => Err(format!("node {id} failed").into()),
     }
 }
 
