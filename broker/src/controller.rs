@@ -28,8 +28,8 @@ use isthmus_broker_core::controller::{
 };
 use isthmus_broker_core::metadata::{
     CreatePartitions, CreateTopic, CreatedTopic, DeletionVerdict, MetadataDelta, MetadataImage,
-    MetadataRecord, TopicDefaults, TopicError, TopicKey, create_partitions, create_topics,
-    delete_topics,
+    MetadataRecord, TopicDefaults, TopicError, TopicKey, commit_session, committed_session,
+    create_partitions, create_topics, delete_topics,
 };
 use isthmus_broker_core::rules::Rules;
 use isthmus_wire::{ErrorCode, Uuid};
@@ -185,8 +185,12 @@ impl Controller {
 
     /// Fences who was silent, and elects by time, while this controller is the active one.
     pub(crate) async fn tick_until(&self, stop: CancellationToken) {
-        let patience = self.session / LOOKS_PER_SESSION;
         loop {
+            let session = committed_session(&self.image.load()).unwrap_or(self.session);
+            let patience = session / LOOKS_PER_SESSION;
+            if self.is_active() && committed_session(&self.image.load()).is_none() {
+                self.commit_session().await;
+            }
             let due = match self.is_active() {
                 true => self.next_tick_in().min(patience),
                 false => patience,
@@ -203,11 +207,21 @@ impl Controller {
             }
             if self.is_active()
                 && self.next_tick_in().is_zero()
-                && let Err(failure) = self.event(self.session, ControllerEvent::Tick).await
+                && let Err(failure) = self.event(session, ControllerEvent::Tick).await
             {
                 tracing::debug!(event = "controller_tick_failed", %failure);
                 tokio::time::sleep(LEAD_PAUSE).await;
             }
+        }
+    }
+
+    /// From here on all controllers fence by the same session.
+    async fn commit_session(&self) {
+        let own = self.session;
+        let decide = move |image: &MetadataImage| ((), commit_session(image, own));
+        match self.change(own, decide).await {
+            Ok(()) => tracing::info!(event = "session_committed", session = ?own),
+            Err(failure) => tracing::debug!(event = "session_not_committed", %failure),
         }
     }
 

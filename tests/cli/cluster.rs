@@ -6,11 +6,13 @@ use super::support::cluster::{Cluster, free_addresses, until};
 use super::support::http;
 use super::support::process::{Program, run};
 use super::support::wire::Connection;
+use isthmus_wire::messages::describe_configs_request::DescribeConfigsResource;
 use isthmus_wire::messages::describe_quorum_request::{PartitionData, TopicData};
 use isthmus_wire::messages::describe_quorum_response::{PartitionData as Described, ReplicaState};
 use isthmus_wire::messages::{
-    AddRaftVoterRequest, AlterPartitionRequest, DescribeClusterRequest, DescribeQuorumRequest,
-    NodeHandshakeRequest, QuorumVoteRequest, RemoveRaftVoterRequest, UnregisterBrokerRequest,
+    AddRaftVoterRequest, AlterPartitionRequest, DescribeClusterRequest, DescribeConfigsRequest,
+    DescribeQuorumRequest, NodeHandshakeRequest, QuorumVoteRequest, RemoveRaftVoterRequest,
+    UnregisterBrokerRequest,
 };
 use isthmus_wire::{ErrorCode, Uuid};
 use std::collections::BTreeSet;
@@ -55,6 +57,21 @@ fn registered(broker: &Broker) -> BTreeSet<i32> {
 fn unregister(broker: &Broker, broker_id: i32) -> ErrorCode {
     let request = UnregisterBrokerRequest { broker_id };
     connect(broker).call(&request, 0).unwrap().error_code
+}
+
+/// The session that the cluster has committed, if it has.
+fn session(broker: &Broker) -> Option<String> {
+    let request = DescribeConfigsRequest {
+        resources: vec![DescribeConfigsResource {
+            resource_type: 4,
+            resource_name: String::new(),
+            configuration_keys: Some(vec!["broker.session.timeout.ms".to_owned()]),
+        }],
+        ..DescribeConfigsRequest::default()
+    };
+    let described = connect(broker).call(&request, 4).unwrap();
+    let configs = described.results.into_iter().next()?.configs;
+    configs.into_iter().next()?.value
 }
 
 /// The brokers that node shows to its clients.
@@ -102,6 +119,9 @@ fn three_nodes_are_one_cluster_and_outlive_the_active_controller() {
     let mut nodes = cluster.start_all();
     for node in &nodes {
         assert_eq!(node.ready.cluster, "three");
+        until("one session for all", || {
+            (session(node)? == "2000").then_some(())
+        });
         until("all three are unfenced", || {
             (live(node) == BTreeSet::from([1, 2, 3])).then_some(())
         });

@@ -4,6 +4,7 @@
 use super::breach;
 use super::listeners::{ListenerKind, ListenerRow};
 use crate::cluster::NodeAddress;
+use isthmus_broker_core::metadata::SESSION_MIN_MS;
 use isthmus_config::{Breach, Loaded, Rule};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -94,10 +95,6 @@ pub(super) const SESSION: Rule = Rule {
     keys: &["broker.session.timeout.ms", "broker.heartbeat.interval.ms"],
     test: session_outlasts_heartbeats,
 };
-
-/// A second for an election, and time for a heartbeat that was lost (design, decision 7). What the
-/// longest way between two nodes adds, only the operator knows.
-const SESSION_MIN_MS: i64 = 1_600;
 
 fn roles(loaded: &Loaded) -> Roles {
     let words = loaded.get::<&[String]>("node.roles");

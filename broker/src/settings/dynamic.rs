@@ -5,7 +5,7 @@
 //! who subscribed. Who works by a key that may change reads it here when needed, or subscribes.
 
 use isthmus_broker_core::config::{BrokerLayers, ConfigValues, Effect, broker_key, listener_key};
-use isthmus_broker_core::metadata::{ConfigResource, MetadataDelta, MetadataImage};
+use isthmus_broker_core::metadata::{ConfigResource, MetadataDelta, MetadataImage, SESSION_KEY};
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -55,6 +55,7 @@ impl DynamicSettings {
         let cluster = image.config(&ConfigResource::broker(""));
         let after = BrokerLayers::new(own, cluster, Arc::clone(&self.fixed));
         tell_of_idle(&before, &after);
+        tell_of_session(&before, &after, &self.fixed);
         self.current.send_replace(Arc::new(after));
     }
 
@@ -67,6 +68,21 @@ impl DynamicSettings {
 impl fmt::Debug for DynamicSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("DynamicSettings")
+    }
+}
+
+/// Says once that the cluster's session is another one than the node's file asks for.
+fn tell_of_session(before: &BrokerLayers, after: &BrokerLayers, fixed: &ConfigValues) {
+    let (own, cluster) = (fixed.get(SESSION_KEY), after.value(SESSION_KEY));
+    let is_new = cluster != before.value(SESSION_KEY);
+    if let Some(own) = own.filter(|own| is_new && Some(own.as_str()) != cluster) {
+        tracing::warn!(
+            event = "session_of_the_cluster",
+            own,
+            cluster,
+            "broker.session.timeout.ms of this node's file does not count: the cluster has another one; \
+             change either"
+        );
     }
 }
 

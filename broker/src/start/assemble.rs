@@ -23,7 +23,7 @@ use crate::server::{Gate, Limits};
 use crate::settings::{Listener, ListenerKind, Settings};
 use arc_swap::ArcSwap;
 use isthmus_broker_core::controller::{ControllerConfig, hang_up_timeout};
-use isthmus_broker_core::metadata::ProducerIdBlock;
+use isthmus_broker_core::metadata::{ProducerIdBlock, committed_session};
 use isthmus_broker_core::security::{ClusterSecret, NodeIdentity};
 use isthmus_log::disk::ProcessDisk;
 use isthmus_log::{LogDirectory, MetaProperties};
@@ -203,7 +203,9 @@ pub(super) fn assemble(
             others.to_brokers.clone(),
             &others.to_controllers,
             &others_of_them.cloned().collect::<Vec<_>>(),
-            Voices::new(settings.broker_session_timeout),
+            Voices::new(
+                committed_session(&image.load()).unwrap_or(settings.broker_session_timeout),
+            ),
         )
     });
     let replicates = settings.cluster.roles.broker;

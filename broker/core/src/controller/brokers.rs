@@ -19,7 +19,9 @@ use super::assignment::directory_of;
 use super::heartbeats::{Patience, is_active};
 use super::partition_change::{Broker, Election, PartitionChange};
 use super::{Controller, ControllerReply, Decision};
-use crate::metadata::{BrokerRegistration, MetadataImage, MetadataRecord, PartitionImage};
+use crate::metadata::{
+    BrokerRegistration, MetadataImage, MetadataRecord, PartitionImage, committed_session,
+};
 use crate::rules::Rule;
 use isthmus_wire::messages::{
     BrokerRegistrationChangeRecord, RegisterBrokerRecord, UnregisterBrokerRecord,
@@ -68,7 +70,9 @@ impl Controller {
                 let broker_epoch = before.epoch;
                 return Ok((ControllerReply::Registered { broker_epoch }, Vec::new()));
             }
-            let alive = self.heartbeats.has_session(now, before, self.patience());
+            let alive = self
+                .heartbeats
+                .has_session(now, before, self.patience(image));
             if alive && !before.in_controlled_shutdown {
                 return Err(ErrorCode::DUPLICATE_BROKER_REGISTRATION);
             }
@@ -195,7 +199,7 @@ impl Controller {
         now: Duration,
         image: &MetadataImage,
     ) -> Vec<MetadataRecord> {
-        let patience = self.patience();
+        let patience = self.patience(image);
         let stale = image
             .brokers()
             .find(|it| !it.fenced && now > self.heartbeats.silent_at(it, patience));
@@ -207,16 +211,24 @@ impl Controller {
 
     /// When the next of those who serve is silent, unless it is heard from before.
     pub(super) fn next_silent_at(&self, image: &MetadataImage) -> Option<Duration> {
-        let patience = self.patience();
+        let patience = self.patience(image);
         let serving = image.brokers().filter(|it| !it.fenced);
         let silent = serving.map(|it| self.heartbeats.silent_at(it, patience));
         silent.min()
     }
 
-    fn patience(&self) -> Patience {
-        Patience {
-            session: self.config.broker_session_timeout,
-            hung_up: self.config.broker_hang_up_timeout,
+    /// The cluster's session, or before there is one, that of this controller's own file.
+    fn patience(&self, image: &MetadataImage) -> Patience {
+        let own = self.config.broker_hang_up_timeout;
+        match committed_session(image) {
+            Some(session) => Patience {
+                session,
+                hung_up: own.max(session * 3 / 8).min(session),
+            },
+            None => Patience {
+                session: self.config.broker_session_timeout,
+                hung_up: own,
+            },
         }
     }
 

@@ -6,6 +6,7 @@
 //! Must not know: what the values do. Whoever works by them reads them from the image.
 
 use super::min_isr::clear_eligible;
+use super::session::check_session;
 use super::{ConfigResource, MetadataImage, MetadataRecord};
 use crate::config::{
     BrokerKey, ConfigValues, Update, broker_key, check_topic_configs, listener_key, topic_key,
@@ -234,6 +235,9 @@ fn alter_broker(image: &MetadataImage, one: &AlterConfigs, context: &ConfigConte
         given.or_else(|| broker_key(name)?.default.map(str::to_owned))
     };
     let checked = check_broker_configs(&after, name.is_empty());
+    let heartbeat = effective("broker.heartbeat.interval.ms");
+    let heartbeat = heartbeat.and_then(|it| it.trim().parse().ok());
+    let checked = checked.and_then(|()| check_session(name.is_empty(), before, &after, heartbeat));
     if let Err(message) = checked.and_then(|()| check_together(&effective)) {
         return refuse(ErrorCode::INVALID_REQUEST, message);
     }

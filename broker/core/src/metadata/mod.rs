@@ -11,6 +11,7 @@ mod min_isr;
 mod placement;
 mod producer_ids;
 mod record;
+mod session;
 mod topics;
 
 pub use change::{ChangeVerdict, MetadataChange};
@@ -27,6 +28,7 @@ pub use producer_ids::{
     PRODUCER_ID_BLOCK, ProducerIdBlock, allocate_producer_ids, first_producer_id,
 };
 pub use record::{MetadataRecord, RecordFrameError};
+pub use session::{SESSION_KEY, SESSION_MIN_MS, commit_session, committed_session};
 pub use topics::{
     Assignments, CreatePartitions, CreateTopic, CreatedTopic, DeletionVerdict, MayChange,
     TopicDefaults, TopicError, TopicKey, create_partitions, create_topics, delete_topics,

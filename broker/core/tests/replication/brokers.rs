@@ -4,6 +4,7 @@ use crate::cluster::{Cluster, TOPIC, directory, told};
 use isthmus_broker_core::controller::{
     ControllerConfig, ControllerEvent, ControllerReply, ElectionType, hang_up_timeout,
 };
+use isthmus_broker_core::metadata::commit_session;
 use isthmus_wire::ErrorCode;
 use isthmus_wire::messages::PartitionRecord;
 use std::time::Duration;
@@ -90,6 +91,23 @@ fn the_silent_are_fenced_one_at_a_time_and_only_they() {
     assert_eq!(fenced(&cluster), 2);
     assert_eq!(cluster.partition().leader, -1);
     assert_eq!(cluster.partition().eligible_leader_replicas, [2]);
+}
+
+/// Whatever the controller's own file says: all of them fence by the same.
+#[test]
+fn the_clusters_session_counts_once_it_is_committed() {
+    let mut cluster = two_brokers();
+    let committed = commit_session(&cluster.image, Duration::from_secs(5));
+    cluster.apply(committed);
+    let fenced = |cluster: &Cluster| cluster.image.brokers().filter(|it| it.fenced).count();
+    cluster.now += Duration::from_secs(5);
+    cluster.event(&ControllerEvent::Tick);
+    assert_eq!(fenced(&cluster), 0);
+    let refused = ControllerReply::Refused(ErrorCode::DUPLICATE_BROKER_REGISTRATION);
+    assert_eq!(cluster.register(1, 2, -1), refused);
+    cluster.now += Duration::from_millis(1);
+    cluster.event(&ControllerEvent::Tick);
+    assert_eq!(fenced(&cluster), 1);
 }
 
 #[test]

@@ -20,8 +20,8 @@ pub(super) const KEYS: &[BrokerKey] = keys! {
         "Number of this node, by its older name.";
     "broker.rack", Text, None, ReadOnly, Effect::At("node.rack"),
         "Rack, zone or site this node stands in; clients see it.";
-    "broker.session.timeout.ms", ANY_INT, Some("2000"), ReadOnly, Applied,
-        "How long a broker may be silent before the controller fences it.";
+    "broker.session.timeout.ms", ANY_INT, Some("2000"), ClusterWide, Applied,
+        "How long a broker may be silent before the controller fences it. Among several nodes one value of the cluster: the file's counts until the first controller has committed its own.";
     "client.quota.callback.class", Class, None, ReadOnly, NO_PLUGINS,
         "Class that decides on client quotas.";
     "config.providers", List, Some(""), ClusterWide, NO_PLUGINS,
