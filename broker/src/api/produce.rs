@@ -140,7 +140,7 @@ impl Serve for Produce {
         }
         let deadline = deadline(timeout_ms);
         Reply::Later(Box::pin(async move {
-            let mut response = wait(response, parked, acks, deadline).await;
+            let mut response = wait(&leaders.broker, response, parked, acks, deadline).await;
             leaders.name_in(&mut response);
             response
         }))
@@ -267,6 +267,7 @@ struct Parked {
 }
 
 async fn wait(
+    broker: &Broker,
     mut response: ProduceResponse,
     parked: Vec<Parked>,
     acks: Option<Acks>,
@@ -285,7 +286,12 @@ async fn wait(
         };
         let failure = match tokio::time::timeout_at(deadline, settled).await {
             Ok(Ok(())) => continue,
-            Ok(Err(failure)) => failure.code(),
+            Ok(Err(failure)) => {
+                if failure.is_storage() {
+                    broker.storage_failed(&failure);
+                }
+                failure.code()
+            }
             Err(_) => ErrorCode::REQUEST_TIMED_OUT,
         };
         let answer = &mut response.responses[one.at_topic].partition_responses[one.at_partition];

@@ -12,7 +12,9 @@ use super::peers::PeerFailure;
 use super::{CREDITS, CREDITS_MAX, Replication};
 use crate::clocks;
 use crate::cluster::{CallError, NodeAnswer, NodeConnection, NodeReceiver, NodeSender};
-use crate::partitions::{Due, Partition, PartitionKey, PartitionsError, Ready, Turn};
+use crate::partitions::{
+    AppendFailure, Due, Partition, PartitionKey, PartitionsError, Ready, Turn,
+};
 use isthmus_broker_core::replica::ReplicaFetch;
 use isthmus_broker_core::replica::follower::FETCH_BACKOFF;
 use isthmus_log::StorageError;
@@ -107,6 +109,8 @@ enum Ended {
     Refused(ErrorCode),
     #[error("could not {0}")]
     Storage(#[from] StorageError),
+    #[error("could not flush what was fetched: {0}")]
+    Flush(AppendFailure),
     #[error(transparent)]
     Cut(#[from] PartitionsError),
     #[error("a task ended: {0}")]
@@ -125,7 +129,7 @@ impl Fetcher {
             for partition in self.assigned.begin().values() {
                 partition.leader_lost(now, self.leader);
             }
-            if matches!(ended, Ended::Storage(_) | Ended::Cut(_)) {
+            if matches!(ended, Ended::Storage(_) | Ended::Cut(_) | Ended::Flush(_)) {
                 return self.shared.storage_failed(&ended);
             }
             let is_unreachable = matches!(ended, Ended::Peer(_));
@@ -355,8 +359,8 @@ impl<'a> Exchange<'a> {
             cut.map_err(|panic| Ended::Task(panic.to_string()))??;
         }
         for partition in flushes {
-            // A failure is the log's, which says so again at the next append.
-            partition.flush().await.ok();
+            // What is not on disk must not be told to the leader as if it were.
+            partition.flush().await.map_err(Ended::Flush)?;
         }
         Ok(())
     }
