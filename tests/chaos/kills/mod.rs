@@ -102,7 +102,7 @@ fn acknowledged_records_outlive_every_kill() {
     let seed = seed();
     let dir = tempfile::tempdir().unwrap();
     let began = Instant::now();
-    let mut world = World::prepare(broker(dir.path()), ALL);
+    let mut world = World::prepare(&broker(dir.path()), ALL);
     for plan in MIX.plans(kills, seed) {
         world.round(broker(dir.path()), &plan);
     }
@@ -128,7 +128,7 @@ fn acknowledged_records_outlive_every_loss_of_power() {
     let dir = tempfile::tempdir().unwrap();
     let flushed = || broker(dir.path()).set("log.flush.policy", "group");
     let began = Instant::now();
-    let mut world = World::prepare(flushed(), LEADER);
+    let mut world = World::prepare(&flushed(), LEADER);
     for plan in POWER_MIX.power_plans(losses, seed) {
         world.round(flushed(), &plan);
     }
@@ -152,7 +152,7 @@ fn broker(data: &Path) -> DevBroker {
 }
 
 impl World {
-    fn prepare(broker: DevBroker, acks: i16) -> Self {
+    fn prepare(broker: &DevBroker, acks: i16) -> Self {
         let broker = broker.start();
         let mut connection = Connection::open(broker.address()).unwrap();
         let producers = producers::prepare(&mut connection, acks).unwrap();
