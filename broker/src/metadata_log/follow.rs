@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | following | entries behind the last one | kept, applied |
 //! | following | nothing, after a while | asks again |
+//! | following | nothing, from one that hears no leader | asks another controller, after a pause |
 //! | following | what it needs is gone there | takes the latest snapshot in, in pieces |
 //! | any | no answer, or one that makes no sense | asks another controller, after a pause |
 //! | any | the disk failed | the node stops |

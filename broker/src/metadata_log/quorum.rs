@@ -134,6 +134,11 @@ impl<D: Disk> QuorumMetadataLog<D> {
         let (hung_up, told) = watch::channel(None);
         let stand = stand_for_election(raft.clone(), options.timing, told, stop.clone());
         tokio::spawn(stand);
+        let watch = QuorumWatch {
+            metrics: raft.metrics(),
+            state: Arc::clone(&machine.state),
+            timing: options.timing,
+        };
         let log = Self {
             voter,
             state: Arc::clone(&machine.state),
@@ -144,7 +149,14 @@ impl<D: Disk> QuorumMetadataLog<D> {
                 snapshot_bytes: options.snapshot_bytes,
                 purged_upto: None,
             },
-            service: QuorumService::new(Service::new(raft.clone(), store, machine, id, hung_up)),
+            service: QuorumService::new(Service::new(
+                raft.clone(),
+                store,
+                machine,
+                id,
+                watch,
+                hung_up,
+            )),
             timing: options.timing,
             append_seconds: options.append_seconds,
             closed: Some(closed),

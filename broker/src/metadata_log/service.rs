@@ -4,9 +4,9 @@
 //! where the connection is), and sockets.
 //!
 //! Only what is committed is shown to brokers: a voter that has been replaced and does not know it
-//! may be behind, but never wrong.
+//! may be behind, but never wrong. One that has nothing new and heard no leader for a session says so
+//! instead of nothing: it may be cut off or taken out, and the broker would wait with it for ever.
 
-use super::MetadataLogError;
 use super::machine::Machine;
 use super::network::read_piece;
 use super::quorum::{QuorumRaft, not_written, stopped, within};
@@ -17,6 +17,7 @@ use super::snapshot::{self, Snapshot, SnapshotFile};
 use super::store::{LogStore, StoreError};
 use super::succession::HungUp;
 use super::types::{LogId, Quorum, Vote, Voter};
+use super::{MetadataLogError, QuorumWatch};
 use isthmus_log::disk::Disk;
 use isthmus_wire::ErrorCode;
 use isthmus_wire::codec::EncodeError;
@@ -30,6 +31,7 @@ use isthmus_wire::messages::{
 use openraft::async_runtime::WatchReceiver;
 use openraft::entry::RaftEntry;
 use openraft::errors::{Fatal, RaftError};
+use openraft::raft::AppendEntriesResponse;
 use openraft::{ChangeMembers, Snapshot as RaftSnapshot, SnapshotMeta};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
@@ -59,6 +61,9 @@ pub(super) struct Service<D: Disk> {
     store: LogStore,
     machine: Machine<D>,
     own_id: u64,
+    watch: QuorumWatch,
+    /// When a leader was last heard that this voter takes for one.
+    leader_heard: Mutex<Option<Instant>>,
     receiver: tokio::sync::Mutex<Receiver<D>>,
     hung_up: watch::Sender<HungUp>,
 }
@@ -84,6 +89,8 @@ pub(super) enum Refused {
     Foreign { index: u64, term: u64 },
     #[error("there is no such snapshot any more")]
     NoSnapshot,
+    #[error("no leader was heard for {0:?}, and there is nothing new")]
+    Alone(Duration),
     #[error("position {0} lies outside")]
     Position(i64),
     #[error("the snapshot: {0}")]
@@ -100,6 +107,7 @@ impl Refused {
             Self::Store(_) | Self::Snapshot(_) => ErrorCode::KAFKA_STORAGE_ERROR,
             Self::Foreign { .. } => ErrorCode::INVALID_REQUEST,
             Self::NoSnapshot => ErrorCode::SNAPSHOT_NOT_FOUND,
+            Self::Alone(_) => ErrorCode::NOT_CONTROLLER,
             Self::Position(_) => ErrorCode::POSITION_OUT_OF_RANGE,
         }
     }
@@ -297,6 +305,7 @@ impl<D: Disk> Service<D> {
         store: LogStore,
         machine: Machine<D>,
         own_id: u64,
+        watch: QuorumWatch,
         hung_up: watch::Sender<HungUp>,
     ) -> Self {
         let receiver = Receiver::new(Arc::clone(&machine.disk), machine.dir.clone());
@@ -305,6 +314,8 @@ impl<D: Disk> Service<D> {
             store,
             machine,
             own_id,
+            watch,
+            leader_heard: Mutex::new(None),
             receiver: tokio::sync::Mutex::new(receiver),
             hung_up,
         }
@@ -322,6 +333,15 @@ impl<D: Disk> Service<D> {
 
     async fn append(&self, request: &QuorumAppendRequest) -> Result<QuorumAppendResponse, Refused> {
         let answer = self.raft.append_entries(rpc::get_append(request)?).await?;
+        match answer {
+            AppendEntriesResponse::Success
+            | AppendEntriesResponse::PartialSuccess(_)
+            | AppendEntriesResponse::Conflict => {
+                *self.leader_heard.lock() = Some(Instant::now());
+            }
+            // It was replaced.
+            AppendEntriesResponse::HigherVote(_) => {}
+        }
         Ok(rpc::put_appended(&answer)?)
     }
 
@@ -387,6 +407,7 @@ impl<D: Disk> Service<D> {
             ..FetchMetadataResponse::default()
         };
         let Some(applied) = applied else {
+            self.check_leader()?;
             return Ok(answer);
         };
         let (from, purged) = (theirs.map_or(0, |id| id.index + 1), self.store.purged()?);
@@ -419,6 +440,17 @@ impl<D: Disk> Service<D> {
             if !matches!(changed, Ok(Ok(()))) {
                 return None;
             }
+        }
+    }
+
+    /// That there is nothing new is only worth saying with a leader in touch.
+    fn check_leader(&self) -> Result<(), Refused> {
+        let silence_max = self.watch.timing.silence_max();
+        let heard = *self.leader_heard.lock();
+        let is_heard = heard.is_some_and(|at| at.elapsed() <= silence_max);
+        match is_heard || self.watch.leads().is_some() {
+            true => Ok(()),
+            false => Err(Refused::Alone(silence_max)),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The metadata log over a disk in memory: restarts, crashes at every step, damage, refusals.
 
+mod observers;
 mod voters;
 
 use super::QuorumTiming;

@@ -13,6 +13,7 @@
 //! | the leader heard nothing of a majority: it resigns | 3/4 | 1.5 s |
 //! | … with a change under way: it says that it does not know what became of that | 3/2 | 3 s |
 //! | it sends nothing then, so that others stand for election even if they hear it | 9/8 | 2.25 s |
+//! | a voter heard no leader: brokers that follow the log hear so, and ask another | 1 | 2 s |
 //!
 //! A leader looks for that silence every heartbeat, so that there are two who believe that they lead for
 //! hardly longer. What they decide is Raft's matter: none of these times bears on safety.
@@ -71,6 +72,12 @@ impl QuorumTiming {
         self.lease * 4
     }
 
+    /// Silence of the leader after which a voter may be cut off, or a voter no more; and of any other
+    /// node after which it counts as away. Within that time others would have been elected.
+    pub(super) fn silence_max(self) -> Duration {
+        self.lease * 8 / LEASE_EIGHTHS
+    }
+
     /// How long a leader without a majority sends nothing, before it tries again. Others have stood
     /// for election by then: a lease and the longest wait, and one more for the election itself.
     pub(super) fn quiet_ms(self) -> u64 {
@@ -107,6 +114,7 @@ mod tests {
             // Two voters that know do not stand together, and not with one that waits by chance.
             let [first, second] = [0, 1].map(|place| millis(timing.stands_after(place)));
             assert!(max <= first && first < second && second < max + min);
+            assert_eq!(millis(timing.silence_max()), session_ms);
         }
     }
 

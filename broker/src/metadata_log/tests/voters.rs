@@ -40,8 +40,8 @@ type Service = QuorumService<TestDisk>;
 
 /// The net: who can be reached, and by whom not.
 #[derive(Default)]
-struct Net {
-    services: Mutex<BTreeMap<u64, Service>>,
+pub(super) struct Net {
+    pub(super) services: Mutex<BTreeMap<u64, Service>>,
     cuts: Mutex<BTreeSet<(u64, u64)>>,
 }
 
@@ -53,9 +53,9 @@ impl Net {
 
 /// One voter's access to it.
 #[derive(Clone)]
-struct Wires {
-    own: u64,
-    net: Arc<Net>,
+pub(super) struct Wires {
+    pub(super) own: u64,
+    pub(super) net: Arc<Net>,
 }
 
 impl QuorumTransport for Wires {
@@ -85,17 +85,17 @@ impl QuorumTransport for Wires {
     }
 }
 
-fn encoded<M: Message>(message: &M) -> Bytes {
+pub(super) fn encoded<M: Message>(message: &M) -> Bytes {
     let mut encoder = Encoder::new();
     message.encode(&mut encoder, 0).unwrap();
     encoder.into_bytes()
 }
 
-fn decoded<M: Message>(bytes: Bytes) -> M {
+pub(super) fn decoded<M: Message>(bytes: Bytes) -> M {
     M::decode(&mut Decoder::new(bytes), 0).unwrap()
 }
 
-async fn serve(service: &Service, key: ApiKey, body: Bytes) -> Bytes {
+pub(super) async fn serve(service: &Service, key: ApiKey, body: Bytes) -> Bytes {
     match key {
         ApiKey::QuorumVote => encoded(&service.vote(decoded::<QuorumVoteRequest>(body)).await),
         ApiKey::QuorumAppend => {
@@ -123,23 +123,23 @@ async fn serve(service: &Service, key: ApiKey, body: Bytes) -> Bytes {
 }
 
 /// A voter that runs.
-struct Node {
-    voter: Voter,
-    disk: Arc<TestDisk>,
-    log: QuorumMetadataLog<TestDisk>,
-    watch: QuorumWatch,
-    told: Arc<Told>,
-    failed: CancellationToken,
+pub(super) struct Node {
+    pub(super) voter: Voter,
+    pub(super) disk: Arc<TestDisk>,
+    pub(super) log: QuorumMetadataLog<TestDisk>,
+    pub(super) watch: QuorumWatch,
+    pub(super) told: Arc<Told>,
+    pub(super) failed: CancellationToken,
 }
 
-fn voter(number: u8) -> Voter {
+pub(super) fn voter(number: u8) -> Voter {
     Voter {
         node_id: i32::from(number),
         directory_id: Uuid([number; 16]),
     }
 }
 
-fn formatted(voter: Voter, founders: &[Voter]) -> Arc<TestDisk> {
+pub(super) fn formatted(voter: Voter, founders: &[Voter]) -> Arc<TestDisk> {
     let disk = Arc::new(FaultDisk::new(MemDisk::new()));
     disk.create_dir_all(&data()).unwrap();
     format(&*disk, &data(), voter, founders).unwrap();
@@ -147,7 +147,7 @@ fn formatted(voter: Voter, founders: &[Voter]) -> Arc<TestDisk> {
     disk
 }
 
-fn options(failed: &CancellationToken) -> QuorumOptions {
+pub(super) fn options(failed: &CancellationToken) -> QuorumOptions {
     QuorumOptions {
         snapshot_bytes: SNAPSHOT_BYTES,
         timing: QuorumTiming::within(SESSION),
@@ -157,7 +157,7 @@ fn options(failed: &CancellationToken) -> QuorumOptions {
 }
 
 impl Node {
-    async fn start(net: &Arc<Net>, voter: Voter, disk: Arc<TestDisk>) -> Self {
+    pub(super) async fn start(net: &Arc<Net>, voter: Voter, disk: Arc<TestDisk>) -> Self {
         let wires = Wires {
             own: voter.raft_id(),
             net: Arc::clone(net),
@@ -187,21 +187,21 @@ impl Node {
         }
     }
 
-    fn id(&self) -> u64 {
+    pub(super) fn id(&self) -> u64 {
         self.voter.raft_id()
     }
 
-    fn image(&self) -> Arc<MetadataImage> {
+    pub(super) fn image(&self) -> Arc<MetadataImage> {
         Arc::clone(&self.told.latest.lock())
     }
 
-    async fn append(&mut self, number: u8) -> Result<(), MetadataLogError> {
+    pub(super) async fn append(&mut self, number: u8) -> Result<(), MetadataLogError> {
         let last_offset = self.image().offset;
         let records = [topic(number).into()];
         self.log.append(last_offset, &records).await
     }
 
-    async fn close(mut self, net: &Net) -> Arc<TestDisk> {
+    pub(super) async fn close(mut self, net: &Net) -> Arc<TestDisk> {
         net.services.lock().remove(&self.id());
         self.log.close().await.unwrap();
         assert!(!self.failed.is_cancelled(), "{}", self.voter.node_id);
@@ -210,7 +210,7 @@ impl Node {
 }
 
 /// Waits for something that must come.
-async fn until<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
+pub(super) async fn until<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
     let mut ticks = tokio::time::interval(Duration::from_millis(5));
     let found = async {
         loop {
@@ -224,14 +224,14 @@ async fn until<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
     found.unwrap_or_else(|_| panic!("never: {what}"))
 }
 
-struct Cluster {
-    net: Arc<Net>,
-    nodes: BTreeMap<u8, Node>,
+pub(super) struct Cluster {
+    pub(super) net: Arc<Net>,
+    pub(super) nodes: BTreeMap<u8, Node>,
 }
 
 impl Cluster {
     /// Voters 1 to `founders`; those of `up` run.
-    async fn start(founders: u8, up: impl IntoIterator<Item = u8>) -> Self {
+    pub(super) async fn start(founders: u8, up: impl IntoIterator<Item = u8>) -> Self {
         let all: Vec<Voter> = (1..=founders).map(voter).collect();
         let net = Arc::new(Net::default());
         let mut nodes = BTreeMap::new();
@@ -244,7 +244,7 @@ impl Cluster {
     }
 
     /// Waits until one of them was elected, and has begun to lead.
-    async fn elected(&mut self, among: &[u8]) -> u8 {
+    pub(super) async fn elected(&mut self, among: &[u8]) -> u8 {
         loop {
             let nodes = &self.nodes;
             let leads = |number: &&u8| nodes[*number].watch.leads().is_some();
@@ -262,11 +262,11 @@ impl Cluster {
         }
     }
 
-    fn node(&mut self, number: u8) -> &mut Node {
+    pub(super) fn node(&mut self, number: u8) -> &mut Node {
         self.nodes.get_mut(&number).unwrap()
     }
 
-    fn cut(&self, number: u8) {
+    pub(super) fn cut(&self, number: u8) {
         let id = voter(number).raft_id();
         let mut cuts = self.net.cuts.lock();
         for other in self.nodes.keys().map(|other| voter(*other).raft_id()) {
@@ -281,12 +281,12 @@ impl Cluster {
         cuts.extend(self.nodes.keys().map(|other| (voter(*other).raft_id(), id)));
     }
 
-    fn heal(&self) {
+    pub(super) fn heal(&self) {
         self.net.cuts.lock().clear();
     }
 
     /// Waits until all of them show the same.
-    async fn settled(&self) -> Arc<MetadataImage> {
+    pub(super) async fn settled(&self) -> Arc<MetadataImage> {
         let images = || self.nodes.values().map(Node::image);
         until("one image at all voters", || {
             let first = images().max_by_key(|image| image.offset)?;
@@ -295,18 +295,18 @@ impl Cluster {
         .await
     }
 
-    async fn close(self) {
+    pub(super) async fn close(self) {
         for node in self.nodes.into_values() {
             node.close(&self.net).await;
         }
     }
 }
 
-fn others(but: u8) -> Vec<u8> {
+pub(super) fn others(but: u8) -> Vec<u8> {
     (1..=3).filter(|number| *number != but).collect()
 }
 
-fn topics(numbers: impl IntoIterator<Item = u8>) -> BTreeSet<String> {
+pub(super) fn topics(numbers: impl IntoIterator<Item = u8>) -> BTreeSet<String> {
     numbers
         .into_iter()
         .map(|number| topic(number).name)
@@ -670,14 +670,14 @@ async fn who_follows_the_log_gets_what_is_committed_or_a_snapshot() {
 }
 
 /// A broker that does not vote, from its start to its end.
-struct Follower {
-    told: Arc<Told>,
-    stop: CancellationToken,
+pub(super) struct Follower {
+    pub(super) told: Arc<Told>,
+    pub(super) stop: CancellationToken,
     failed: CancellationToken,
 }
 
 impl Follower {
-    async fn start(net: &Arc<Net>, disk: &Arc<TestDisk>) -> Self {
+    pub(super) async fn start(net: &Arc<Net>, disk: &Arc<TestDisk>) -> Self {
         let broker = voter(9);
         let wires = Wires {
             own: broker.raft_id(),
@@ -695,7 +695,7 @@ impl Follower {
         Self { told, stop, failed }
     }
 
-    async fn shows(&self, image: &MetadataImage) {
+    pub(super) async fn shows(&self, image: &MetadataImage) {
         until("the follower shows it", || {
             (**self.told.latest.lock() == *image).then_some(())
         })
