@@ -1,8 +1,9 @@
 //! RemoveRaftVoter (81), version 0 (KIP-853): takes a controller out of the metadata quorum, also one
 //! whose directory is lost for good.
 //!
-//! Also one that was to be added and never came up to date: Kafka leaves no trace of such a one, here it
-//! goes on getting the log until it is there or is taken out.
+//! One that lives is an observer from then on, as in Kafka: it goes on getting the log, and is no voter.
+//! An observer that lives no more is taken out by the same request: one that voted once, or one that was
+//! to be added and never came, of which Kafka leaves no trace.
 
 use super::add_raft_voter::{Refused, is_named, leader, settled};
 use super::{Call, Reply, Serve};
@@ -43,7 +44,9 @@ async fn remove(call: Call<'_>, request: &RemoveRaftVoterRequest) -> Result<(), 
         return Err((ErrorCode::INVALID_REQUEST, message));
     }
     let limit = call.broker.settings.request_timeout;
-    if watch.learners().iter().any(|it| it.voter == voter) {
+    let is_observer = watch.learners().iter().any(|it| it.voter == voter);
+    // While it lives it needs the log, and this may be the same request once more.
+    if is_observer && !watch.lives(voter.raft_id()) {
         return settled(limit, service.remove_learner(voter.raft_id())).await;
     }
     let voters = watch.voters();

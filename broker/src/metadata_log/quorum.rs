@@ -52,7 +52,7 @@ const BEGIN_TRIES: u32 = 16;
 /// How often voters that do not lead look whether a snapshot is due, or entries can go.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 
-/// How long a leader that stops waits for its successor.
+/// How long a leader that gives way waits for its successor.
 const RESIGN_MAX: Duration = Duration::from_secs(1);
 
 pub(super) type QuorumRaft<D> = Raft<Quorum, Machine<D>>;
@@ -372,9 +372,9 @@ impl<D: Disk> MetadataLog for QuorumMetadataLog<D> {
     }
 }
 
-/// A leader that stops asks the voter that has most to lead, so that nobody waits for an election. If
+/// A leader that stops, or votes no more, asks the voter that has most to lead, so that nobody waits for an election. If
 /// that does not take the lead in time, there will be one.
-async fn resign<D: Disk>(raft: &QuorumRaft<D>) {
+pub(super) async fn resign<D: Disk>(raft: &QuorumRaft<D>) {
     let mut metrics = raft.metrics();
     let successor = {
         let now = metrics.borrow_watched();

@@ -9,7 +9,7 @@
 
 use super::machine::Machine;
 use super::network::read_piece;
-use super::quorum::{QuorumRaft, not_written, stopped, within};
+use super::quorum::{QuorumRaft, not_written, resign, stopped, within};
 use super::receive::{Received, Receiver};
 use super::rows::{self, RowError};
 use super::rpc;
@@ -247,16 +247,24 @@ impl<D: Disk> QuorumService<D> {
         Ok(())
     }
 
-    /// Takes a voter out of the quorum, which may be the leader itself.
+    /// Takes a voter out of the quorum, which may be the leader itself. One that lives goes on getting
+    /// the log, as an observer (KIP-853): it may be a broker as well, and needs the metadata.
     pub(crate) async fn remove_voter(&self, raft_id: u64) -> Result<(), MetadataLogError> {
-        let raft = self.raft()?;
+        let service = self.open().map_err(stopped)?;
+        let raft = service.raft.clone();
+        let lives = service.watch.lives(raft_id);
         let gone = ChangeMembers::RemoveVoters(BTreeSet::from([raft_id]));
-        let gone = within("remove a voter", raft.change_membership(gone, false));
+        let gone = within("remove a voter", raft.change_membership(gone, lives));
         gone.await?.map_err(not_written)?;
+        if raft_id == service.own_id {
+            // The library lets a leader lead on that is an observer.
+            resign(&raft).await;
+        }
         Ok(())
     }
 
-    /// Takes a node out that gets the log and does not vote: it was added, and never came up to date.
+    /// Takes a node out that gets the log and does not vote: it was added and never came up to date, or
+    /// voted once.
     pub(crate) async fn remove_learner(&self, raft_id: u64) -> Result<(), MetadataLogError> {
         let raft = self.raft()?;
         let gone = ChangeMembers::RemoveNodes(BTreeSet::from([raft_id]));

@@ -105,9 +105,19 @@ impl QuorumWatch {
         self.members(|membership, id| membership.voter_ids().any(|voter| voter == *id))
     }
 
-    /// Nodes that get the log from the leader and do not vote: on their way into the quorum.
+    /// Nodes that get the log from the leader and do not vote: on their way into the quorum, or taken
+    /// out of it while they lived.
     pub(crate) fn learners(&self) -> Vec<VoterState> {
         self.members(|membership, id| membership.voter_ids().all(|voter| voter != *id))
+    }
+
+    /// Whether a node answered this leader within the last session, or is this leader.
+    pub(crate) fn lives(&self, raft_id: u64) -> bool {
+        let metrics = self.metrics.borrow_watched();
+        let heard = metrics.heartbeat.as_ref().and_then(|it| it.get(&raft_id));
+        let heard = heard.and_then(Option::as_ref).map(|at| at.elapsed());
+        let silence_max = self.timing.silence_max();
+        raft_id == metrics.id || heard.is_some_and(|heard| heard <= silence_max)
     }
 
     fn members(&self, is_asked_for: impl Fn(&Membership, &u64) -> bool) -> Vec<VoterState> {
