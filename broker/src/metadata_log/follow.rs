@@ -11,6 +11,7 @@
 //! | following | nothing, after a while | asks again |
 //! | following | nothing, from one that hears no leader | asks another controller, after a pause |
 //! | following | what it needs is gone there | takes the latest snapshot in, in pieces |
+//! | following | a snapshot that covers no more than it has | asks another controller, after a pause |
 //! | any | no answer, or one that makes no sense | asks another controller, after a pause |
 //! | any | the disk failed | the node stops |
 
@@ -311,6 +312,10 @@ impl<D: Disk, T: QuorumTransport> Follower<D, T> {
         let read = tokio::task::spawn_blocking(read).await;
         let read = read.map_err(|panic| here(&panic))?;
         let head = read.map_err(|error| there(&error))?.head;
+        let applied = self.machine.state.lock().applied();
+        if applied >= Some(head.last_log_id) {
+            return Err(there(&"a snapshot of what this node has already"));
+        }
         let machine = self.machine.clone();
         let install = move || machine.install(&file).map_err(io::Error::other);
         self.blocking(install).await?;

@@ -4,7 +4,8 @@
 //! know: who proposed what, and how many voters there are.
 //! Invariants: an image is published before whoever asked for the change is answered; a snapshot
 //! is durable before anything it covers is taken out of the log; the one before the latest is kept
-//! together with the log behind it, so that a damaged latest one can be passed over.
+//! together with the log behind it, so that a damaged latest one can be passed over; the latest never
+//! gives way to an older one, however long that took to be made.
 
 use super::snapshot::{self, Snapshot, SnapshotError, SnapshotFile, SnapshotHead};
 use super::types::{EncodedChange, Entry, LogId, Quorum, StoredMembership, Voter};
@@ -61,6 +62,9 @@ pub(super) struct Machine<D> {
     pub(super) disk: Arc<D>,
     pub(super) dir: PathBuf,
     pub(super) state: Arc<Mutex<State>>,
+    /// Held while the snapshots on disk change, together with which of them are kept. Taken before the
+    /// state, never behind it.
+    keeping: Arc<Mutex<()>>,
 }
 
 impl<D> Clone for Machine<D> {
@@ -69,6 +73,7 @@ impl<D> Clone for Machine<D> {
             disk: Arc::clone(&self.disk),
             dir: self.dir.clone(),
             state: Arc::clone(&self.state),
+            keeping: Arc::clone(&self.keeping),
         }
     }
 }
@@ -114,6 +119,7 @@ impl<D: Disk> Machine<D> {
             disk: Arc::clone(disk),
             dir: dir.to_owned(),
             state: Arc::new(Mutex::new(State::at(found))),
+            keeping: Arc::default(),
         })
     }
 
@@ -181,6 +187,7 @@ impl<D: Disk> Machine<D> {
             .try_for_each(super::check_level)
             .map_err(|error| SnapshotError::Level(error.to_string()))?;
         let path = snapshot.path_in(&self.dir);
+        let _keeping = self.keeping.lock();
         self.disk.rename(&file.path, &path)?;
         self.disk.sync_dir(&self.dir)?;
         let Snapshot { head, records } = snapshot;
@@ -235,13 +242,28 @@ impl<D: Disk> Machine<D> {
 
     /// Takes a snapshot of the image as it stands, and forgets the one before the one before.
     pub(super) fn snapshot(&self) -> Result<KeptSnapshot, SnapshotError> {
-        let snapshot = {
-            let mut state = self.state.lock();
-            state.bytes_behind_snapshot = 0;
-            let applied = state.applied.ok_or(SnapshotError::Missing("log entry"))?;
-            let membership = state.membership.clone();
-            Snapshot::of(&state.image, applied, membership, clocks::wall_ms())
-        };
+        let snapshot = self.as_it_stands()?;
+        self.keep(snapshot)
+    }
+
+    pub(super) fn as_it_stands(&self) -> Result<Snapshot, SnapshotError> {
+        let mut state = self.state.lock();
+        state.bytes_behind_snapshot = 0;
+        let applied = state.applied.ok_or(SnapshotError::Missing("log entry"))?;
+        let membership = state.membership.clone();
+        let now_ms = clocks::wall_ms();
+        Ok(Snapshot::of(&state.image, applied, membership, now_ms))
+    }
+
+    /// Gives the latest snapshot, which is another one if that came meanwhile and covers more.
+    pub(super) fn keep(&self, snapshot: Snapshot) -> Result<KeptSnapshot, SnapshotError> {
+        let _keeping = self.keeping.lock();
+        let latest = self.state.lock().latest.clone();
+        if let Some(latest) = latest
+            && latest.head.last_log_id > snapshot.head.last_log_id
+        {
+            return Ok(latest);
+        }
         let file = snapshot.write(&*self.disk, &self.dir)?;
         let head = snapshot.head;
         let kept = KeptSnapshot { head, file };

@@ -678,11 +678,15 @@ pub(super) struct Follower {
 
 impl Follower {
     pub(super) async fn start(net: &Arc<Net>, disk: &Arc<TestDisk>) -> Self {
-        let broker = voter(9);
         let wires = Wires {
-            own: broker.raft_id(),
+            own: voter(9).raft_id(),
             net: Arc::clone(net),
         };
+        Self::start_by(wires, disk).await
+    }
+
+    pub(super) async fn start_by(wires: impl QuorumTransport, disk: &Arc<TestDisk>) -> Self {
+        let broker = voter(9);
         let (stop, failed) = (CancellationToken::new(), CancellationToken::new());
         let options = options(&failed);
         let controllers = vec![1, 2, 3];
