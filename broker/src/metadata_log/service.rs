@@ -35,6 +35,7 @@ use openraft::raft::AppendEntriesResponse;
 use openraft::{ChangeMembers, Snapshot as RaftSnapshot, SnapshotMeta};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -64,7 +65,7 @@ pub(super) struct Service<D: Disk> {
     watch: QuorumWatch,
     /// When a leader was last heard that this voter takes for one.
     leader_heard: Mutex<Option<Instant>>,
-    receiver: tokio::sync::Mutex<Receiver<D>>,
+    receiver: Arc<tokio::sync::Mutex<Receiver<D>>>,
     hung_up: watch::Sender<HungUp>,
 }
 
@@ -324,7 +325,7 @@ impl<D: Disk> Service<D> {
             own_id,
             watch,
             leader_heard: Mutex::new(None),
-            receiver: tokio::sync::Mutex::new(receiver),
+            receiver: Arc::new(tokio::sync::Mutex::new(receiver)),
             hung_up,
         }
     }
@@ -363,9 +364,10 @@ impl<D: Disk> Service<D> {
     }
 
     /// Takes a piece of a snapshot; with the last one the whole is installed, unless the sender has
-    /// been replaced meanwhile.
+    /// been replaced meanwhile. Until that is done no other piece is taken, also when nobody waits for
+    /// the answer any more: the same snapshot sent again would be written over the one being read.
     async fn snapshot(
-        &self,
+        self: Arc<Self>,
         request: QuorumSnapshotRequest,
     ) -> Result<QuorumSnapshotResponse, Refused> {
         let theirs = rows::read_vote(&request.vote)?;
@@ -373,13 +375,17 @@ impl<D: Disk> Service<D> {
         if own > theirs {
             return answer_piece(0, &own);
         }
-        let length = request.length;
-        let received = self.receiver.lock().await.take(request).await;
-        let received = received.map_err(|error| Refused::Snapshot(error.to_string()))?;
-        match received {
-            Received::More(position) => answer_piece(rows::signed(position), &theirs),
-            Received::Whole(file) => answer_piece(length, &self.install(theirs, file).await?),
-        }
+        let mut receiver = Arc::clone(&self.receiver).lock_owned().await;
+        let taken = tokio::spawn(async move {
+            let length = request.length;
+            let broken = |error: io::Error| Refused::Snapshot(error.to_string());
+            match receiver.take(request).await.map_err(broken)? {
+                Received::More(position) => answer_piece(rows::signed(position), &theirs),
+                Received::Whole(file) => answer_piece(length, &self.install(theirs, file).await?),
+            }
+        });
+        let taken = taken.await;
+        taken.unwrap_or_else(|panic| Err(Refused::Snapshot(panic.to_string())))
     }
 
     async fn install(&self, vote: Vote, file: SnapshotFile) -> Result<Vote, Refused> {

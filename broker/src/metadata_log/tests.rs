@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use prometheus::{Histogram, HistogramOpts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use tokio_util::sync::CancellationToken;
 
 type TestDisk = FaultDisk<MemDisk>;
@@ -83,10 +83,16 @@ async fn refused(disk: &Arc<TestDisk>) -> String {
 struct Told {
     latest: Mutex<Arc<MetadataImage>>,
     offsets: Mutex<Vec<i64>>,
+    /// Who publishes next waits until the other end is gone.
+    gate: Mutex<Option<mpsc::Receiver<()>>>,
 }
 
 impl Publish for Told {
     fn publish(&self, image: &Arc<MetadataImage>, _delta: &MetadataDelta) {
+        let gate = self.gate.lock().take();
+        if let Some(gate) = gate {
+            gate.recv().unwrap_err();
+        }
         self.offsets.lock().push(image.offset);
         *self.latest.lock() = Arc::clone(image);
     }

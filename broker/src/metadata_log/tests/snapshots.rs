@@ -1,22 +1,25 @@
 //! Snapshots that come late, twice, or from a node that is behind: none takes anything back.
 
-use super::voters::{Cluster, Follower, decoded, encoded, formatted, until, voter};
-use super::{TestDisk, data, directory_of, snapshot, snapshots};
-use crate::metadata_log::Voter;
+use super::voters::{Cluster, Follower, decoded, encoded, formatted, others, topics, until, voter};
+use super::{TestDisk, data, directory_of, names, snapshot, snapshots};
 use crate::metadata_log::machine::Machine;
 use crate::metadata_log::network::{Lane, QuorumTransport, TransportError};
 use crate::metadata_log::snapshot::{SnapshotFile, part_path, place_in_name};
 use crate::metadata_log::types::{Entry, log_id};
+use crate::metadata_log::{Voter, rows, rpc};
 use bytes::Bytes;
 use isthmus_log::disk::{CrashMode, Disk, DiskFile, OpenMode};
-use isthmus_wire::ApiKey;
 use isthmus_wire::codec::Request;
 use isthmus_wire::messages::fetch_metadata_response::SnapshotId;
-use isthmus_wire::messages::{FetchMetadataResponse, FetchMetadataSnapshotResponse};
+use isthmus_wire::messages::{
+    FetchMetadataResponse, FetchMetadataSnapshotResponse, QuorumSnapshotRequest,
+};
+use isthmus_wire::{ApiKey, ErrorCode};
 use openraft::EntryPayload;
+use openraft::async_runtime::WatchReceiver;
 use openraft::entry::RaftEntry;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 fn machine(term: u64, index: u64) -> Machine<TestDisk> {
@@ -113,7 +116,7 @@ async fn a_broker_refuses_a_snapshot_of_what_it_has_already() {
     let image = cluster.settled().await;
     follower.shows(&image).await;
     follower.stop.cancel();
-    cluster.close();
+    cluster.close().await;
 
     let old = OldNews {
         id: SnapshotId {
@@ -133,4 +136,67 @@ async fn a_broker_refuses_a_snapshot_of_what_it_has_already() {
     .await;
     again.shows(&image).await;
     again.stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_is_sent_again_does_not_harm_the_one_being_installed() {
+    let mut cluster = Cluster::start(3, 1..=3).await;
+    let leader = cluster.elected(&[1, 2, 3]).await;
+    let slow = others(leader)[0];
+    cluster.settled().await;
+    // It takes long over a change, and everything after that has to wait.
+    let (gate, closed) = mpsc::channel();
+    let told = Arc::clone(&cluster.nodes[&slow].told);
+    *told.gate.lock() = Some(closed);
+    cluster.node(leader).append(1).await.unwrap();
+    until("it waits", || told.gate.lock().is_none().then_some(())).await;
+    cluster.cut(slow);
+    // A snapshot of more than it has.
+    let at_slow = cluster.node(leader).image().offset;
+    let mut number = 1;
+    let (file, end_offset, term) = loop {
+        number += 1;
+        cluster.node(leader).append(number).await.unwrap();
+        let newest = snapshots(&cluster.nodes[&leader].disk).into_iter().next();
+        if let Some(file) = newest
+            && let Some((end_offset, term)) = place_in_name(&file)
+            && end_offset > at_slow + 1
+        {
+            break (file, end_offset, term);
+        }
+    };
+    let content = Bytes::from(cluster.nodes[&leader].disk.read(&file).unwrap());
+    let vote = cluster.nodes[&leader].watch.metrics.borrow_watched().vote;
+    let request = QuorumSnapshotRequest {
+        target_raft_id: rows::signed(voter(slow).raft_id()),
+        vote: rpc::put_vote(&vote).unwrap(),
+        end_offset,
+        term,
+        length: i64::try_from(content.len()).unwrap(),
+        position: 0,
+        piece: content.clone(),
+    };
+    let send = |request: QuorumSnapshotRequest| {
+        let service = cluster.nodes[&slow].log.service();
+        tokio::spawn(async move { service.snapshot(request).await })
+    };
+    let whole = send(request.clone());
+    let (disk, part) = (
+        Arc::clone(&cluster.nodes[&slow].disk),
+        part_path(&directory_of(&data()), end_offset, term),
+    );
+    until("all of it is there", || {
+        disk.read(&part).is_ok_and(|it| it == content).then_some(())
+    })
+    .await;
+    // The sender lost patience, or its connection.
+    let piece = content.slice(..content.len() / 2);
+    let mut again = send(QuorumSnapshotRequest { piece, ..request });
+    drop(tokio::time::timeout(Duration::from_millis(300), &mut again).await);
+    drop(gate);
+    let whole = whole.await.unwrap();
+    assert_eq!(whole.error_code, ErrorCode::NONE, "{whole:?}");
+    cluster.heal();
+    assert_eq!(names(&*cluster.settled().await), topics(1..=number));
+    cluster.close().await;
 }
