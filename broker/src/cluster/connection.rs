@@ -44,6 +44,18 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
+    /// Whether the connection ended, rather than that what came over it, or did not come, was wrong.
+    pub(super) fn is_of_the_connection(&self) -> bool {
+        match self {
+            Self::Io(_) | Self::Frame(_) | Self::Closed => true,
+            Self::Encode(_)
+            | Self::Answer(_)
+            | Self::Order { .. }
+            | Self::TimedOut
+            | Self::Silent => false,
+        }
+    }
+
     /// Whether the other node cannot have seen the request.
     pub(crate) fn was_not_sent(&self) -> bool {
         match self {
