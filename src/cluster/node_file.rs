@@ -49,9 +49,12 @@ fn is_of_a_client(path: &Path) -> Result<bool, ConfigProblems> {
     Ok(properties.iter().any(|it| it.key == "bootstrap.servers"))
 }
 
-/// Those made for clients, then those that clients may use as well.
+/// Those made for clients, then those that take clients as well.
 fn by_preference(settings: &Settings) -> impl Iterator<Item = &Arc<Listener>> {
-    let of = |kind| settings.listeners.iter().filter(move |it| it.kind == kind);
+    let of = |kind| {
+        let all = settings.listeners.iter();
+        all.filter(move |it| it.kind == kind && settings.takes_clients(it))
+    };
     of(ListenerKind::Client).chain(of(ListenerKind::Broker))
 }
 
@@ -143,6 +146,14 @@ mod tests {
         let sasl = "sasl.mechanisms = [\"SCRAM-SHA-512\"]\n";
         let config = of("node.toml", &[NODE, CLIENTS, sasl, brokers].concat()).unwrap();
         assert_eq!(config.bootstrap, ["127.0.0.1:9094"]);
+        // With a secret it knows nobody but nodes, where clients would have to log in.
+        let secret = "[cluster]\nsecret_file = \"/s\"\n";
+        let said = of(
+            "node.toml",
+            &[NODE, secret, CLIENTS, sasl, brokers].concat(),
+        )
+        .unwrap_err();
+        assert!(said.contains("give --bootstrap HOST:PORT"), "{said}");
         for closed in [sasl, TLS] {
             let said = of("node.toml", &[NODE, CLIENTS, closed].concat()).unwrap_err();
             assert!(said.contains("give --bootstrap HOST:PORT"), "{said}");

@@ -2,7 +2,7 @@
 
 use super::LIMIT;
 use super::support::broker::{Broker, DevBroker, isthmus};
-use super::support::cluster::{Cluster, free_addresses, until};
+use super::support::cluster::{Cluster, Rules, free_addresses, until};
 use super::support::http;
 use super::support::process::{Program, run};
 use super::support::wire::Connection;
@@ -10,9 +10,9 @@ use isthmus_wire::messages::describe_configs_request::DescribeConfigsResource;
 use isthmus_wire::messages::describe_quorum_request::{PartitionData, TopicData};
 use isthmus_wire::messages::describe_quorum_response::{PartitionData as Described, ReplicaState};
 use isthmus_wire::messages::{
-    AddRaftVoterRequest, AlterPartitionRequest, DescribeClusterRequest, DescribeConfigsRequest,
-    DescribeQuorumRequest, NodeHandshakeRequest, QuorumVoteRequest, RemoveRaftVoterRequest,
-    UnregisterBrokerRequest,
+    AddRaftVoterRequest, AlterPartitionRequest, ApiVersionsRequest, DescribeClusterRequest,
+    DescribeConfigsRequest, DescribeQuorumRequest, NodeHandshakeRequest, QuorumVoteRequest,
+    RemoveRaftVoterRequest, UnregisterBrokerRequest,
 };
 use isthmus_wire::{ErrorCode, Uuid};
 use std::collections::BTreeSet;
@@ -394,21 +394,62 @@ fn a_file_or_a_disk_of_another_cluster_is_told_apart() {
     assert!(said.contains(words), "{said}");
 }
 
+fn bad_requests(node: &Broker) -> u64 {
+    let page = http::request(node.ready.observe, "GET", "/metrics").body;
+    let name = "isthmus_broker_bad_requests_total ";
+    let line = page.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|count| count.parse().ok()).unwrap()
+}
+
+/// Bytes of the longest string; two of them are more than a stranger may send.
+const LONGEST: usize = 0x7fff;
+
+#[test]
+fn where_clients_log_in_nobody_asks_by_the_listeners_of_nodes() {
+    let cluster = Cluster::formatted_with(|_| Rules {
+        clients: "sasl.mechanisms = [\"SCRAM-SHA-512\"]\n".to_owned(),
+        ..Rules::default()
+    });
+    // That they are ready shows that they let each other in.
+    let mut nodes = cluster.start_all();
+    let before = bad_requests(&nodes[0]);
+    for address in [cluster.controllers[0], nodes[0].ready.listeners[1]] {
+        let open = || Connection::open(address).unwrap();
+        assert!(!open().api_versions().unwrap().is_empty());
+        let what = DescribeClusterRequest {
+            endpoint_type: if address == cluster.controllers[0] {
+                2
+            } else {
+                1
+            },
+            ..DescribeClusterRequest::default()
+        };
+        open().call(&what, 1).unwrap_err();
+        let foreign = AddRaftVoterRequest {
+            voter_id: 9,
+            voter_directory_id: Uuid([9; 16]),
+            ..AddRaftVoterRequest::default()
+        };
+        open().call(&foreign, 0).unwrap_err();
+        let large = ApiVersionsRequest {
+            client_software_name: "a".repeat(LONGEST),
+            client_software_version: "1".repeat(LONGEST),
+        };
+        open().call(&large, 3).unwrap_err();
+    }
+    assert!(bad_requests(&nodes[0]) >= before + 6, "{before} before");
+    let ended = nodes.remove(0).stop().succeeded();
+    let words = "came by a listener where only nodes of the cluster are heard";
+    assert!(ended.stderr.contains(words), "{}", ended.stderr);
+}
+
 #[test]
 fn forged_requests_between_nodes_are_refused_logged_and_counted() {
     let cluster = Cluster::formatted();
     let nodes = cluster.start_all();
-    let bad_requests = || {
-        let page = http::request(nodes[0].ready.observe, "GET", "/metrics").body;
-        let line = page
-            .lines()
-            .find(|line| line.starts_with("isthmus_broker_bad_requests_total "));
-        line.and_then(|line| line.split(' ').nth(1)?.parse::<u64>().ok())
-            .unwrap()
-    };
     let controllers = cluster.controllers[0];
     let brokers = nodes[0].ready.listeners[1];
-    let before = bad_requests();
+    let before = bad_requests(&nodes[0]);
     // Nobody who has not shaken hands is heard, by whatever door.
     for address in [controllers, brokers, nodes[0].address()] {
         let mut connection = Connection::open(address).unwrap();
@@ -452,7 +493,7 @@ fn forged_requests_between_nodes_are_refused_logged_and_counted() {
     // Clients' doors know no handshake.
     let mut connection = Connection::open(nodes[0].address()).unwrap();
     connection.call(&hello, 0).unwrap_err();
-    assert!(bad_requests() >= before + 10, "{before} before");
+    assert!(bad_requests(&nodes[0]) >= before + 10, "{before} before");
     let mut nodes = nodes;
     let ended = nodes.remove(0).stop().succeeded();
     assert!(ended.stderr.contains("bad_request"), "{}", ended.stderr);

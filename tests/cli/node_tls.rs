@@ -33,6 +33,7 @@ fn certificates(dir: &Path, shown: &str) -> Rules {
         rest: format!(
             "[kafka]\n{authorizer}\n\"super.users\" = \"User:CN=broker;User:ANONYMOUS\"\n"
         ),
+        ..Rules::default()
     }
 }
 

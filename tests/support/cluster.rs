@@ -37,6 +37,7 @@ pub(crate) fn free_addresses(count: usize) -> Vec<SocketAddr> {
 #[derive(Clone, Default)]
 pub(crate) struct Rules {
     pub(crate) without_secret: bool,
+    pub(crate) clients: String,
     pub(crate) brokers: String,
     pub(crate) controllers: String,
     pub(crate) rest: String,
@@ -126,11 +127,12 @@ impl Cluster {
         let text = format!(
             "[node]\nid = {id}\n{roles}data = \"{}\"\nobserve = \"127.0.0.1:0\"\n\
              [cluster]\ncontrollers = [{}]\n{secret}\
-             [[listeners]]\nname = \"clients\"\nbind = \"127.0.0.1:0\"\n\
+             [[listeners]]\nname = \"clients\"\nbind = \"127.0.0.1:0\"\n{}\
              [[listeners]]\nname = \"brokers\"\nkind = \"broker\"\nbind = \"127.0.0.1:0\"\n{}\
              {controller_listener}{}",
             self.data(id).display(),
             controllers.join(", "),
+            rules.clients,
             rules.brokers,
             rules.rest,
         );

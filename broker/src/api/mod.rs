@@ -315,6 +315,11 @@ pub(crate) enum Refusal {
     Unencodable(String),
     #[error("{0} is for nodes of the cluster, and whoever asked has not shaken hands as one")]
     NotANode(&'static str),
+    #[error(
+        "{0} came by a listener where only nodes of the cluster are heard, from somebody who has not \
+         shaken hands as one"
+    )]
+    NodesOnly(&'static str),
     #[error("a node was not let in: {0}")]
     Handshake(String),
 }
@@ -323,7 +328,7 @@ impl Refusal {
     /// Whether somebody came as a node of the cluster, or asked what only nodes may.
     pub(crate) fn is_of_a_node(&self) -> bool {
         match self {
-            Self::NotANode(_) | Self::Handshake(_) => true,
+            Self::NotANode(_) | Self::NodesOnly(_) | Self::Handshake(_) => true,
             Self::Frame(_)
             | Self::Malformed(_)
             | Self::UnknownApi(_)

@@ -31,6 +31,8 @@ pub(crate) struct Gate {
 /// What the connections of one listener share.
 pub(super) struct Acceptor {
     pub(super) listener: Arc<Listener>,
+    /// Whoever comes is heard only as a node.
+    pub(super) nodes_only: bool,
     pub(super) security: Arc<ListenerSecurity>,
     pub(super) lobby: Lobby,
     pub(super) limits: ListenerLimits,
@@ -61,7 +63,7 @@ impl Gate {
 impl Acceptor {
     /// A place in the lobby, where connections must show who they are; waits while it is full.
     pub(super) async fn place(&self, peer: SocketAddr) -> Option<Place> {
-        if !self.security.is_guarded() {
+        if !self.security.is_guarded() && !self.nodes_only {
             return None;
         }
         let place = self.lobby.enter(peer.ip()).await;

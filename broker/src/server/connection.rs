@@ -6,7 +6,8 @@
 //! holds back only the answers behind it.
 //!
 //! On a listener with SASL the first requests are a login: until it is done the connection has a
-//! place in the lobby, a deadline, and small frames.
+//! place in the lobby, a deadline, and small frames. So it is on a listener where only nodes are heard,
+//! until the node at the other end has shaken hands.
 //!
 //! Bound: at most [`IN_FLIGHT_MAX`] answers wait; then no further request is read.
 
@@ -76,6 +77,7 @@ pub(super) async fn serve(
     let size_max = broker.settings.socket_request_max_bytes;
     let sasl = acceptor.security.sasl.as_ref();
     let session = sasl.map(|sasl| SaslSession::new(Arc::clone(&sasl.rules)));
+    let is_lobby = session.is_some() || acceptor.nodes_only;
     let mute = Mute::default();
     let mut receiver = Receiver {
         reader: FrameReader::new(read, broker.pool.clone(), size_max),
@@ -90,14 +92,14 @@ pub(super) async fn serve(
         door: NodeDoor::default(),
         heartbeats: None,
         led_by: None,
-        place: place.filter(|_| session.is_some()),
+        place: place.filter(|_| is_lobby),
         session,
         deadline,
         mute: mute.clone(),
         broker: Arc::clone(&broker),
         acceptor,
     };
-    if receiver.session.is_some() {
+    if is_lobby {
         receiver.reader.set_size_max(size_max.min(LOBBY_FRAME_MAX));
     }
     let writer = FrameWriter::new(write);
@@ -134,7 +136,7 @@ struct Receiver<R> {
     led_by: Option<i32>,
     /// Where the listener demands a login.
     session: Option<SaslSession>,
-    /// Held until the login is done.
+    /// Held until the login is done, or the handshake where only nodes are heard.
     place: Option<Place>,
     /// Until when it must be.
     deadline: Instant,
@@ -229,6 +231,9 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
             return self.dispatch(frame).await;
         }
         let Some(session) = &mut self.session else {
+            if self.acceptor.nodes_only {
+                admit_stranger(&frame)?;
+            }
             return self.dispatch(frame).await;
         };
         let now_ms = millis(clocks::boot());
@@ -357,9 +362,21 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
 
     fn mechanism(&self) -> &'static str {
         let session = self.session.as_ref();
+        let unnamed = match session {
+            Some(_) => "SASL",
+            None => "handshake of nodes",
+        };
         session
             .and_then(SaslSession::mechanism)
-            .map_or("SASL", |mechanism| mechanism.name())
+            .map_or(unnamed, |mechanism| mechanism.name())
+    }
+}
+
+/// Where only nodes are heard, anybody may ask what is spoken there, and nothing else.
+fn admit_stranger(frame: &Bytes) -> Result<(), Refusal> {
+    match api::key_of(frame)? {
+        ApiKey::ApiVersions => Ok(()),
+        key => Err(Refusal::NodesOnly(key.name())),
     }
 }
 

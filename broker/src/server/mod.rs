@@ -91,6 +91,7 @@ impl BoundListener {
         let acceptor = Arc::new(Acceptor {
             limits: ListenerLimits::new(&self.listener),
             metrics: broker.metrics.listener(&self.listener.name),
+            nodes_only: !broker.settings.takes_clients(&self.listener),
             listener: self.listener,
             security: self.security,
             lobby: Lobby::default(),

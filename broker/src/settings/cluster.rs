@@ -219,10 +219,7 @@ fn listeners_for_the_roles(loaded: &Loaded) -> Result<(), Breach> {
     }
     if broker && brokers == 0 {
         let what = "has none by which the brokers reach each other";
-        return wrong(
-            what,
-            "add one of kind \"broker\"; clients may use it as well",
-        );
+        return wrong(what, "add one of kind \"broker\"");
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ pub(super) const CONNECTIONS_MAX: usize = 20_000;
 pub enum ListenerKind {
     #[default]
     Client,
-    /// Brokers; clients may as well.
+    /// Brokers; clients may as well where [`Settings::takes_clients`](super::Settings::takes_clients).
     Broker,
     /// The quorum's voters, brokers that follow them, and tools for controllers.
     Controller,

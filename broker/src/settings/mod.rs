@@ -2,6 +2,7 @@
 
 mod cleaner;
 mod cluster;
+mod doors;
 mod dynamic;
 mod kafka_names;
 mod limits;
