@@ -1,8 +1,12 @@
-//! The way to the active controller: which one it is, and one connection to it.
+//! The way to the active controller: which one it is, and a few connections to it.
 //!
 //! Nobody tells a broker reliably who the active controller is; whoever answers NOT_CONTROLLER is
 //! not. So the one that last behaved as the active one is asked first, then the others in turn. One that
 //! answers no heartbeats ([`Voices`]) is passed over while another does, and not waited for.
+//!
+//! Bound: as many requests are under way as there are channels, each with a connection of its own; the
+//! next waits for one, as long as it may look for the controller. So one that takes long, as a voter does
+//! that is to come up first, holds up nobody but those who ask for more of its kind.
 
 use super::NodeAddress;
 use super::connection::{CallError, NodeConnection};
@@ -16,7 +20,7 @@ use isthmus_wire::messages::{
 };
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 /// Between two rounds of all controllers, while none of them leads.
@@ -77,7 +81,16 @@ pub(super) struct Controllers {
     connector: Connector,
     addresses: Vec<NodeAddress>,
     voices: Arc<Voices>,
-    channel: Mutex<Channel>,
+    channels: Vec<Mutex<Channel>>,
+    /// One permit for each.
+    free: Semaphore,
+}
+
+/// A channel, for as long as one asks by it.
+struct Turn<'a> {
+    /// Before the permit: who gets that finds a channel.
+    channel: MutexGuard<'a, Channel>,
+    _permit: SemaphorePermit<'a>,
 }
 
 /// The controller that is tried next, and the connection to it.
@@ -98,12 +111,15 @@ impl Controllers {
         connector: Connector,
         addresses: Vec<NodeAddress>,
         voices: Arc<Voices>,
+        channels: usize,
     ) -> Self {
+        let channel = |_| Mutex::new(Channel { at: 0, open: None });
         Self {
             connector,
             addresses,
             voices,
-            channel: Mutex::new(Channel { at: 0, open: None }),
+            channels: (0..channels).map(channel).collect(),
+            free: Semaphore::new(channels),
         }
     }
 
@@ -119,8 +135,9 @@ impl Controllers {
     {
         let none = || ToControllerError::NoController(None);
         let found = deadlines.found;
-        let channel = tokio::time::timeout_at(found, self.channel.lock()).await;
-        let mut channel = channel.map_err(|_| none())?;
+        let turn = tokio::time::timeout_at(found, self.turn()).await;
+        let mut turn = turn.ok().flatten().ok_or_else(none)?;
+        let channel = &mut *turn.channel;
         if self.addresses.is_empty() {
             // This node is the only controller, and does not lead yet.
             tokio::time::sleep_until(found.min(Instant::now() + PAUSE)).await;
@@ -129,25 +146,32 @@ impl Controllers {
         let mut last = none();
         let mut tries = 0;
         if self.voices.is_silent(self.addresses[channel.at].node_id) {
-            self.go_on(&mut channel);
+            self.go_on(channel);
         }
         while Instant::now() < found {
-            match self
-                .try_one(&mut channel, request, version, deadlines)
-                .await
-            {
+            match self.try_one(channel, request, version, deadlines).await {
                 Tried::Answered(answer) => return Ok(answer),
                 Tried::NotActive => {}
                 Tried::Failed(error @ ToControllerError::NoController(_)) => last = error,
                 Tried::Failed(error) => return Err(error),
             }
-            self.go_on(&mut channel);
+            self.go_on(channel);
             tries += 1;
             if tries % self.addresses.len() == 0 {
                 tokio::time::sleep_until(found.min(Instant::now() + PAUSE)).await;
             }
         }
         Err(last)
+    }
+
+    /// Waits until a channel is free.
+    async fn turn(&self) -> Option<Turn<'_>> {
+        let permit = self.free.acquire().await.ok()?;
+        let channel = self.channels.iter().find_map(|it| it.try_lock().ok())?;
+        Some(Turn {
+            channel,
+            _permit: permit,
+        })
     }
 
     /// To the next one that answers heartbeats, or just to the next one.
@@ -201,5 +225,136 @@ impl Controllers {
                 Tried::Failed(ToControllerError::Unanswered { to, source })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::LinkSecurity;
+    use super::*;
+    use crate::byte_pool::BytePool;
+    use crate::net::{OwnedWriteHalf, TcpListener, TcpStream};
+    use crate::server::FrameReader;
+    use isthmus_broker_core::security::NodeIdentity;
+    use isthmus_wire::codec::{Decoder, Message, Part, Response};
+    use isthmus_wire::header::{self, ResponseFrame};
+    use isthmus_wire::messages::{NodeHandshakeResponse, UnregisterBrokerRequest};
+    use isthmus_wire::{ApiKey, Uuid};
+    use std::net::Ipv4Addr;
+    use std::sync::atomic::AtomicI64;
+    use tokio::io::AsyncWriteExt;
+
+    /// What must come comes long before this.
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    const HOST: &str = "controller";
+    const PORT: u16 = 9093;
+
+    /// Nothing is ever said of this one.
+    const HANGS: i32 = 7;
+
+    async fn answer<R: Response>(out: &mut OwnedWriteHalf, id: i32, key: ApiKey, response: &R) {
+        let frame = ResponseFrame::encode(id, key, 0, response).unwrap();
+        for part in frame.parts {
+            let Part::Bytes(bytes) = part else {
+                panic!("answers lie in memory")
+            };
+            out.write_all(&bytes).await.unwrap();
+        }
+    }
+
+    /// One connection to a controller that lets everybody in.
+    async fn be_controller(stream: TcpStream) {
+        let (read, mut write) = stream.into_split();
+        let mut reader = FrameReader::new(read, BytePool::new(0), 1 << 20);
+        while let Ok(Some(frame)) = reader.next(LIMIT).await {
+            let mut body = Decoder::new(frame.bytes);
+            let head = header::decode_request_header(&mut body).unwrap();
+            let id = head.correlation_id;
+            if head.request_api_key == ApiKey::NodeHandshake as i16 {
+                let welcome = NodeHandshakeResponse {
+                    is_done: true,
+                    ..NodeHandshakeResponse::default()
+                };
+                answer(&mut write, id, ApiKey::NodeHandshake, &welcome).await;
+                continue;
+            }
+            let request = UnregisterBrokerRequest::decode(&mut body, 0).unwrap();
+            match request.broker_id {
+                HANGS => {}
+                _ => {
+                    let done = UnregisterBrokerResponse::default();
+                    answer(&mut write, id, ApiKey::UnregisterBroker, &done).await;
+                }
+            }
+        }
+    }
+
+    fn controllers(channels: usize) -> Controllers {
+        let identity = NodeIdentity {
+            cluster_id: "c".to_owned(),
+            node_id: 2,
+            directory_id: Uuid([2; 16]),
+        };
+        let epoch = Arc::new(AtomicI64::new(-1));
+        let security = LinkSecurity::default();
+        let connector = Connector::new(identity, epoch, security, BytePool::new(0));
+        let address = NodeAddress {
+            node_id: 1,
+            host: HOST.to_owned(),
+            port: PORT,
+        };
+        let voices = Arc::new(Voices::new(LIMIT));
+        Controllers::new(connector, vec![address], voices, channels)
+    }
+
+    /// What a broker does beside one controller.
+    fn story<F>(channels: usize, told: impl FnOnce(Controllers) -> F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let mut sim = turmoil::Builder::new().build();
+        sim.host(HOST, || async {
+            let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).await?;
+            loop {
+                let (stream, _) = listener.accept().await?;
+                tokio::spawn(be_controller(stream));
+            }
+        });
+        let told = told(controllers(channels));
+        sim.client("broker", async move {
+            told.await;
+            Ok(())
+        });
+        sim.run().unwrap();
+    }
+
+    async fn ask(controllers: &Controllers, broker_id: i32) -> Result<(), ToControllerError> {
+        let at = Instant::now() + LIMIT;
+        let deadlines = Deadlines {
+            found: at,
+            answered: at,
+        };
+        let request = UnregisterBrokerRequest { broker_id };
+        let asked = controllers.ask(&request, 0, deadlines).await;
+        asked.map(|response| assert_eq!(response.error_code, ErrorCode::NONE))
+    }
+
+    #[test]
+    fn what_takes_long_holds_up_nobody_else() {
+        story(2, |controllers| async move {
+            tokio::select! {
+                biased;
+                _ = ask(&controllers, HANGS) => panic!("nobody answers that"),
+                answered = async {
+                    ask(&controllers, 1).await?;
+                    ask(&controllers, 2).await
+                } => answered.unwrap(),
+            }
+            // Who gives up leaves the channel to others, and all that are there can be had.
+            let (one, two) = tokio::join!(ask(&controllers, 1), ask(&controllers, 2));
+            one.and(two).unwrap();
+            assert_eq!(controllers.free.available_permits(), 2);
+        });
     }
 }

@@ -10,8 +10,8 @@
 //! Reading order: this file, `connector` (a connection begins), `connection` (it carries requests),
 //! `controllers` (the active one is found), `voices` (which of them answer), `links` (the voters' ways to each other).
 //!
-//! Bounds: every call has a deadline; one request at a time is under way to the active controller,
-//! and one more for changes of ISRs.
+//! Bounds: every call has a deadline; [`TO_CONTROLLER_MAX`] requests at a time are under way to the active
+//! controller, and one more for changes of ISRs.
 
 mod connection;
 mod connector;
@@ -35,6 +35,10 @@ use isthmus_wire::messages::{AlterPartitionRequest, AlterPartitionResponse};
 use std::fmt;
 use std::sync::Arc;
 use tokio::time::Instant;
+
+/// Requests under way from one node to the active controller. One may hang on a voter that does not come
+/// up; a second change of voters is refused meanwhile, so that the others remain.
+const TO_CONTROLLER_MAX: usize = 4;
 
 /// Where a node listens for others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,16 +96,17 @@ impl Cluster {
         voices: Voices,
     ) -> Self {
         let voices = Arc::new(voices);
-        let way = || {
+        let way = |channels| {
             let (connector, addresses) = (to_controllers.clone(), controllers.to_vec());
-            Arc::new(Controllers::new(connector, addresses, Arc::clone(&voices)))
+            let voices = Arc::clone(&voices);
+            Arc::new(Controllers::new(connector, addresses, voices, channels))
         };
         Self {
             image,
             broker_listener: broker_listener.into(),
             to_brokers,
-            controllers_for_isrs: way(),
-            controllers: way(),
+            controllers_for_isrs: way(1),
+            controllers: way(TO_CONTROLLER_MAX),
             voices,
         }
     }
