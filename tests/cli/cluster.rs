@@ -6,13 +6,16 @@ use super::support::cluster::{Cluster, Rules, free_addresses, until};
 use super::support::http;
 use super::support::process::{Program, run};
 use super::support::wire::Connection;
+use isthmus_wire::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+};
 use isthmus_wire::messages::describe_configs_request::DescribeConfigsResource;
 use isthmus_wire::messages::describe_quorum_request::{PartitionData, TopicData};
 use isthmus_wire::messages::describe_quorum_response::{PartitionData as Described, ReplicaState};
 use isthmus_wire::messages::{
-    AddRaftVoterRequest, AlterPartitionRequest, ApiVersionsRequest, DescribeClusterRequest,
-    DescribeConfigsRequest, DescribeQuorumRequest, NodeHandshakeRequest, QuorumVoteRequest,
-    RemoveRaftVoterRequest, UnregisterBrokerRequest,
+    AddRaftVoterRequest, AlterPartitionRequest, ApiVersionsRequest, CreateTopicsRequest,
+    DescribeClusterRequest, DescribeConfigsRequest, DescribeQuorumRequest, NodeHandshakeRequest,
+    QuorumVoteRequest, RemoveRaftVoterRequest, UnregisterBrokerRequest,
 };
 use isthmus_wire::{ErrorCode, Uuid};
 use std::collections::BTreeSet;
@@ -399,6 +402,50 @@ fn bad_requests(node: &Broker) -> u64 {
     let name = "isthmus_broker_bad_requests_total ";
     let line = page.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|count| count.parse().ok()).unwrap()
+}
+
+/// A topic of so many partitions, each placed by hand; only to be looked at.
+fn placed_by_hand(partitions: i32, configs: usize) -> CreateTopicsRequest {
+    let assignment = |partition_index| CreatableReplicaAssignment {
+        partition_index,
+        broker_ids: vec![1, 2],
+    };
+    let config = |_| CreatableTopicConfig {
+        name: "retention.ms".to_owned(),
+        value: Some("1".repeat(1 << 10)),
+    };
+    CreateTopicsRequest {
+        topics: vec![CreatableTopic {
+            name: "wide".to_owned(),
+            num_partitions: -1,
+            replication_factor: -1,
+            assignments: (0..partitions).map(assignment).collect(),
+            configs: (0..configs).map(config).collect(),
+        }],
+        timeout_ms: 30_000,
+        validate_only: true,
+    }
+}
+
+#[test]
+fn the_controller_is_asked_for_much_at_once_and_not_for_any_amount() {
+    let cluster = Cluster::with_one_controller();
+    let begun = [1, 2].map(|id| cluster.begin(id));
+    let mut nodes = Vec::from(begun.map(|program| Broker::of(program).unwrap()));
+    for node in &nodes {
+        let much = connect(node).call(&placed_by_hand(10_000, 0), 5).unwrap();
+        let verdict = &much.topics[0];
+        assert_eq!(verdict.error_code, ErrorCode::NONE, "{verdict:?}");
+        let before = bad_requests(node);
+        connect(node)
+            .call(&placed_by_hand(1, 3 << 10), 5)
+            .unwrap_err();
+        assert_eq!(bad_requests(node), before + 1);
+        assert_eq!(live(node), BTreeSet::from([1, 2]));
+    }
+    let ended = nodes.pop().unwrap().stop().succeeded();
+    let words = "bytes, and the controller is asked for at most 2097152 at once";
+    assert!(ended.stderr.contains(words), "{}", ended.stderr);
 }
 
 /// Bytes of the longest string; two of them are more than a stranger may send.

@@ -309,6 +309,11 @@ pub(crate) enum Refusal {
     UnknownApi(i16),
     #[error("version {version} of {name} is not served")]
     UnknownVersion { name: &'static str, version: i16 },
+    #[error(
+        "{name} has {bytes} bytes, and the controller is asked for at most {max} at once",
+        max = node::PASSED_ON_BYTES_MAX
+    )]
+    TooLargeToPassOn { name: &'static str, bytes: usize },
     #[error("{0} failed for acks=0, where only the end of the connection can say so")]
     AcksZeroFailed(&'static str),
     #[error("an answer could not be encoded: {0}")]
@@ -333,6 +338,7 @@ impl Refusal {
             | Self::Malformed(_)
             | Self::UnknownApi(_)
             | Self::UnknownVersion { .. }
+            | Self::TooLargeToPassOn { .. }
             | Self::AcksZeroFailed(_)
             | Self::Unencodable(_) => false,
         }
@@ -397,12 +403,20 @@ pub(crate) async fn dispatch(
 /// NOT_CONTROLLER means nothing to a client that may ask any broker, so a controller that loses the
 /// lead over a request leaves it to the next one. What it had done of it by then, the next one finds
 /// done, as with any request that is made twice.
+///
+/// One that is too large for the way there is too large here too: which node leads is not the client's
+/// concern. It ends the connection, as any frame that is too large.
 async fn at_the_controller(
     broker: &Arc<Broker>,
     caller: &Caller,
     api: &Api,
     frame: Bytes,
 ) -> Result<Outcome, Refusal> {
+    let bytes = frame.len();
+    if bytes > node::PASSED_ON_BYTES_MAX {
+        let name = api.key.name();
+        return Err(Refusal::TooLargeToPassOn { name, bytes });
+    }
     if let Some(answer) = forwarded(broker, caller, api, &frame).await {
         broker.metrics.requests(api.key).inc();
         return Ok(Outcome::Answer(answer));

@@ -23,7 +23,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-/// Between two rounds of all controllers, while none of them leads.
+/// Between two rounds of all controllers, while none of them leads; and before anything more is asked by a
+/// channel whose connection failed, since a controller that ends connections may end the next as well.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Longest try at one controller that may be dark, while others may be there.
@@ -153,7 +154,11 @@ impl Controllers {
                 Tried::Answered(answer) => return Ok(answer),
                 Tried::NotActive => {}
                 Tried::Failed(error @ ToControllerError::NoController(_)) => last = error,
-                Tried::Failed(error) => return Err(error),
+                Tried::Failed(error @ ToControllerError::Unanswered { .. }) => {
+                    tokio::time::sleep_until(deadlines.answered.min(Instant::now() + PAUSE)).await;
+                    return Err(error);
+                }
+                Tried::Failed(error @ ToControllerError::Encode(_)) => return Err(error),
             }
             self.go_on(channel);
             tries += 1;
@@ -250,8 +255,9 @@ mod tests {
     const HOST: &str = "controller";
     const PORT: u16 = 9093;
 
-    /// Nothing is ever said of this one.
+    /// Nothing is ever said of this one, and by asking for that one connections end.
     const HANGS: i32 = 7;
+    const ENDS: i32 = 8;
 
     async fn answer<R: Response>(out: &mut OwnedWriteHalf, id: i32, key: ApiKey, response: &R) {
         let frame = ResponseFrame::encode(id, key, 0, response).unwrap();
@@ -282,6 +288,7 @@ mod tests {
             let request = UnregisterBrokerRequest::decode(&mut body, 0).unwrap();
             match request.broker_id {
                 HANGS => {}
+                ENDS => return,
                 _ => {
                     let done = UnregisterBrokerResponse::default();
                     answer(&mut write, id, ApiKey::UnregisterBroker, &done).await;
@@ -355,6 +362,20 @@ mod tests {
             let (one, two) = tokio::join!(ask(&controllers, 1), ask(&controllers, 2));
             one.and(two).unwrap();
             assert_eq!(controllers.free.available_permits(), 2);
+        });
+    }
+
+    #[test]
+    fn who_was_cut_off_is_not_asked_again_at_once() {
+        story(1, |controllers| async move {
+            let begun = Instant::now();
+            let ended = ask(&controllers, ENDS).await.unwrap_err();
+            assert!(
+                matches!(ended, ToControllerError::Unanswered { .. }),
+                "{ended}"
+            );
+            assert!(begun.elapsed() >= PAUSE);
+            ask(&controllers, 1).await.unwrap();
         });
     }
 }

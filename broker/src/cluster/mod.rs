@@ -38,7 +38,7 @@ use tokio::time::Instant;
 
 /// Requests under way from one node to the active controller. One may hang on a voter that does not come
 /// up; a second change of voters is refused meanwhile, so that the others remain.
-const TO_CONTROLLER_MAX: usize = 4;
+pub(crate) const TO_CONTROLLER_MAX: usize = 4;
 
 /// Where a node listens for others.
 #[derive(Debug, Clone, PartialEq, Eq)]

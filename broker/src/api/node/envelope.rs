@@ -6,6 +6,8 @@
 //! named, or one of its own.
 
 use super::super::{Answer, Call, Caller, Outcome, Reply, Serve, dispatch_forwarded};
+use crate::byte_pool::CAPACITY_MIN;
+use crate::cluster::TO_CONTROLLER_MAX;
 use crate::quotas::Metered;
 use bytes::{Bytes, BytesMut};
 use isthmus_broker_core::security::Principal;
@@ -20,6 +22,16 @@ use std::time::Duration;
 
 /// Version of a principal's form; there is one.
 const PRINCIPAL_VERSION: i16 = 0;
+
+/// Largest request of a client that is passed on. It is charged to the memory that the active controller has
+/// for nodes, before anybody looks into it; 10 000 partitions with five replicas each, placed by hand, are
+/// a quarter of a MiB.
+pub(in crate::api) const PASSED_ON_BYTES_MAX: usize = 2 << 20;
+
+/// Nodes that may pass on as much as they can at the same time, and leave room for votes and heartbeats.
+const NODES_AT_ONCE: usize = 15;
+
+const _: () = assert!(NODES_AT_ONCE * TO_CONTROLLER_MAX * PASSED_ON_BYTES_MAX < CAPACITY_MIN);
 
 /// Who a passed-on request comes from.
 pub(in crate::api) enum Forwarded {

@@ -14,7 +14,7 @@ mod own_requests;
 mod quorum;
 mod replica_fetch;
 
-pub(super) use envelope::{Forwarded, enveloped, opened};
+pub(super) use envelope::{Forwarded, PASSED_ON_BYTES_MAX, enveloped, opened};
 pub(crate) use handshake::{Shaken, shake_hands};
 pub(crate) use isr_changes::IsrChanges;
 pub(crate) use own_requests::create_topics;
