@@ -1,14 +1,20 @@
 //! `isthmus quorum remove`: a voter votes no more, whether it lives or is lost for good. The quorum
-//! that is left must have a majority that follows. A node that was to be added and never came up to
+//! that is left must have a majority that follows, and a voter is believed to follow only once the leader
+//! has heard of it after this command looked first. A node that was to be added and never came up to
 //! date is taken out in the same way.
 
 use super::change::{Change, ChangeOptions, act, votes_not};
 use super::look_or_end;
-use super::seen::{Member, Seen, Standing, majority};
+use super::seen::{DARK_AFTER_MS, Member, Seen, Standing, majority};
 use crate::cluster::say_no;
 use clap::Args;
 use isthmus_client::Admin;
 use std::process::ExitCode;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Between two looks; leaders hear of their voters several times a second.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
 pub(super) struct RemoveOptions {
@@ -40,12 +46,42 @@ async fn remove(admin: Admin, options: &ChangeOptions) -> ExitCode {
             voter.directory
         ));
     }
+    let seen = match watched(&admin, seen, id).await {
+        Ok(seen) => seen,
+        Err(code) => return code,
+    };
+    // Somebody else may have taken it out meanwhile.
+    let Some(voter) = seen.voter(id).filter(|it| it.directory == directory) else {
+        return votes_not(&seen, options);
+    };
     if let Some(why) = against(&seen, voter) {
         return say_no(&format!(
             "could not remove voter {id}: {why}; nothing was changed"
         ));
     }
     act(Change::Remove, &admin, &seen, options).await
+}
+
+/// Looks again until the leader has heard, since the first look, of all that seem sound beside the one to
+/// go; or until those of whom it has not are dark.
+async fn watched(admin: &Admin, mut first: Seen, without: i32) -> Result<Seen, ExitCode> {
+    let dark_at = Instant::now() + Duration::from_millis(DARK_AFTER_MS.unsigned_abs());
+    loop {
+        tokio::time::sleep(LOOK_PAUSE).await;
+        let now = look_or_end(admin).await?;
+        let seem = now.sound_without(Some(without));
+        let is_over = Instant::now() >= dark_at;
+        match now.heard_since(&first) {
+            Ok(heard) if is_over || heard.sound_without(Some(without)) >= seem => return Ok(heard),
+            Ok(_) => {}
+            Err(_) if is_over => {
+                let words = "the quorum goes from one leader to the next: nothing was changed; look at \
+                             `isthmus quorum status`, and try again when one stays";
+                return Err(say_no(&words));
+            }
+            Err(now) => first = now,
+        }
+    }
 }
 
 /// Why the quorum would not live without this voter, and what to do instead.
@@ -127,6 +163,7 @@ LFFDD   | 2 | of the 4 that are left 2 would follow, and their majority is 3 (4 
                 leader: Some(1),
                 epoch: 5,
                 high_watermark: 9,
+                now_ms: None,
                 voters: (1..)
                     .zip(voters.chars())
                     .map(|(id, it)| voter(id, it))

@@ -6,9 +6,11 @@
 use isthmus_client::Uuid;
 use isthmus_client::admin::{QuorumDescription, QuorumReplica};
 
-/// A voter that the leader has not heard of for that long is dark: as long as a leader that hears of
-/// no majority goes on leading.
-const DARK_AFTER_MS: i64 = 3_000;
+/// A voter that the leader has not heard of for that long is dark. A sound one answers every heartbeat of
+/// the leader, which comes at least every 844 ms (3/32 of the longest session the quorum goes by, 9 s), and
+/// at a cluster of Kafka it fetches every 500: three missed in a row are no accident. It is no time after
+/// which a leader resigns: that one hangs on the session.
+pub(super) const DARK_AFTER_MS: i64 = 3_000;
 
 /// Changes that are on their way are no lag; more than this many records is.
 const LAG_RECORDS_MAX: i64 = 1_000;
@@ -20,6 +22,8 @@ pub(super) struct Seen {
     pub(super) leader: Option<i32>,
     pub(super) epoch: i32,
     pub(super) high_watermark: i64,
+    /// The leader's time, if it tells any.
+    pub(super) now_ms: Option<i64>,
     pub(super) voters: Vec<Member>,
     pub(super) observers: Vec<Member>,
 }
@@ -184,6 +188,7 @@ impl Seen {
             leader,
             epoch: description.leader_epoch,
             high_watermark: description.high_watermark,
+            now_ms: lead.and_then(|lead| lead.last_fetch_ms),
             voters: description.voters.iter().map(member).collect(),
             observers: description.observers.iter().map(member).collect(),
         }
@@ -211,6 +216,24 @@ impl Seen {
     pub(super) fn sound_without(&self, without: Option<i32>) -> usize {
         let voters = self.voters.iter().filter(|it| Some(it.id) != without);
         voters.filter(|it| it.standing.is_sound()).count()
+    }
+
+    /// The same, with those dark that the leader has not heard of since an earlier look: one that is lost
+    /// looks sound until it is dark. An error gives it back as it is: looks of two leaders cannot be
+    /// compared.
+    pub(super) fn heard_since(mut self, earlier: &Self) -> Result<Self, Self> {
+        if (self.leader, self.epoch) != (earlier.leader, earlier.epoch) {
+            return Err(self);
+        }
+        let between = self.now_ms.zip(earlier.now_ms);
+        if let Some(between_ms) = between.map(|(now, then)| now - then) {
+            let is_late = |it: &Member| it.since_fetch_ms.is_none_or(|ms| ms >= between_ms);
+            let voters = self.voters.iter_mut();
+            for voter in voters.filter(|it| it.standing != Standing::Leads && is_late(it)) {
+                voter.standing = Standing::Dark;
+            }
+        }
+        Ok(self)
     }
 
     /// How many more voters may be lost.
@@ -356,6 +379,26 @@ five, two dark            | 1:9:0:0 2:9:0:0 3:9:0:0 4:9:9999:9 5:9:9999:9 | 0 | 
             assert_eq!(found.join(" "), expected, "{name}");
             assert_eq!(seen.spare(), spare.parse::<usize>().unwrap(), "{name}");
         }
+    }
+
+    #[test]
+    fn who_was_lost_a_moment_ago_does_not_count() {
+        let earlier = || seen("1:10:500:500 2:10:590:590 3:10:900:900 4:10:510:510");
+        let later = "1:10:0:0 2:10:90:90 3:10:900:900 4:10:500:500";
+        assert_eq!(seen(later).sound(), 4, "none of them is dark yet");
+        let heard = seen(later).heard_since(&earlier()).unwrap();
+        let standings: Vec<Standing> = heard.voters.iter().map(|it| it.standing).collect();
+        use Standing::{Dark, Follows, Leads};
+        assert_eq!(standings, [Leads, Follows, Dark, Dark]);
+        let timeless = seen("1:10:-:- 2:10:-:-").heard_since(&earlier()).unwrap();
+        assert_eq!(
+            timeless.sound(),
+            2,
+            "without times only the lag can be judged"
+        );
+        let mut others = earlier();
+        others.epoch += 1;
+        assert!(seen(later).heard_since(&others).is_err());
     }
 
     #[test]
