@@ -3,7 +3,13 @@
 //! An empty controller never forms a quorum by itself, so a broker refuses an unformatted
 //! directory; only `--dev` formats without being asked. Several controllers that found a quorum are
 //! each told who the founders are, with the ids of their directories (KIP-853): their logs begin with
-//! the same entries, and a directory that is wiped and formatted later is nobody's any more.
+//! the same entries. A directory that is wiped and formatted later is nobody's any more: it gets an id of
+//! its own, and no vote until it is added.
+//!
+//! Except where the founders' list is given a second time ([`Founders::Named`]): then the directory bears
+//! the id of the one that was lost, and votes as if it had promised nothing. Two leaders of one term, and
+//! changes that were committed and are gone, may come of it. Nothing here can tell a founder that is late
+//! from one that was wiped, since neither has a log; the operator must (docs/nodes.md).
 
 use crate::cluster::NodeAddress;
 use crate::ids::random_uuid;
@@ -82,7 +88,7 @@ pub enum Founders {
     Unsaid,
     /// The controllers of the configuration; their directories get new ids.
     New,
-    /// These, as `id@host:port:directory-id`.
+    /// These, as `id@host:port:directory-id`. Once for each directory: never again after a loss.
     Named(Vec<String>),
     /// This node is added to a quorum that works.
     Others,
