@@ -88,7 +88,8 @@ impl Line {
     fn normal(&self, said: &Said, bootstrap: &str) -> Vec<String> {
         let port = bootstrap.rsplit(':').next().unwrap();
         let kept = said.printed.iter();
-        let kept = kept.filter(|line| !is_of_a_trace(line) && !is_of_elr(line));
+        let kept = kept
+            .filter(|line| !is_of_a_trace(line) && !is_of_elr(line) && !is_of_flush_policy(line));
         let blotted = kept.map(|line| line.replace(bootstrap, "<broker>").replace(port, "<port>"));
         let mut lines: Vec<String> = match self.words.split(' ').next() {
             Some("acl") => sorted_acls(blotted),
@@ -110,6 +111,11 @@ fn is_of_a_trace(line: &str) -> bool {
 /// value of this key.
 fn is_of_elr(line: &str) -> bool {
     line.starts_with("  min.insync.replicas=1 ")
+}
+
+/// A key of ours, which Kafka's tools show as they show any other (docs/configuration.md).
+fn is_of_flush_policy(line: &str) -> bool {
+    line.starts_with("  flush.policy=")
 }
 
 /// Each entry behind its resource, in an order of their own. The marks of the driver are left out.
