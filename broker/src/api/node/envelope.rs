@@ -5,7 +5,8 @@
 //! principal. Without a principal it is the broker itself that asks: for a topic that a client
 //! named, or one of its own.
 
-use super::super::{Answer, Call, Caller, Outcome, Reply, Serve, dispatch_forwarded};
+use super::super::forwarding::dispatch_forwarded;
+use super::super::{Answer, Call, Caller, Outcome, Reply, Serve};
 use crate::byte_pool::CAPACITY_MIN;
 use crate::cluster::TO_CONTROLLER_MAX;
 use crate::quotas::Metered;
