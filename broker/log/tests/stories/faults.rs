@@ -212,7 +212,7 @@ fn what_no_sync_made_durable_goes_with_the_power() {
 fn what_was_written_over_or_cut_off_comes_back_with_the_power() {
     let disk = FaultDisk::new((*mem()).clone());
     disk.watch_unsynced();
-    disk.create_dir_all(&dir()).unwrap();
+    disk.create_dir_all(dir()).unwrap();
     let path = dir().join("any");
     let content = || disk.read(&path).unwrap();
     let file = disk.open(&path, OpenMode::Create).unwrap();
