@@ -43,7 +43,8 @@ use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-/// After a first record that could not be committed: wait before the next try.
+/// After a first record, or a tick's, that could not be committed: wait before the next try. Whoever keeps
+/// it from being committed tells nobody when that ends.
 const LEAD_PAUSE: Duration = Duration::from_millis(100);
 
 /// How many times in a session an active controller looks when the next broker will be silent: who has
