@@ -16,6 +16,7 @@
 //! cleaner-offset-checkpoint           per partition: below it the log is compacted
 //! <topic>-<partition>/                a partition
 //! <topic>-<partition>.<hex>-delete/   a partition being deleted
+//! __truncated/                        what followers cut off (`evidence`)
 //! ```
 
 use std::collections::BTreeMap;

@@ -18,6 +18,7 @@ mod directory;
 pub mod disk;
 mod epochs;
 mod error;
+mod evidence;
 mod flush;
 mod index;
 mod leftovers;
@@ -50,6 +51,7 @@ pub use directory::{
 };
 pub use epochs::{EpochEntry, UNDEFINED_EPOCH, UNDEFINED_EPOCH_OFFSET};
 pub use error::{AppendError, OpenError, ProducerError, ReadError, RecordError, StorageError};
+pub use evidence::{CutOff, Evidence, Suffix};
 pub use flush::FlushPlan;
 pub use index::AbortedTxn;
 pub use log::{Log, SegmentInfo};

@@ -30,7 +30,7 @@ const DECOMPRESSED_BYTES_MAX: usize = 256 << 20;
 #[derive(Debug)]
 pub struct LogRead<F> {
     /// `None` when there is nothing to read.
-    file: Option<Arc<F>>,
+    pub(crate) file: Option<Arc<F>>,
     pub position: u64,
     pub len: usize,
     /// The base offset of the first batch, which may be below the offset asked for.

@@ -36,7 +36,7 @@ pub(crate) struct Metrics {
     pub(crate) refused_nodes: IntCounter,
     pub(crate) bytes_in: IntCounter,
     pub(crate) bytes_out: IntCounter,
-    pub(crate) partitions: IntGauge,
+    pub(crate) partitions: PartitionMetrics,
     pub(crate) pool_bytes_in_use: IntGauge,
     pub(crate) pool_bytes_max: IntGauge,
     pub(crate) metadata_offset: IntGauge,
@@ -98,6 +98,14 @@ impl QuotaMetrics {
         let gauge = self.tracked.with_label_values(&[key.name()]);
         gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
+}
+
+/// Of the replicas on this broker's disk.
+#[derive(Clone)]
+pub(crate) struct PartitionMetrics {
+    pub(crate) count: IntGauge,
+    pub(crate) truncated_records: IntCounter,
+    pub(crate) truncated_bytes: IntCounter,
 }
 
 /// Of the compaction of logs.
@@ -164,7 +172,17 @@ impl Metrics {
                 "isthmus_broker_records_out_bytes_total",
                 "Bytes of record batches put into fetch answers.",
             ),
-            partitions: gauge("isthmus_broker_partitions", "Partitions this broker holds."),
+            partitions: PartitionMetrics {
+                count: gauge("isthmus_broker_partitions", "Partitions this broker holds."),
+                truncated_records: counter(
+                    "isthmus_broker_truncated_records_total",
+                    "Records cut off replicas here because their leaders do not have them.",
+                ),
+                truncated_bytes: counter(
+                    "isthmus_broker_truncated_bytes_total",
+                    "Bytes of record batches cut off replicas here because their leaders do not have them.",
+                ),
+            },
             pool_bytes_in_use: gauge(
                 "isthmus_broker_request_pool_used_bytes",
                 "Bytes of requests being read or handled.",

@@ -89,12 +89,19 @@ impl Partitions {
     }
 
     /// Cuts followers' logs where their leaders say. Both checkpoints come down before (rule 13): a
-    /// crash in between must find neither a high watermark nor a recovery point beyond the cut.
+    /// crash in between must find neither a high watermark nor a recovery point beyond the cut. What is
+    /// cut away is kept as far as it may be.
     pub(crate) fn cut(&self, cuts: &[(Arc<Partition>, Cut)]) -> Result<(), PartitionsError> {
         self.checkpoint_high_watermarks()?;
         self.checkpoint_recovery_points()?;
         for (partition, cut) in cuts {
-            partition.cut(cut, clocks::wall_ms())?;
+            let away = self.keep_evidence(partition, cut);
+            let made = partition.cut(cut, clocks::wall_ms())?;
+            match away {
+                Some(away) if made => self.was_cut(partition, cut, &away),
+                Some(away) => self.was_not_cut(&away),
+                None => {}
+            }
         }
         Ok(())
     }

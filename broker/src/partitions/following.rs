@@ -4,8 +4,8 @@
 //!
 //! A log is cut in steps, because the checkpoints of all partitions come between them
 //! ([`super::Partitions::cut`]): 1. the high watermark and what the recovery point may say come down,
-//! in memory; 2. the checkpoints are written; 3. the log is cut. Nothing is fetched for the partition
-//! meanwhile, and another role gives the cut up.
+//! in memory; 2. the checkpoints are written; 3. what goes is kept as evidence (`evidence`); 4. the log
+//! is cut. Nothing is fetched for the partition meanwhile, and another role gives the cut up.
 
 use super::partition::{Partition, State};
 use super::replica_log::ReplicaLog;
@@ -15,8 +15,8 @@ use bytes::Bytes;
 use isthmus_broker_core::replica::{
     EpochHistory, Follower, FollowerStep, ReplicaFetch, ReplicaFetchAnswer,
 };
-use isthmus_log::disk::ProcessDisk;
-use isthmus_log::{AppendError, Log, StorageError};
+use isthmus_log::disk::{Disk, ProcessDisk};
+use isthmus_log::{AppendError, Log, ReadError, StorageError, Suffix};
 use isthmus_wire::batch::split_batches;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +63,12 @@ enum CutAt {
     End(i64),
     /// Everything goes; the log begins there.
     Start(i64),
+}
+
+impl Cut {
+    pub(super) fn leader_epoch(&self) -> i32 {
+        self.leader_epoch
+    }
 }
 
 impl Partition {
@@ -163,15 +169,32 @@ impl Partition {
         }
     }
 
-    /// The last step of a cut; nothing when the role has changed since.
-    pub(super) fn cut(&self, cut: &Cut, now_ms: i64) -> Result<(), StorageError> {
+    /// What a cut takes away that this leader never had; nothing when the role has changed since.
+    pub(super) fn suffix_of(
+        &self,
+        cut: &Cut,
+    ) -> Result<Option<Suffix<<ProcessDisk as Disk>::File>>, ReadError> {
+        let CutAt::End(to) = cut.at else {
+            return Ok(None);
+        };
+        let state = self.state.lock();
+        let is_due = state.role.leader_epoch() == Some(cut.leader_epoch);
+        if state.gone || state.closed || !is_due {
+            return Ok(None);
+        }
+        let suffix = state.log.suffix(to)?;
+        Ok(Some(suffix).filter(|it| !it.is_empty()))
+    }
+
+    /// The last step of a cut: whether it was made. Not when the role has changed since.
+    pub(super) fn cut(&self, cut: &Cut, now_ms: i64) -> Result<bool, StorageError> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let Role::Follower(follower) = &mut state.role else {
-            return Ok(());
+            return Ok(false);
         };
         if state.gone || state.closed || follower.leader_epoch() != cut.leader_epoch {
-            return Ok(());
+            return Ok(false);
         }
         let before = state.log.log_end_offset();
         match cut.at {
@@ -196,7 +219,7 @@ impl Partition {
             log_end_offset,
             "its leader's history is another one"
         );
-        Ok(())
+        Ok(true)
     }
 
     fn name(&self) -> String {

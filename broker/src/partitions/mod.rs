@@ -7,6 +7,7 @@
 
 mod checkpoints;
 mod cleaning;
+mod evidence;
 mod flushing;
 mod following;
 mod group_commit;
@@ -27,6 +28,7 @@ pub(crate) use watchers::Ready;
 
 use crate::clocks;
 use crate::ids;
+use crate::metrics::PartitionMetrics;
 use crate::settings::Settings;
 use checkpoints::Checkpoints;
 use group_commit::Commits;
@@ -44,7 +46,6 @@ use isthmus_log::{
 use isthmus_wire::Uuid;
 use parking_lot::{Mutex, RwLock};
 use partition::Remembered;
-use prometheus::IntGauge;
 use rules::log_config;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -103,6 +104,8 @@ pub(crate) struct Partitions {
     /// Held while offsets are gathered and written: two writers of one checkpoint would take
     /// each other's temporary file away, and the older offsets might be the ones that stay.
     checkpointing: Mutex<()>,
+    /// Held while a file of evidence is made: the bound is on all of them together.
+    keeping_evidence: Mutex<()>,
     settings: Settings,
     open: RwLock<BTreeMap<(Uuid, i32), Arc<Partition>>>,
     /// Offset of this incarnation's first registration.
@@ -115,7 +118,7 @@ pub(crate) struct Partitions {
     /// Until somebody takes them to the controller.
     proposed: Mutex<Option<mpsc::Receiver<IsrProposal>>>,
     removals: Mutex<VecDeque<Removal>>,
-    count: IntGauge,
+    metrics: PartitionMetrics,
 }
 
 /// Files that are out of use and wait for their removal.
@@ -135,7 +138,7 @@ impl Partitions {
         disk: Arc<Disk>,
         directory: LogDirectory<Disk>,
         settings: &Settings,
-        count: IntGauge,
+        metrics: PartitionMetrics,
     ) -> Self {
         let (proposals, proposed) = mpsc::channel(PROPOSALS_MAX);
         Self {
@@ -145,12 +148,13 @@ impl Partitions {
             disk,
             directory,
             checkpointing: Mutex::default(),
+            keeping_evidence: Mutex::default(),
             settings: settings.clone(),
             open: RwLock::default(),
             broker_epoch: AtomicI64::new(UNREGISTERED),
             has_roles: AtomicBool::new(false),
             removals: Mutex::default(),
-            count,
+            metrics,
         }
     }
 
@@ -476,7 +480,8 @@ impl Partitions {
     }
 
     fn note_count(&self) {
-        self.count
+        self.metrics
+            .count
             .set(i64::try_from(self.open.read().len()).unwrap_or(i64::MAX));
     }
 }

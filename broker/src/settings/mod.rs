@@ -74,6 +74,8 @@ pub struct Settings {
     pub(crate) leader_balance_interval: Option<Duration>,
     /// Where neither a topic nor the cluster says anything.
     pub(crate) unclean_leader_election: bool,
+    /// Bound on the files that keep what followers cut off; 0: nothing is kept.
+    pub(crate) evidence_max_bytes: u64,
     /// Bytes of metadata records behind which a snapshot is taken.
     pub metadata_snapshot_bytes: u64,
     pub(crate) cluster: ClusterSettings,
@@ -250,6 +252,7 @@ impl Settings {
                 },
             ),
             unclean_leader_election: loaded.get("unclean.leader.election.enable"),
+            evidence_max_bytes: u64::try_from(loaded.get::<i64>("evidence.max_bytes")).unwrap_or(0),
             metadata_snapshot_bytes: u64::try_from(
                 loaded.get::<i64>("metadata.log.max.record.bytes.between.snapshots"),
             )

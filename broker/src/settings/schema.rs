@@ -86,6 +86,19 @@ const LISTENERS: &[Key] = &[
         .doc("New connections of this listener in a second; beyond it they wait."),
 ];
 
+const EVIDENCE: &[Key] = &[
+    Key::with_default(
+        "max_bytes",
+        Kind::Bytes {
+            min: 0,
+            max: i64::MAX,
+        },
+        "64MiB",
+    )
+    .doc("Most bytes of files in the data directory that keep what followers cut off their logs because their leaders do not have it; the oldest go first. 0: nothing is kept.")
+    .worst("so much less is free on the data directory's disk"),
+];
+
 /// Keys of Kafka's own authorizer, which the broker's table does not have.
 const AUTHORIZER: &[Key] = &[
     Key::optional("super.users", Kind::Text)
@@ -119,6 +132,12 @@ fn build(rules: &'static [Rule]) -> Schema {
             Form::Repeated,
             LISTENERS,
             "Where clients and nodes connect.",
+        ),
+        table(
+            "evidence",
+            Form::Plain,
+            EVIDENCE,
+            "What is kept of records that are cut off.",
         ),
         table(
             "kafka",

@@ -9,6 +9,7 @@ mod compacting_seeds;
 mod crashes;
 mod damage;
 mod directory;
+mod evidence;
 mod faults;
 mod kit;
 mod lifecycle;

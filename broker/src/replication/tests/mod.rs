@@ -1,6 +1,7 @@
 //! Brokers that replicate from each other over loopback, around the real controller's core.
 
 mod answers;
+mod evidence;
 mod flushing;
 mod kit;
 mod sessions;

@@ -9,7 +9,7 @@ mod network;
 
 use crate::clocks;
 use crate::groups::{Groups, Load};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, PartitionMetrics};
 use crate::partitions::{Acks, AppendFailure, Appended, Partition, Partitions};
 use crate::replication::{Replication, ReplicationParts, ReplicationSettings};
 use crate::settings::{DevListeners, Settings, dev_presets};
@@ -28,7 +28,6 @@ use isthmus_wire::batch::{BatchBuilder, BatchParams};
 use isthmus_wire::messages::{ConfigRecord, PartitionRecord, RegisterBrokerRecord, TopicRecord};
 use isthmus_wire::{ErrorCode, Uuid};
 use network::{Neighbours, Network, serve};
-use prometheus::IntGauge;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -264,6 +263,7 @@ pub(super) struct Node {
     pub(super) groups: Groups,
     incarnation: Uuid,
     broker_epoch: Arc<AtomicI64>,
+    pub(super) metrics: PartitionMetrics,
     data: PathBuf,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -281,8 +281,9 @@ impl Node {
         let settings = settings(id, data, set);
         let disk = Arc::new(process_disk(None).unwrap());
         let directory = LogDirectory::open(&disk, data, "test", id).unwrap();
-        let count = IntGauge::new("partitions", "partitions").unwrap();
-        let partitions = Arc::new(Partitions::new(disk, directory, &settings, count));
+        let metrics = Metrics::new().partitions;
+        let partitions = Partitions::new(disk, directory, &settings, metrics.clone());
+        let partitions = Arc::new(partitions);
         let image = Arc::new(ArcSwap::new(Arc::new(MetadataImage::default())));
         let (stop, failed) = (CancellationToken::new(), CancellationToken::new());
         let tasks = TaskTracker::new();
@@ -319,6 +320,7 @@ impl Node {
             groups: Groups::new(&settings, stop.clone()),
             incarnation: crate::ids::random_uuid(),
             broker_epoch,
+            metrics,
             data: data.to_owned(),
             stop,
             tasks,
@@ -442,6 +444,20 @@ impl Node {
     /// Log start, log end, high watermark.
     pub(super) fn offsets(&self) -> (i64, i64, i64) {
         self.partition().offsets()
+    }
+
+    pub(super) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The files of what was cut off the partition, by name.
+    pub(super) fn evidence(&self) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(self.data.join("__truncated/t-0")) else {
+            return Vec::new();
+        };
+        let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files
     }
 
     pub(super) fn log_bytes(&self) -> Vec<u8> {
