@@ -17,7 +17,8 @@
 
 use super::assignment::directory_of;
 use super::heartbeats::{Patience, is_active};
-use super::partition_change::{Broker, Election, PartitionChange};
+use super::partition_change::{Broker, PartitionChange};
+use super::successor::Election;
 use super::{Controller, ControllerReply, Decision};
 use crate::metadata::{
     BrokerRegistration, MetadataImage, MetadataRecord, PartitionImage, committed_session,

@@ -2,7 +2,8 @@
 
 use super::assignment::Assignment;
 use super::heartbeats::is_active;
-use super::partition_change::{Election, PartitionChange};
+use super::partition_change::PartitionChange;
+use super::successor::Election;
 use super::{Controller, ControllerReply, Decision};
 use crate::metadata::{MetadataImage, MetadataRecord, PartitionImage, TopicImage};
 use isthmus_wire::messages::PartitionChangeRecord;

@@ -9,7 +9,7 @@
 //!
 //! Reading order: [`heartbeats`], [`brokers`] (registration, fencing, controlled shutdown),
 //! [`alter_partition`], [`partition_change`] (how a partition's ISR, ELR and leader follow from
-//! each other), [`assignment`] and [`reassignment`], [`elections`]. The tables of events stand in docs/replication.md.
+//! each other), [`successor`] (who leads next), [`assignment`] and [`reassignment`], [`elections`]. The tables of events stand in docs/replication.md.
 
 mod alter_partition;
 mod assignment;
@@ -18,11 +18,13 @@ mod elections;
 mod heartbeats;
 mod partition_change;
 mod reassignment;
+mod successor;
 
 pub use alter_partition::{AlterPartitionRequest, PartitionState};
 pub use brokers::{BrokerHeartbeat, BrokerRegistrationRequest, HeartbeatReply};
 pub use elections::ElectionType;
 pub use reassignment::is_reassigning;
+pub use successor::{Candidates, Election, Successor};
 
 use crate::metadata::{ConfigResource, MetadataImage, MetadataRecord};
 use crate::rules::{Rule, Rules};

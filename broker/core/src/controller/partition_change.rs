@@ -13,6 +13,7 @@
 //! | whose directory is another one than before has nothing: it leaves ISR and ELR and is no last known leader | 23 |
 
 use super::assignment::{Assignment, directory_of};
+use super::successor::{Candidates, Election, Successor};
 use crate::metadata::PartitionImage;
 use crate::rules::{Rule, Rules};
 use isthmus_wire::Uuid;
@@ -22,17 +23,6 @@ const NO_LEADER: i32 = -1;
 /// Kafka's `LeaderRecoveryState`.
 pub(super) const RECOVERED: i8 = 0;
 pub(super) const RECOVERING: i8 = 1;
-
-/// How far an election may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Election {
-    /// The preferred replica where it can lead, the present leader otherwise.
-    Preferred,
-    /// ISR, then ELR, then the last known leader.
-    Online,
-    /// Anybody who lives.
-    Unclean,
-}
 
 /// A broker whose coming or going changes partitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,12 +89,6 @@ pub(super) struct PartitionChange<'a> {
     pub(super) rules: Rules,
 }
 
-enum Elected {
-    Cleanly(i32),
-    Uncleanly(i32),
-    Nobody,
-}
-
 impl PartitionChange<'_> {
     /// The record of the change; `None` when nothing changes.
     pub(super) fn record(&self, acceptable: &dyn Fn(i32) -> bool) -> Option<PartitionChangeRecord> {
@@ -122,20 +106,27 @@ impl PartitionChange<'_> {
         let (assignment, mut isr) = self.settled(self.assignment.clone(), self.isr.clone());
         let mut elr = self.eligible(&assignment.replicas, &isr);
         let mut recovery = before.leader_recovery_state;
-        let leader = match self.elect(&assignment.replicas, &isr, &elr, acceptable) {
-            Elected::Cleanly(id) => {
+        let candidates = Candidates {
+            replicas: &assignment.replicas,
+            isr: &isr,
+            eligible_leader_replicas: &elr,
+            last_known_elr: &before.last_known_elr,
+            leader: before.leader,
+        };
+        let leader = match candidates.successor(self.election, self.rules, acceptable) {
+            Successor::Cleanly(id) => {
                 if !isr.contains(&id) {
                     isr = vec![id];
                     elr.retain(|it| *it != id);
                 }
                 id
             }
-            Elected::Uncleanly(id) => {
+            Successor::LastKnown(id) | Successor::FirstLive(id) => {
                 // What was eligible is so no longer: the new leader's log is the truth now.
                 (isr, elr, recovery) = (vec![id], Vec::new(), RECOVERING);
                 id
             }
-            Elected::Nobody => NO_LEADER,
+            Successor::Nobody => NO_LEADER,
         };
         // Who was elected from outside may be all that the move waited for. Kafka looks at the next
         // change only: if nobody joins, the move can neither end nor be undone until then.
@@ -209,47 +200,6 @@ impl PartitionChange<'_> {
         elr.sort_unstable();
         elr.dedup();
         elr
-    }
-
-    fn elect(
-        &self,
-        replicas: &[i32],
-        isr: &[i32],
-        elr: &[i32],
-        acceptable: &dyn Fn(i32) -> bool,
-    ) -> Elected {
-        let before = self.partition;
-        let in_sync = |id: &i32| isr.contains(id) && acceptable(*id);
-        let live = |id: &i32| acceptable(*id);
-        let preferred = replicas
-            .first()
-            .filter(|_| self.election == Election::Preferred);
-        // Rule 16.
-        let preferred = preferred
-            .filter(|id| in_sync(id) || live(id) && !self.rules.obeys(Rule::PreferredInSync));
-        let present = Some(&before.leader).filter(|id| in_sync(id));
-        let first_in_sync = || replicas.iter().find(|id| in_sync(id));
-        let eligible = |id: &i32| isr.is_empty() && elr.contains(id) && live(id);
-        let first_eligible = || replicas.iter().find(|id| eligible(id));
-        let clean = preferred
-            .or(present)
-            .or_else(first_in_sync)
-            .or_else(first_eligible);
-        if let Some(id) = clean {
-            return Elected::Cleanly(*id);
-        }
-        let last_known = match before.last_known_elr[..] {
-            [id] if isr.is_empty() && elr.is_empty() && acceptable(id) => Some(id),
-            _ => None,
-        };
-        let anybody = || {
-            let wanted = self.election == Election::Unclean;
-            replicas.iter().find(|id| wanted && live(id)).copied()
-        };
-        match last_known.or_else(anybody) {
-            Some(id) => Elected::Uncleanly(id),
-            None => Elected::Nobody,
-        }
     }
 
     fn suffices(&self, replicas: &[i32], isr: &[i32]) -> bool {
