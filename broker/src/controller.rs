@@ -21,10 +21,12 @@ pub(crate) use lines::HeartbeatLine;
 
 use crate::clocks;
 use crate::metadata_log::{MetadataLog, MetadataLogError, QuorumWatch};
+use crate::metrics::ControllerMetrics;
 use crate::quotas::Mutations;
 use arc_swap::ArcSwap;
 use isthmus_broker_core::controller::{
     BrokerHeartbeat, Controller as Core, ControllerConfig, ControllerEvent, ControllerReply,
+    UncleanElection, UncleanKind, unclean_elections,
 };
 use isthmus_broker_core::metadata::{
     CreatePartitions, CreateTopic, CreatedTopic, DeletionVerdict, MetadataDelta, MetadataImage,
@@ -70,6 +72,7 @@ pub(crate) struct Controller {
     /// the node.
     is_alone: bool,
     session: Duration,
+    metrics: ControllerMetrics,
     /// Cancelled when the log can take no more records: nothing may go on without it.
     failed: CancellationToken,
 }
@@ -79,6 +82,7 @@ pub(crate) struct ControllerOptions {
     pub(crate) topic_defaults: TopicDefaults,
     pub(crate) config: ControllerConfig,
     pub(crate) is_alone: bool,
+    pub(crate) metrics: ControllerMetrics,
     /// Cancelled when this node ends its connections.
     pub(crate) stop: CancellationToken,
     pub(crate) failed: CancellationToken,
@@ -125,6 +129,7 @@ impl Controller {
             is_active: AtomicBool::new(options.is_alone),
             is_alone: options.is_alone,
             session,
+            metrics: options.metrics,
             failed: options.failed,
         }
     }
@@ -368,15 +373,18 @@ impl Controller {
         if !self.is_active() {
             return Err(ControllerFailure::NotController);
         }
-        let image = Arc::clone(&self.image);
+        let (image, metrics) = (Arc::clone(&self.image), self.metrics.clone());
         let run = async move {
             let before = image.load_full();
-            let last_offset = before.offset;
+            let decided_on = Arc::clone(&before);
             // Deciding about ten thousand partitions takes its time.
-            let decided = tokio::task::spawn_blocking(move || decide(&before)).await;
+            let decided = tokio::task::spawn_blocking(move || decide(&decided_on)).await;
             let (answer, records) = decided.map_err(|panic| panicked(&panic))?;
             if !records.is_empty() {
-                log.append(last_offset, &records).await?;
+                log.append(before.offset, &records).await?;
+                let unclean = unclean_elections(&before, &records);
+                metrics.elected(&unclean);
+                unclean.iter().for_each(tell);
             }
             Ok(answer)
         };
@@ -405,6 +413,44 @@ impl Controller {
         };
         let mut log = Arc::clone(log).lock_owned().await;
         log.close().await.map_err(|error| error.to_string())
+    }
+}
+
+/// A person should look where a leader was made that others may have had more than; who led alone and
+/// comes back is as good as there ever was.
+fn tell(election: &UncleanElection<'_>) {
+    let UncleanElection {
+        topic,
+        partition,
+        leader,
+        kind,
+        before,
+    } = election;
+    let (isr, elr) = (&before.isr, &before.eligible_leader_replicas);
+    let (last_known, kind_name) = (&before.last_known_elr, kind.name());
+    match kind {
+        UncleanKind::LastKnown => tracing::info!(
+            event = "unclean_election",
+            topic,
+            partition,
+            leader,
+            kind = kind_name,
+            ?isr,
+            ?elr,
+            ?last_known,
+            "it led alone before, and may have lost records as it stopped"
+        ),
+        UncleanKind::FirstLive => tracing::warn!(
+            event = "unclean_election",
+            topic,
+            partition,
+            leader,
+            kind = kind_name,
+            ?isr,
+            ?elr,
+            ?last_known,
+            "it was not in sync: what it does not have is cut off wherever it is"
+        ),
     }
 }
 

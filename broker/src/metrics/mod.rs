@@ -1,11 +1,13 @@
 //! The broker's metrics: name, unit, help and labels of each in this one place; those of replicas in
-//! `replicas`, those of flushes in `group_commit`.
+//! `replicas`, those of flushes in `group_commit`, those of the controller in `controller`.
 
 #[cfg(test)]
 mod boards;
+mod controller;
 mod group_commit;
 mod replicas;
 
+pub(crate) use controller::ControllerMetrics;
 pub(crate) use group_commit::GroupCommitMetrics;
 pub(crate) use replicas::ReplicaMetrics;
 
@@ -48,6 +50,7 @@ pub(crate) struct Metrics {
     pub(crate) retention_clock_in_doubt: IntGauge,
     pub(crate) cleaner: CleanerMetrics,
     pub(crate) group_commit: GroupCommitMetrics,
+    pub(crate) controller: ControllerMetrics,
     pub(crate) replicas: Arc<ReplicaMetrics>,
 }
 
@@ -243,6 +246,7 @@ impl Metrics {
                 ),
             },
             group_commit: GroupCommitMetrics::new(&registry),
+            controller: ControllerMetrics::new(&registry),
             replicas: Arc::new(ReplicaMetrics::new(&registry)),
             registry,
         };

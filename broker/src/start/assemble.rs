@@ -188,6 +188,7 @@ pub(super) fn assemble(
         topic_defaults: settings.topic_defaults,
         config: controller_config(&settings),
         is_alone: settings.cluster.is_alone(),
+        metrics: metrics.controller.clone(),
         stop: stop.clone(),
         failed: failed.clone(),
     };

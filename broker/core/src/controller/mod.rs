@@ -9,7 +9,8 @@
 //!
 //! Reading order: [`heartbeats`], [`brokers`] (registration, fencing, controlled shutdown),
 //! [`alter_partition`], [`partition_change`] (how a partition's ISR, ELR and leader follow from
-//! each other), [`successor`] (who leads next), [`assignment`] and [`reassignment`], [`elections`]. The tables of events stand in docs/replication.md.
+//! each other), [`successor`] (who leads next), [`assignment`] and [`reassignment`], [`elections`],
+//! [`unclean`] (what an election may have cost). The tables of events stand in docs/replication.md.
 
 mod alter_partition;
 mod assignment;
@@ -19,12 +20,14 @@ mod heartbeats;
 mod partition_change;
 mod reassignment;
 mod successor;
+mod unclean;
 
 pub use alter_partition::{AlterPartitionRequest, PartitionState};
 pub use brokers::{BrokerHeartbeat, BrokerRegistrationRequest, HeartbeatReply};
 pub use elections::ElectionType;
 pub use reassignment::is_reassigning;
 pub use successor::{Candidates, Election, Successor};
+pub use unclean::{UncleanElection, UncleanKind, unclean_elections};
 
 use crate::metadata::{ConfigResource, MetadataImage, MetadataRecord};
 use crate::rules::{Rule, Rules};
