@@ -12,6 +12,12 @@ pub(crate) fn say(text: &dyn Display) {
     println!("{text}");
 }
 
+/// Says something on stderr before the answer.
+#[expect(clippy::print_stderr, reason = "what an act is about to do")]
+pub(crate) fn tell(text: &dyn Display) {
+    eprintln!("{text}");
+}
+
 /// Says on stderr that the answer is no.
 #[expect(clippy::print_stderr, reason = "the answer to what cannot be")]
 pub(crate) fn say_no(what: &dyn Display) -> ExitCode {

@@ -5,7 +5,7 @@ mod client_properties;
 mod jaas;
 mod node_file;
 
-pub(crate) use self::answers::{consent, outcome_unknown, say, say_no, unreachable};
+pub(crate) use self::answers::{consent, outcome_unknown, say, say_no, tell, unreachable};
 use crate::options::refuse;
 use clap::Args;
 use isthmus_client::Cluster;

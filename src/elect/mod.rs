@@ -1,9 +1,10 @@
 //! `isthmus elect`: has partitions led by their preferred leader, the first of their replicas.
 //!
 //! What is moved is what the metadata shows at the time; the controller decides on each partition.
-//! Elections that may lose records (unclean) are not made here yet.
+//! Elections that may lose records are in `unclean`.
 
 mod answer;
+mod unclean;
 
 use self::answer::{Answer, Row, Verdict};
 use crate::cluster::{ClusterOptions, consent, outcome_unknown, unreachable};
@@ -19,12 +20,19 @@ use std::process::ExitCode;
 pub(crate) struct ElectOptions {
     #[command(flatten)]
     cluster: ClusterOptions,
-    /// Elect preferred leaders: the default, and the only kind there is yet.
-    #[arg(long)]
+    /// Elect preferred leaders: the default.
+    #[arg(long, conflicts_with = "unclean")]
     preferred: bool,
+    /// Elect leaders for partitions that have none, although records may be lost; --dry-run says
+    /// which.
+    #[arg(long)]
+    unclean: bool,
     /// Only this topic's partitions; may be repeated [default: all topics].
     #[arg(long = "topic", value_name = "TOPIC")]
     topics: Vec<String>,
+    /// Only this partition of the one topic that is named; may be repeated [default: all].
+    #[arg(long = "partition", value_name = "PARTITION", requires = "topics")]
+    partitions: Vec<i32>,
     /// Say what would be done, and do nothing.
     #[arg(long)]
     dry_run: bool,
@@ -37,7 +45,13 @@ pub(crate) struct ElectOptions {
 }
 
 pub(crate) fn run(options: &ElectOptions) -> ExitCode {
-    options.cluster.run(|admin| elect(admin, options))
+    if !options.partitions.is_empty() && options.topics.len() > 1 {
+        return refuse(&"--partition goes with one --topic; nothing was changed");
+    }
+    options.cluster.run(async |admin| match options.unclean {
+        true => unclean::elect(&admin, options).await,
+        false => elect(admin, options).await,
+    })
 }
 
 async fn elect(admin: Admin, options: &ElectOptions) -> ExitCode {
@@ -53,7 +67,7 @@ async fn elect(admin: Admin, options: &ElectOptions) -> ExitCode {
     }
     let mut answer = Answer {
         cluster: metadata.cluster_id.clone().unwrap_or_default(),
-        rows: plan(&metadata, &options.topics),
+        rows: plan(&metadata, &options.topics, &options.partitions),
         json: options.json,
     };
     if answer.rows.is_empty() || options.dry_run {
@@ -73,13 +87,14 @@ async fn elect(admin: Admin, options: &ElectOptions) -> ExitCode {
 }
 
 /// The partitions that others lead than their preferred leaders.
-fn plan(metadata: &Metadata, wanted: &[String]) -> Vec<Row> {
+fn plan(metadata: &Metadata, wanted: &[String], partitions: &[i32]) -> Vec<Row> {
     let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
     let is_wanted = |topic: &&str| wanted.is_empty() || wanted.contains(topic);
     let topics = metadata.topics.values();
     let topics = topics.filter(|topic| is_wanted(&&*topic.name));
     topics
         .flat_map(|topic| topic.partitions.values().filter_map(|it| row(topic, it)))
+        .filter(|row| partitions.is_empty() || partitions.contains(&row.partition))
         .collect()
 }
 

@@ -20,6 +20,7 @@ mod replicator;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each test binary uses its part of what is shared")]
 mod support;
+mod unclean;
 
 use std::time::Duration;
 

@@ -78,13 +78,18 @@ impl Cluster {
 
     /// Node 1 is the only controller and a broker; node 2 is a broker.
     pub(crate) fn with_one_controller() -> Self {
+        Self::with_one_controller_of(2)
+    }
+
+    /// The same with more brokers, up to that node.
+    pub(crate) fn with_one_controller_of(nodes: usize) -> Self {
         let cluster = Self {
             dir: tempfile::tempdir().unwrap(),
             controllers: free_addresses(1),
             cluster_id: "one-controller".to_owned(),
         };
         fs::write(cluster.dir.path().join("secret"), SECRET).unwrap();
-        for id in 1..=2 {
+        for id in 1..=nodes {
             cluster.write_config(id, &Rules::default());
             cluster.format(id, &[]).succeeded();
         }

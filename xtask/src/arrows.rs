@@ -25,7 +25,7 @@ isthmus-replicator  | isthmus-wire isthmus-client isthmus-replicator-core isthmu
 isthmus-lab         | isthmus-config isthmus-client                               |
 isthmus-testcontainers |                                                          |
 isthmus-sim         | isthmus-wire isthmus-broker-core                            |
-isthmus             | isthmus-config isthmus-broker isthmus-client isthmus-replicator isthmus-lab | isthmus-wire
+isthmus             | isthmus-config isthmus-broker isthmus-broker-core isthmus-client isthmus-replicator isthmus-lab | isthmus-wire
 xtask               |                                                             |
 ";
 

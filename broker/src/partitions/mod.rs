@@ -23,7 +23,7 @@ pub(crate) use cleaning::CleanerTools;
 pub(crate) use following::{Cut, Due, Fetched, Turn};
 pub(crate) use leading::{Answered, ReplicaRead};
 pub(crate) use partition::{Acks, AppendFailure, Appended, Attached, Partition};
-pub(crate) use reading::{Isolation, OffsetQuery, ReadFailure, ReadRequest, ServedBy};
+pub(crate) use reading::{FoundOffset, Isolation, OffsetQuery, ReadFailure, ReadRequest, ServedBy};
 pub(crate) use watchers::Ready;
 
 use crate::clocks;

@@ -125,6 +125,8 @@ pub(crate) enum OffsetQuery {
     Latest(Isolation),
     MaxTimestamp,
     At(i64, Isolation),
+    /// What this replica knows as committed; only a look at one replica asks for it.
+    HighWatermark,
     /// Something that only remote storage has.
     Remote,
 }
@@ -235,6 +237,39 @@ impl Partition {
                 let first = first.map_err(|error| read_failure(&error, &state))?;
                 found(first, visible(isolation))?
             }
+            OffsetQuery::HighWatermark => at(leader.high_watermark()),
+            OffsetQuery::Remote => NOT_FOUND,
+        })
+    }
+
+    /// The same of this very replica, whoever leads, and up to the end of its log whatever is
+    /// committed (Kafka's debugging replica).
+    pub(crate) fn look_up_here(
+        &self,
+        query: OffsetQuery,
+        current_leader_epoch: i32,
+    ) -> Result<FoundOffset, ReadFailure> {
+        let state = self.state.lock();
+        state.check(current_leader_epoch, ServedBy::AnyReplica)?;
+        let (start, end) = (state.log.log_start_offset(), state.log.log_end_offset());
+        let at = |offset: i64, leader_epoch: Option<i32>| FoundOffset {
+            offset,
+            timestamp: -1,
+            leader_epoch: leader_epoch.unwrap_or(-1),
+        };
+        let found = |found: Option<TimestampedOffset>| found_below(found, end).unwrap_or(NOT_FOUND);
+        Ok(match query {
+            OffsetQuery::Earliest => at(start, state.log.epoch_of(start)),
+            OffsetQuery::Latest(_) => at(end, state.log.latest_epoch()),
+            OffsetQuery::HighWatermark => at(state.high_watermark(), None),
+            OffsetQuery::MaxTimestamp => {
+                let newest = state.log.offset_of_max_timestamp();
+                found(newest.map_err(|error| read_failure(&error, &state))?)
+            }
+            OffsetQuery::At(timestamp, _) => {
+                let first = state.log.offset_for_timestamp(timestamp, end);
+                found(first.map_err(|error| read_failure(&error, &state))?)
+            }
             OffsetQuery::Remote => NOT_FOUND,
         })
     }
@@ -244,9 +279,10 @@ impl Partition {
         &self,
         epoch: i32,
         current_leader_epoch: i32,
+        served_by: ServedBy,
     ) -> Result<(i32, i64), ReadFailure> {
         let state = self.state.lock();
-        state.check(current_leader_epoch, ServedBy::Leader)?;
+        state.check(current_leader_epoch, served_by)?;
         Ok(state.log.end_offset_for_epoch(epoch))
     }
 

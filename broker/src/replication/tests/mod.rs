@@ -6,7 +6,7 @@ mod flushing;
 mod kit;
 mod sessions;
 
-use crate::partitions::{Acks, AppendFailure, Isolation, OffsetQuery};
+use crate::partitions::{Acks, AppendFailure, Isolation, OffsetQuery, ServedBy};
 use isthmus_broker_core::groups::{Reply, Request};
 use isthmus_wire::batch::BatchParams;
 use isthmus_wire::messages::offset_commit_request::{
@@ -56,6 +56,17 @@ async fn only_the_leader_takes_and_looks_up() {
     );
     let found = cluster.node(1).partition().look_up(latest, 0).unwrap();
     assert_eq!(found.offset, 1);
+    // Whoever asks this very replica is told of its own log.
+    let own = follower.look_up_here(latest, -1).unwrap();
+    assert_eq!((own.offset, own.leader_epoch), (1, 0));
+    let own = follower.look_up_here(OffsetQuery::Earliest, -1).unwrap();
+    assert_eq!((own.offset, own.leader_epoch), (0, 0));
+    let committed = follower.look_up_here(OffsetQuery::HighWatermark, -1);
+    assert!((0..=1).contains(&committed.unwrap().offset));
+    let end = |served_by| follower.epoch_end(0, -1, served_by);
+    assert_eq!(end(ServedBy::AnyReplica).unwrap(), (0, 1));
+    let refused = end(ServedBy::Leader).unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::NOT_LEADER_OR_FOLLOWER);
 }
 
 #[tokio::test]

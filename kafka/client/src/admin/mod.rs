@@ -5,7 +5,7 @@
 //! for. Requests not served here go through [`Cluster::request`](crate::cluster::Cluster::request).
 //!
 //! A file per family: `cluster` (description), `features`, `topics`, `configs`, `offsets` (list, delete records,
-//! end of a leader epoch), `log_dirs`, `groups`, `quorum`, `elections`.
+//! end of a leader epoch), `log_dirs`, `groups`, `quorum`, `elections`, `replicas` (what single replicas have).
 
 mod cluster;
 mod configs;
@@ -15,6 +15,7 @@ mod groups;
 mod log_dirs;
 mod offsets;
 mod quorum;
+mod replicas;
 mod topics;
 
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub use groups::{
 pub use log_dirs::{LogDir, LogDirPartition};
 pub use offsets::{ByPartition, EpochEnd, ListedOffset, OffsetSpec};
 pub use quorum::{QuorumDescription, QuorumReplica, VoterListener};
+pub use replicas::{OfPartitions, OffsetAndEpoch, PartitionDescription, ReplicaOffset};
 pub use topics::{CreatedTopic, NewPartitions, NewTopic};
 
 /// Admin calls on one cluster; cheap to clone.
