@@ -8,7 +8,7 @@ use crate::byte_pool::BytePool;
 use crate::cluster::{Cluster, Connector, ControllerAnswer, Deadlines, ToControllerError};
 use crate::controller::{Controller, ControllerFailure};
 use crate::groups::{Answer, Groups};
-use crate::metadata_log::{QuorumService, QuorumWatch};
+use crate::metadata_log::{QuorumBond, QuorumService, QuorumWatch};
 use crate::metrics::Metrics;
 use crate::partitions::{AppendFailure, Partition, Partitions};
 use crate::quotas::{Mutations, Quotas};
@@ -76,6 +76,8 @@ pub(crate) struct Broker {
     pub(crate) replication: Option<Arc<Replication>>,
     pub(crate) to_controllers: Connector,
     pub(crate) identity: NodeIdentity,
+    /// Which quorum this node belongs to.
+    pub(crate) bond: QuorumBond,
     pub(crate) cluster_secret: Option<ClusterSecret>,
     pub(crate) groups: Arc<Groups>,
     pub(crate) quotas: Arc<Quotas>,

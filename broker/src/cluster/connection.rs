@@ -8,7 +8,9 @@
 //! taken for that of the next request.
 
 use crate::byte_pool::PooledBytes;
+use crate::metadata_log::QuorumBond;
 use crate::server::{FrameError, FrameReader};
+use isthmus_broker_core::metadata::{Incarnations, Kin};
 use isthmus_wire::codec::{DecodeError, Decoder, EncodeError, Message, Part, Request};
 use isthmus_wire::header;
 use std::io;
@@ -81,6 +83,8 @@ pub(crate) struct NodeConnection {
 pub(crate) struct NodeSender {
     sink: WriteHalf,
     next_id: i32,
+    /// Which quorum this node said that it belongs to, where it said so.
+    said: Option<(QuorumBond, Option<Incarnations>)>,
 }
 
 /// The way back.
@@ -99,9 +103,19 @@ pub(crate) struct NodeAnswer<M> {
 impl NodeConnection {
     pub(crate) fn new(source: FrameReader<ReadHalf>, sink: WriteHalf) -> Self {
         Self {
-            sender: NodeSender { sink, next_id: 0 },
+            sender: NodeSender {
+                sink,
+                next_id: 0,
+                said: None,
+            },
             receiver: NodeReceiver { source, next_id: 0 },
         }
+    }
+
+    /// It is of use for as long as this node belongs to that quorum: whoever is at the other end answers
+    /// one of that quorum.
+    pub(super) fn said(&mut self, bond: &QuorumBond, quorum: Option<Incarnations>) {
+        self.sender.said = Some((bond.clone(), quorum));
     }
 
     /// One request and its answer. After a failure the connection must be dropped.
@@ -131,6 +145,11 @@ impl NodeSender {
         request: &R,
         version: i16,
     ) -> Result<(), CallError> {
+        if let Some((bond, quorum)) = &self.said
+            && bond.kin(quorum.as_ref()) != Kin::Same
+        {
+            return Err(CallError::Closed);
+        }
         let id = self.next_id;
         self.next_id = id.wrapping_add(1);
         for part in header::encode_request(id, Some(CLIENT_ID), version, request)? {

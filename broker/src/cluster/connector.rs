@@ -7,15 +7,18 @@ use super::NodeAddress;
 use super::connection::{CallError, NodeConnection, ReadHalf, WriteHalf};
 use crate::byte_pool::BytePool;
 use crate::ids::random_key;
+use crate::metadata_log::QuorumBond;
 use crate::net::TcpStream;
 use crate::security::{TlsError, client_tls};
 use crate::server::FrameReader;
 use crate::settings::TlsSettings;
+use isthmus_broker_core::metadata::{Incarnations, Kin};
 use isthmus_broker_core::security::{
     ClusterSecret, NODE_WORD_LEN, NodeHello, NodeIdentity, NodeRefusal, NodeWord, answer_node,
+    of_another_quorum,
 };
-use isthmus_wire::ErrorCode;
 use isthmus_wire::messages::{NodeHandshakeRequest, NodeHandshakeResponse};
+use isthmus_wire::{ErrorCode, Uuid};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io;
@@ -52,6 +55,8 @@ pub(crate) enum ConnectError {
     ServerName(NodeAddress),
     #[error("the handshake with {to} failed: {source}")]
     Handshake { to: NodeAddress, source: CallError },
+    #[error("{0} belongs to the quorum as it was before it was recovered")]
+    OldQuorum(NodeAddress),
     #[error("{to} refused the handshake: {code:?}: {reason}")]
     Refused {
         to: NodeAddress,
@@ -65,7 +70,10 @@ impl ConnectError {
     fn is_for_a_person(&self) -> bool {
         match self {
             Self::Tls { .. } | Self::ServerName(_) | Self::Refused { .. } => true,
-            Self::Io { .. } | Self::TimedOut(_) | Self::Handshake { .. } => false,
+            // It learns of the recovery by the same handshake.
+            Self::Io { .. } | Self::TimedOut(_) | Self::Handshake { .. } | Self::OldQuorum(_) => {
+                false
+            }
         }
     }
 }
@@ -81,6 +89,9 @@ pub(crate) struct Connector {
     /// ever called.
     refusals: Arc<Mutex<BTreeMap<i32, String>>>,
     pool: BytePool,
+    bond: QuorumBond,
+    /// Whether nodes are reached whose log is of an older incarnation of the quorum.
+    reaches_older: bool,
 }
 
 impl Connector {
@@ -89,6 +100,7 @@ impl Connector {
         broker_epoch: Arc<AtomicI64>,
         security: LinkSecurity,
         pool: BytePool,
+        bond: QuorumBond,
     ) -> Self {
         Self {
             identity: Arc::new(identity),
@@ -96,6 +108,17 @@ impl Connector {
             security: Arc::new(security),
             refusals: Arc::default(),
             pool,
+            bond,
+            reaches_older: false,
+        }
+    }
+
+    /// The same for a voter's own calls: a node that is being added may have the log only in part. One
+    /// that voted in an older incarnation refuses them itself (`metadata_log/bond`).
+    pub(crate) fn reaching_older(self) -> Self {
+        Self {
+            reaches_older: true,
+            ..self
         }
     }
 
@@ -173,14 +196,18 @@ impl Connector {
             broker_epoch: self.broker_epoch.load(Ordering::Acquire),
             target_node_id: to.node_id,
             word: random_key(),
+            quorum: self.bond.quorum(),
         };
+        connection.said(&self.bond, hello.quorum.clone());
         let request = request_of(&hello, Vec::new());
         let answer = self
             .handshake_call(connection, &request, to, deadline)
             .await?;
+        let theirs = answer.incarnations.iter().copied().collect();
+        let theirs = (!answer.is_new).then_some(theirs);
         if answer.is_done {
             return match &self.security.secret {
-                None => Ok(()),
+                None => self.meet(to, theirs.as_ref()),
                 // Whoever does not prove itself where this node can is not believed.
                 Some(_) => Err(refused(to, &wrong_way())),
             };
@@ -188,16 +215,37 @@ impl Connector {
         let secret = self.security.secret.as_ref();
         let secret = secret.ok_or_else(|| refused(to, &secret_needed()))?;
         let word = NodeWord::try_from(&answer.nonce[..]).unwrap_or([0; NODE_WORD_LEN]);
-        let proof = answer_node(secret, &hello, answer.directory_id, &word, &answer.proof);
+        let proof = answer_node(
+            secret,
+            &hello,
+            answer.directory_id,
+            theirs.as_ref(),
+            &word,
+            &answer.proof,
+        );
         let proof = proof.map_err(|refusal| refused(to, &refusal))?;
         let request = request_of(&hello, proof.to_vec());
         let answer = self
             .handshake_call(connection, &request, to, deadline)
             .await?;
         if answer.is_done {
-            return Ok(());
+            return self.meet(to, theirs.as_ref());
         }
         Err(refused(to, &wrong_way()))
+    }
+
+    /// A node that has proved who it is, and said which quorum it belongs to.
+    fn meet(&self, to: &NodeAddress, quorum: Option<&Incarnations>) -> Result<(), ConnectError> {
+        self.bond.met(to.node_id, quorum);
+        match self.bond.kin(quorum) {
+            Kin::Same | Kin::Newer => Ok(()),
+            Kin::Older if self.reaches_older => Ok(()),
+            Kin::Older => Err(ConnectError::OldQuorum(to.clone())),
+            Kin::Foreign => {
+                let own = self.bond.quorum();
+                Err(refused(to, &of_another_quorum(own.as_ref(), to.node_id)))
+            }
+        }
     }
 
     async fn handshake_call(
@@ -232,7 +280,14 @@ fn request_of(hello: &NodeHello, proof: Vec<u8>) -> NodeHandshakeRequest {
         target_node_id: hello.target_node_id,
         nonce: hello.word.to_vec().into(),
         proof: proof.into(),
+        incarnations: ids_of(hello.quorum.as_ref()),
+        is_new: hello.quorum.is_none(),
     }
+}
+
+/// As they travel.
+pub(crate) fn ids_of(quorum: Option<&Incarnations>) -> Vec<Uuid> {
+    quorum.map_or_else(Vec::new, |quorum| quorum.ids().to_vec())
 }
 
 fn refused(to: &NodeAddress, refusal: &NodeRefusal) -> ConnectError {

@@ -238,6 +238,7 @@ mod tests {
     use super::super::LinkSecurity;
     use super::*;
     use crate::byte_pool::BytePool;
+    use crate::metadata_log::{QuorumBond, Voter};
     use crate::net::{OwnedWriteHalf, TcpListener, TcpStream};
     use crate::server::FrameReader;
     use isthmus_broker_core::security::NodeIdentity;
@@ -305,7 +306,8 @@ mod tests {
         };
         let epoch = Arc::new(AtomicI64::new(-1));
         let security = LinkSecurity::default();
-        let connector = Connector::new(identity, epoch, security, BytePool::new(0));
+        let bond = QuorumBond::new(Voter::default());
+        let connector = Connector::new(identity, epoch, security, BytePool::new(0), bond);
         let address = NodeAddress {
             node_id: 1,
             host: HOST.to_owned(),

@@ -126,9 +126,11 @@ mod tests {
     use super::super::LinkSecurity;
     use super::*;
     use crate::byte_pool::BytePool;
+    use crate::metadata_log::QuorumBond;
     use crate::net::{OwnedReadHalf, OwnedWriteHalf, TcpListener, TcpStream};
     use crate::server::FrameReader;
     use bytes::Bytes;
+    use isthmus_broker_core::metadata::Incarnations;
     use isthmus_broker_core::security::NodeIdentity;
     use isthmus_wire::Uuid;
     use isthmus_wire::codec::{Encoder, Message};
@@ -188,9 +190,15 @@ mod tests {
         }
 
         async fn shake_hands(&mut self) {
+            self.shake_hands_as("").await;
+        }
+
+        /// As a node of that quorum.
+        async fn shake_hands_as(&mut self, quorum: &str) {
             let id = self.asked().await.unwrap();
             let done = NodeHandshakeResponse {
                 is_done: true,
+                incarnations: incarnations(quorum).ids().to_vec(),
                 ..NodeHandshakeResponse::default()
             };
             self.answer(&id, &done).await;
@@ -207,7 +215,17 @@ mod tests {
         }
     }
 
+    /// Recoveries by a letter each.
+    fn incarnations(text: &str) -> Incarnations {
+        text.bytes().map(|byte| Uuid([byte; 16])).collect()
+    }
+
     async fn peer() -> (TcpListener, Links) {
+        peer_of(QuorumBond::new(Voter::default())).await
+    }
+
+    /// The links of a node that knows itself by that bond.
+    async fn peer_of(bond: QuorumBond) -> (TcpListener, Links) {
         let listener = TcpListener::bind(("127.0.0.1", PORT)).await.unwrap();
         let identity = NodeIdentity {
             cluster_id: "c".to_owned(),
@@ -216,7 +234,7 @@ mod tests {
         };
         let epoch = Arc::new(AtomicI64::new(-1));
         let pool = BytePool::new(1 << 20);
-        let connector = Connector::new(identity, epoch, LinkSecurity::default(), pool);
+        let connector = Connector::new(identity, epoch, LinkSecurity::default(), pool, bond);
         let address = NodeAddress {
             node_id: OTHER.node_id,
             host: "127.0.0.1".to_owned(),
@@ -294,5 +312,48 @@ mod tests {
             matches!(answer, Err(TransportError::Unreachable(_))),
             "{answer:?}"
         );
+    }
+
+    #[test]
+    fn a_node_of_the_quorum_before_its_recovery_is_not_heard() {
+        story(old_quorum());
+    }
+
+    async fn old_quorum() {
+        let bond = QuorumBond::new(Voter::default());
+        bond.says(incarnations("a"), false);
+        let (listener, links) = peer_of(bond.clone()).await;
+        let same = async {
+            let mut peer = accepted(&listener).await;
+            peer.shake_hands_as("a").await;
+            peer.vote("1").await;
+            peer
+        };
+        let (answer, _kept) = tokio::join!(ask(&links, LONG), same);
+        assert_eq!(answer, Ok(Some("1".to_owned())));
+        // This node goes on to another incarnation: by the connection that is open it said something else.
+        bond.says(incarnations("ab"), false);
+        let old = async {
+            let mut peer = accepted(&listener).await;
+            peer.shake_hands_as("a").await;
+            peer
+        };
+        let (answer, _kept) = tokio::join!(ask(&links, LONG), old);
+        assert!(
+            matches!(&answer, Err(TransportError::Unreachable(why)) if why.contains("before it was recovered")),
+            "{answer:?}"
+        );
+        // A voter brings the log to whoever is being added.
+        let links = Links {
+            connector: links.connector.clone().reaching_older(),
+            ..links
+        };
+        let behind = async {
+            let mut peer = accepted(&listener).await;
+            peer.shake_hands_as("a").await;
+            peer.vote("2").await;
+        };
+        let (answer, ()) = tokio::join!(ask(&links, LONG), behind);
+        assert_eq!(answer, Ok(Some("2".to_owned())));
     }
 }

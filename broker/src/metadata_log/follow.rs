@@ -1,5 +1,8 @@
 //! The log at a broker that is no voter: it pulls what is committed, from any controller.
 //!
+//! A quorum that was recovered from a survivor may lack what this node has applied. It must not go back
+//! silently: topics would be deleted with their data, and leader epochs given out a second time.
+//!
 //! What comes is kept as voters keep it (`store`, `snapshot`) and applied as they apply it
 //! (`machine`), so that a restart goes on where it was. Only what is committed ever comes, so nothing
 //! is taken back; a controller that has been replaced and does not know it may be behind, but never
@@ -12,6 +15,7 @@
 //! | following | nothing, from one that hears no leader | asks another controller, after a pause |
 //! | following | what it needs is gone there | takes the latest snapshot in, in pieces |
 //! | following | a snapshot that covers no more than it has | asks another controller, after a pause |
+//! | any | word that it has what a recovered quorum gave up | the node stops, with the remedy |
 //! | any | no answer, or one that makes no sense | asks another controller, after a pause |
 //! | any | the disk failed | the node stops |
 
@@ -22,6 +26,7 @@ use super::quorum::QuorumOptions;
 use super::receive::{Received, Receiver};
 use super::rows;
 use super::rpc;
+use super::service::HAS_MORE;
 use super::snapshot::SnapshotFile;
 use super::store::LogStore;
 use super::types::{Entry, LogId, Voter};
@@ -105,6 +110,7 @@ impl<D: Disk> FollowedLog<D> {
             directory_id: meta.directory_id,
         };
         let (store, machine, _closed) = load_blocking(disk, data, owner).await?;
+        machine.state.lock().bind(&options.bond);
         replay(&store, &machine).await?;
         let follower = Follower {
             disk: Arc::clone(disk),
@@ -199,16 +205,23 @@ impl<D: Disk, T: QuorumTransport> Follower<D, T> {
     async fn round(&mut self, at: usize) -> Result<(), FollowError> {
         let node_id = self.controllers.get(at).copied();
         let node_id = node_id.ok_or_else(|| there(&"no controllers are known"))?;
-        let last = self.machine.state.lock().applied();
+        let (last, quorum) = {
+            let state = self.machine.state.lock();
+            (state.applied(), state.image.incarnations())
+        };
         let request = FetchMetadataRequest {
             last_log_id: rpc::put_log_id(last.as_ref()).map_err(|error| here(&error))?,
             max_wait_ms: i32::try_from(WAIT.as_millis()).unwrap_or(i32::MAX),
             max_bytes: FETCH_BYTES,
+            incarnations: quorum.ids().to_vec(),
         };
         let answer = self
             .transport
             .call(to(node_id), Lane::Log, request, ANSWER_MAX);
         let answer = answer.await.map_err(|error| there(&error))?;
+        if answer.error_code == HAS_MORE {
+            return Err(here(&answer.error_message.unwrap_or_default()));
+        }
         if answer.error_code != ErrorCode::NONE {
             let message = answer.error_message.unwrap_or_default();
             return Err(there(&format!("{:?}: {message}", answer.error_code)));

@@ -4,13 +4,15 @@
 //! refused with what to do about it, or passed over where enough is left.
 
 use super::format::{finish, quorum_file};
-use super::machine::Machine;
+use super::machine::{Machine, State};
 use super::snapshot::{self, Snapshot, SnapshotError};
 use super::store::{LogStore, Look, StoreError};
 use super::types::{Entry, Voter};
 use super::{MetadataLogError, check_level, decode_record, directory_of};
+use isthmus_broker_core::metadata::{Incarnations, MetadataRecord};
 use isthmus_log::disk::Disk;
 use openraft::EntryPayload;
+use openraft::entry::RaftEntry;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -68,8 +70,39 @@ fn load<D: Disk>(disk: &Arc<D>, data: &Path, voter: Voter) -> Result<Loaded<D>, 
         let directory = voter.directory_id;
         return Err(MetadataLogError::NotAVoter { directory });
     }
-    machine.state.lock().voters_at_start = voters;
+    let mut state = machine.state.lock();
+    state.quorum_at_start = quorum(&entries, &state)?;
+    state.voters_at_start = voters;
+    drop(state);
     Ok((log, machine, closed))
+}
+
+/// By the last word of the log, as [`voters`]; `None` where there is none.
+pub(super) fn quorum(
+    entries: &[Entry],
+    state: &State,
+) -> Result<Option<Incarnations>, MetadataLogError> {
+    if entries.is_empty() && state.applied().is_none() {
+        return Ok(None);
+    }
+    let applied = state.applied().map(|applied| applied.index);
+    let mut ids = state.image.incarnations().ids().to_vec();
+    for entry in entries
+        .iter()
+        .filter(|it| Some(it.log_id().index) > applied)
+    {
+        let EntryPayload::Normal(change) = &entry.payload else {
+            continue;
+        };
+        let mut offset = change.expected_last_offset;
+        for value in &change.records {
+            offset += 1;
+            if let MetadataRecord::QuorumRecovered(body) = decode_record(offset, value.clone())? {
+                ids.push(body.incarnation_id);
+            }
+        }
+    }
+    Ok(Some(ids.into_iter().collect()))
 }
 
 /// A directory with another id is another voter, whatever its log says (design, decision 6). Files of
@@ -82,7 +115,7 @@ fn check_owner(log: &LogStore, voters: &[Voter], voter: Voter) -> Result<bool, S
 }
 
 /// Those of the last entry that names any, else of the snapshot; in the order of their node ids.
-fn voters<D: Disk>(entries: &[Entry], machine: &Machine<D>) -> Vec<Voter> {
+pub(super) fn voters<D: Disk>(entries: &[Entry], machine: &Machine<D>) -> Vec<Voter> {
     let named = entries.iter().rev().find_map(|entry| match &entry.payload {
         EntryPayload::Membership(membership) => Some(membership.clone()),
         EntryPayload::Blank | EntryPayload::Normal(_) => None,
@@ -94,7 +127,7 @@ fn voters<D: Disk>(entries: &[Entry], machine: &Machine<D>) -> Vec<Voter> {
     voters
 }
 
-fn check_entries(entries: &[Entry]) -> Result<(), MetadataLogError> {
+pub(super) fn check_entries(entries: &[Entry]) -> Result<(), MetadataLogError> {
     for entry in entries {
         if let EntryPayload::Normal(change) = &entry.payload {
             let mut offset = change.expected_last_offset;

@@ -9,11 +9,11 @@
 
 use super::snapshot::{self, Snapshot, SnapshotError, SnapshotFile, SnapshotHead};
 use super::types::{EncodedChange, Entry, LogId, Quorum, StoredMembership, Voter};
-use super::{MetadataLogError, Publish};
+use super::{MetadataLogError, Publish, QuorumBond};
 use crate::clocks;
 use futures::{Stream, StreamExt};
 use isthmus_broker_core::metadata::{
-    ChangeVerdict, MetadataChange, MetadataDelta, MetadataImage, MetadataRecord,
+    ChangeVerdict, Incarnations, MetadataChange, MetadataDelta, MetadataImage, MetadataRecord,
 };
 use isthmus_log::disk::Disk;
 use openraft::entry::RaftEntry;
@@ -46,6 +46,10 @@ pub(super) struct State {
     pub(super) bytes_behind_snapshot: u64,
     /// The voters by the last word of the log, committed or not, as it was opened.
     pub(super) voters_at_start: Vec<Voter>,
+    /// The same of the quorum; `None` where the log held nothing.
+    pub(super) quorum_at_start: Option<Incarnations>,
+    /// Told of what the log says of the quorum.
+    bond: Option<QuorumBond>,
     /// Index of an entry, and the offset of the last record behind it; in order.
     places: VecDeque<(u64, i64)>,
 }
@@ -136,6 +140,7 @@ impl<D: Disk> Machine<D> {
         let mut state = self.state.lock();
         state.applied = Some(id);
         state.note_place(id.index);
+        state.tell_bond();
         drop(state);
         Ok(verdict)
     }
@@ -235,6 +240,7 @@ impl<D: Disk> Machine<D> {
         state.places.clear();
         let index = head.last_log_id.index;
         state.note_place(index);
+        state.tell_bond();
         state.bytes_behind_snapshot = 0;
         state.previous = None;
         state.latest = Some(kept);
@@ -311,6 +317,8 @@ impl State {
             previous: None,
             bytes_behind_snapshot: 0,
             voters_at_start: Vec::new(),
+            quorum_at_start: None,
+            bond: None,
             places: VecDeque::new(),
         }
     }
@@ -351,6 +359,35 @@ impl State {
 
     pub(super) fn voters(&self) -> &StoredMembership {
         &self.membership
+    }
+
+    /// From now on `bond` is told which quorum's log it is.
+    pub(super) fn bind(&mut self, bond: &QuorumBond) {
+        self.bond = Some(bond.clone());
+        self.tell_bond();
+    }
+
+    fn tell_bond(&self) {
+        if let Some(bond) = &self.bond {
+            bond.bind(self);
+        }
+    }
+
+    /// Which quorum's log it is. What is not committed yet counts: a survivor that was made the only
+    /// voter is so from its first moment on.
+    pub(super) fn quorum(&self) -> Option<Incarnations> {
+        let applied = self.applied.map(|_| self.image.incarnations());
+        let ids = |it: &Option<Incarnations>| it.as_ref().map(|it| it.ids().len());
+        match ids(&applied) >= ids(&self.quorum_at_start) {
+            true => applied,
+            false => self.quorum_at_start.clone(),
+        }
+    }
+
+    /// Whether that node votes, or did when the log was opened.
+    pub(super) fn votes(&self, voter: Voter) -> bool {
+        let now = self.membership.membership();
+        self.voters_at_start.contains(&voter) || now.voter_ids().any(|id| id == voter.raft_id())
     }
 }
 

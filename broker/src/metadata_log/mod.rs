@@ -12,6 +12,7 @@
 //!
 //! Must not know: what the records decide.
 
+mod bond;
 mod file;
 mod follow;
 mod format;
@@ -32,6 +33,7 @@ mod timing;
 mod types;
 mod watch;
 
+pub(crate) use bond::QuorumBond;
 pub(crate) use follow::FollowedLog;
 pub(crate) use format::{finish, format, is_there};
 pub(crate) use network::{Lane, QuorumTransport, TransportError};

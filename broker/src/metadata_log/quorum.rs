@@ -14,7 +14,7 @@ use super::network::{NoPeers, Peers, QuorumTransport};
 use super::service::{QuorumService, Service};
 use super::succession::stand_for_election;
 use super::types::{EncodedChange, Quorum, Voter};
-use super::{MetadataLog, MetadataLogError, Publish, QuorumTiming, QuorumWatch};
+use super::{MetadataLog, MetadataLogError, Publish, QuorumBond, QuorumTiming, QuorumWatch};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use isthmus_broker_core::metadata::{ChangeVerdict, MetadataDelta, MetadataImage, MetadataRecord};
@@ -63,6 +63,8 @@ pub(crate) struct QuorumOptions {
     pub(crate) snapshot_bytes: u64,
     pub(crate) timing: QuorumTiming,
     pub(crate) append_seconds: Histogram,
+    /// Told of the log once it is open.
+    pub(crate) bond: QuorumBond,
     /// Cancelled when the quorum can go on no more.
     pub(crate) failed: CancellationToken,
 }
@@ -121,6 +123,7 @@ impl<D: Disk> QuorumMetadataLog<D> {
             directory_id: meta.directory_id,
         };
         let (store, machine, closed) = load_blocking(disk, data, voter).await?;
+        machine.state.lock().bind(&options.bond);
         let peers = Peers {
             own_id: voter.raft_id(),
             disk: Arc::clone(disk),
@@ -163,6 +166,8 @@ impl<D: Disk> QuorumMetadataLog<D> {
             stop,
             raft: Some(raft),
         };
+        let ended = stop_when_given_up(options.bond, options.failed.clone(), log.stop.clone());
+        tokio::spawn(ended);
         tokio::spawn(watch_failure(log.raft()?.metrics(), options.failed));
         Ok(log)
     }
@@ -409,6 +414,23 @@ pub(super) fn config(timing: QuorumTiming) -> Config {
         max_in_snapshot_log_to_keep: u64::MAX,
         ..Config::default()
     }
+}
+
+/// A voter whose quorum was given up must not come to lead it again: with others that come back it would
+/// be a majority. What it has that the new one has not was given up by whoever recovered the survivor.
+async fn stop_when_given_up(bond: QuorumBond, failed: CancellationToken, stop: CancellationToken) {
+    let newer = tokio::select! {
+        () = stop.cancelled() => return,
+        newer = bond.given_up() => newer,
+    };
+    let own = bond.quorum().unwrap_or_default();
+    tracing::error!(
+        event = "quorum_given_up", told_by = newer.node_id, own = %own, now = %newer.quorum,
+        "the quorum of this voter lost its majority and was recovered without it (isthmus quorum recover): \
+         give this node an empty directory, format it with --no-initial-controllers, and add it with \
+         isthmus quorum add"
+    );
+    failed.cancel();
 }
 
 /// Says so, and stops the node, when the quorum ends for any reason but being asked.

@@ -18,6 +18,7 @@ use super::store::{LogStore, StoreError};
 use super::succession::HungUp;
 use super::types::{LogId, Quorum, Vote, Voter};
 use super::{MetadataLogError, QuorumWatch};
+use isthmus_broker_core::metadata::{Incarnations, Kin, LogPlace};
 use isthmus_log::disk::Disk;
 use isthmus_wire::ErrorCode;
 use isthmus_wire::codec::EncodeError;
@@ -46,6 +47,9 @@ const FETCH_BYTES_MAX: usize = 4 << 20;
 
 /// Longest wait of a broker that has everything.
 const FETCH_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Told to a broker that has applied what a recovered quorum lacks.
+pub(super) const HAS_MORE: ErrorCode = ErrorCode::REBOOTSTRAP_REQUIRED;
 
 /// The service of a voter, until its log is closed; clones share it.
 pub(crate) struct QuorumService<D: Disk>(Arc<Mutex<Option<Arc<Service<D>>>>>);
@@ -88,6 +92,19 @@ pub(super) enum Refused {
         "entry {index} of term {term} was never committed here: this is the log of another quorum"
     )]
     Foreign { index: u64, term: u64 },
+    #[error(
+        "this broker has metadata up to entry {index} of term {term}, and the quorum was recovered from \
+         one that had it up to entry {} of term {} (record {kept_offset}): recover the quorum from this \
+         broker's directory, if nothing has been changed since (isthmus quorum recover --survivors); or \
+         give this broker an empty directory and format it, and its replicas come from others",
+        kept.index, kept.term
+    )]
+    HasMore {
+        index: u64,
+        term: u64,
+        kept: LogPlace,
+        kept_offset: i64,
+    },
     #[error("there is no such snapshot any more")]
     NoSnapshot,
     #[error("no leader was heard for {0:?}, and there is nothing new")]
@@ -107,6 +124,7 @@ impl Refused {
             Self::Encode(_) => ErrorCode::UNKNOWN_SERVER_ERROR,
             Self::Store(_) | Self::Snapshot(_) => ErrorCode::KAFKA_STORAGE_ERROR,
             Self::Foreign { .. } => ErrorCode::INVALID_REQUEST,
+            Self::HasMore { .. } => HAS_MORE,
             Self::NoSnapshot => ErrorCode::SNAPSHOT_NOT_FOUND,
             Self::Alone(_) => ErrorCode::NOT_CONTROLLER,
             Self::Position(_) => ErrorCode::POSITION_OUT_OF_RANGE,
@@ -414,7 +432,10 @@ impl<D: Disk> Service<D> {
         let theirs = rpc::get_log_id(&request.last_log_id)?;
         let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
         let until = Instant::now() + wait.min(FETCH_WAIT_MAX);
+        let quorum: Incarnations = request.incarnations.iter().copied().collect();
+        self.check_kept(theirs, &quorum)?;
         let applied = self.applied_behind(theirs, until).await;
+        self.check_kept(theirs, &quorum)?;
         let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0);
         let mut answer = FetchMetadataResponse {
             leader_node_id: self.leader(),
@@ -466,6 +487,35 @@ impl<D: Disk> Service<D> {
             true => Ok(()),
             false => Err(Refused::Alone(silence_max)),
         }
+    }
+
+    /// What a broker of an older incarnation has is in this log, if it lies before what the survivor had
+    /// (`metadata/incarnations` in the core). Looked at also where there is nothing new: a broker that is
+    /// ahead would take that for the latest.
+    fn check_kept(&self, theirs: Option<LogId>, quorum: &Incarnations) -> Result<(), Refused> {
+        let Some(theirs) = theirs else {
+            return Ok(());
+        };
+        let image = Arc::clone(&self.machine.state.lock().image);
+        let (term, index) = (theirs.leader_id.term, theirs.index);
+        match image.incarnations().kin(quorum) {
+            Kin::Same => return Ok(()),
+            Kin::Newer | Kin::Foreign => return Err(Refused::Foreign { index, term }),
+            Kin::Older => {}
+        }
+        // The first that they know nothing of.
+        let Some(next) = image.recoveries().get(quorum.ids().len()) else {
+            return Ok(());
+        };
+        if (LogPlace { term, index }) <= next.kept {
+            return Ok(());
+        }
+        Err(Refused::HasMore {
+            index,
+            term,
+            kept: next.kept,
+            kept_offset: next.kept_offset,
+        })
     }
 
     /// A broker only has what was committed. If that is not in the log here, one of the two belongs

@@ -8,8 +8,8 @@ use super::QuorumTiming;
 use super::store::LogStore;
 use super::types::{EncodedChange, Entry, log_id};
 use super::{
-    MetadataLog, MetadataLogError, Publish, QuorumMetadataLog, QuorumOptions, Voter, directory_of,
-    finish, format, snapshot,
+    MetadataLog, MetadataLogError, Publish, QuorumBond, QuorumMetadataLog, QuorumOptions, Voter,
+    directory_of, finish, format, snapshot,
 };
 use isthmus_broker_core::metadata::{MetadataDelta, MetadataImage, MetadataRecord};
 use isthmus_log::MetaProperties;
@@ -65,6 +65,7 @@ async fn open_as(
         snapshot_bytes: SNAPSHOT_BYTES,
         timing: QuorumTiming::within(std::time::Duration::from_secs(2)),
         append_seconds: Histogram::with_opts(HistogramOpts::new("h", "h")).unwrap(),
+        bond: QuorumBond::new(voter),
         failed: failed.clone(),
     };
     QuorumMetadataLog::open(disk, &data(), &meta(voter), options).await

@@ -221,6 +221,17 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
         // Who is proved to be a node need not log in as a user.
         if let Some(node) = &self.caller.node {
             let key = api::key_of(&frame)?;
+            if !self.broker.bond.admits(node.quorum.as_ref(), key) {
+                // By its next connection it says what it belongs to by then, and hears what this node does.
+                tracing::debug!(
+                    event = "node_of_another_incarnation",
+                    node_id = node.node_id
+                );
+                return Ok(TakenUp {
+                    outcome: Outcome::NoAnswer(Duration::ZERO),
+                    ends: true,
+                });
+            }
             if key == ApiKey::BrokerHeartbeat && self.heartbeats.is_none() {
                 let line = self.broker.controller.heartbeats_come(node.node_id);
                 self.heartbeats = Some(line);
@@ -287,6 +298,7 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
             refusal,
         } = shaken;
         if let Some(peer) = peer {
+            self.broker.bond.met(peer.node_id, peer.quorum.as_ref());
             self.caller.node = Some(peer);
             self.place = None;
             let size_max = self.broker.settings.socket_request_max_bytes;

@@ -10,7 +10,7 @@ use crate::controller::{Controller, ControllerOptions};
 use crate::groups::Groups;
 use crate::ids::random_key;
 use crate::metadata_log::{
-    FollowedLog, MetadataLog, Publish, QuorumMetadataLog, QuorumOptions, QuorumService,
+    FollowedLog, MetadataLog, Publish, QuorumBond, QuorumMetadataLog, QuorumOptions, QuorumService,
     QuorumTiming, QuorumWatch, Voter,
 };
 use crate::metrics::Metrics;
@@ -38,6 +38,7 @@ pub(super) struct Others {
     to_brokers: Connector,
     to_controllers: Connector,
     broker_epoch: Arc<AtomicI64>,
+    bond: QuorumBond,
 }
 
 impl Others {
@@ -48,11 +49,16 @@ impl Others {
         pool: &BytePool,
     ) -> Self {
         let broker_epoch = Arc::new(AtomicI64::new(-1));
+        let bond = QuorumBond::new(Voter {
+            node_id: meta.node_id,
+            directory_id: meta.directory_id,
+        });
         let connector = |tls| {
             let secret = secret.cloned();
             let security = LinkSecurity { tls, secret };
             let epoch = Arc::clone(&broker_epoch);
-            Connector::new(node_identity(meta), epoch, security, pool.clone())
+            let identity = node_identity(meta);
+            Connector::new(identity, epoch, security, pool.clone(), bond.clone())
         };
         let own = |kind: ListenerKind| settings.listeners.iter().find(|it| it.kind == kind);
         let brokers = own(ListenerKind::Broker);
@@ -63,6 +69,7 @@ impl Others {
             to_controllers: connector(tls_of(controllers)),
             to_brokers: connector(tls_of(brokers)),
             broker_epoch: Arc::clone(&broker_epoch),
+            bond: bond.clone(),
         }
     }
 }
@@ -105,6 +112,7 @@ pub(super) async fn open_log(
         snapshot_bytes: settings.metadata_snapshot_bytes,
         timing: QuorumTiming::within(settings.broker_session_timeout),
         append_seconds: metrics.metadata_append_seconds.clone(),
+        bond: others.bond.clone(),
         failed,
     };
     let data = &settings.data;
@@ -112,13 +120,16 @@ pub(super) async fn open_log(
         let log = QuorumMetadataLog::open(disk, data, meta, options).await?;
         return Ok(NodeLog::Voter(log));
     }
-    let links = Links::new(others.to_controllers.clone(), &settings.cluster.controllers);
+    let controllers = &settings.cluster.controllers;
+    let to_controllers = others.to_controllers.clone();
     if settings.cluster.roles.controller {
+        let links = Links::new(to_controllers.reaching_older(), controllers);
         let log = QuorumMetadataLog::join(disk, data, meta, links, options).await?;
         log.tidy_in_background();
         return Ok(NodeLog::Voter(log));
     }
-    let controllers = settings.cluster.controllers.iter().map(|it| it.node_id);
+    let links = Links::new(to_controllers, controllers);
+    let controllers = controllers.iter().map(|it| it.node_id);
     let log = FollowedLog::open(disk, data, meta, links, controllers.collect(), options).await?;
     Ok(NodeLog::Follower(log))
 }
@@ -227,6 +238,7 @@ pub(super) fn assemble(
     let limits = Limits::new(&settings.connection_limits, settings.quota_window);
     let broker = Broker {
         identity: node_identity(&meta),
+        bond: others.bond,
         cluster_id: meta.cluster_id,
         node_id: settings.node_id,
         bad_requests: BadRequests::new(metrics.bad_requests.clone(), metrics.refused_nodes.clone()),

@@ -86,6 +86,8 @@ pub enum StartError {
     ClusterSecret { path: PathBuf, cause: String },
     #[error("the controllers did not register this broker: {0}; look at their logs")]
     NotRegistered(String),
+    #[error("a part of the node failed while it started: the log says which, and what to do")]
+    Failed,
     #[error("ISTHMUS_FAULT: {0}")]
     FaultPlan(#[from] FaultPlanError),
 }
@@ -102,6 +104,7 @@ impl StartError {
             | Self::ClusterSecret { .. }
             | Self::Security { .. } => true,
             Self::NotRegistered(_)
+            | Self::Failed
             | Self::Metadata(_)
             | Self::Partitions(_)
             | Self::Bind { .. }
@@ -162,7 +165,12 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let (broker, publisher) = assemble(settings, parts, log)?;
     let mut serving = Serving::new(Arc::clone(&broker), tasks, observe);
     let stop = broker.stop.clone();
-    let begun = begin(&broker, &publisher, bound, previous_epoch, &mut serving).await;
+    let failed = broker.failed.clone();
+    let begun = tokio::select! {
+        biased;
+        begun = begin(&broker, &publisher, bound, previous_epoch, &mut serving) => begun,
+        () = failed.cancelled() => Err(StartError::Failed),
+    };
     // Whoever listens already must not outlive a start that failed.
     begun.inspect_err(|_| stop.cancel())?;
     Ok(serving.run())

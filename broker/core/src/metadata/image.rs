@@ -9,6 +9,7 @@
 mod delta;
 mod snapshot;
 
+use super::incarnations::{Incarnations, QuorumRecovery};
 use super::record::MetadataRecord;
 use crate::quotas::ClientQuotas;
 use crate::security::{Acls, ScramCredential, ScramMechanism, ScramUsers};
@@ -128,6 +129,7 @@ pub struct MetadataImage {
     acls: Arc<Acls>,
     client_quotas: Arc<ClientQuotas>,
     next_producer_id: Option<i64>,
+    recoveries: Arc<Vec<QuorumRecovery>>,
 }
 
 impl Default for MetadataImage {
@@ -144,6 +146,7 @@ impl Default for MetadataImage {
             acls: Arc::default(),
             client_quotas: Arc::default(),
             next_producer_id: None,
+            recoveries: Arc::default(),
         }
     }
 }
@@ -217,6 +220,16 @@ impl MetadataImage {
         self.next_producer_id
     }
 
+    /// The recoveries of the quorum, the first one first; none where it never lost its majority.
+    pub fn recoveries(&self) -> &[QuorumRecovery] {
+        &self.recoveries
+    }
+
+    /// Which quorum it is that committed all this.
+    pub fn incarnations(&self) -> Incarnations {
+        self.recoveries.iter().map(|it| it.incarnation).collect()
+    }
+
     /// Applies one committed record that stands at `offset`, and notes in `delta` what changed.
     pub fn apply(&mut self, offset: i64, record: &MetadataRecord, delta: &mut MetadataDelta) {
         assert!(
@@ -269,6 +282,9 @@ impl MetadataImage {
             }
             // Its epoch is the place where it stands: every incarnation has its own.
             MetadataRecord::ControllerStarted(_) => self.controller_epoch = self.offset,
+            MetadataRecord::QuorumRecovered(body) => {
+                Arc::make_mut(&mut self.recoveries).push(QuorumRecovery::of(body));
+            }
         }
     }
 

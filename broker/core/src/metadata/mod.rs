@@ -7,6 +7,7 @@ mod change;
 mod configs;
 mod features;
 mod image;
+mod incarnations;
 mod min_isr;
 mod placement;
 mod producer_ids;
@@ -23,6 +24,7 @@ pub use image::{
     BrokerRegistration, ConfigResource, Endpoint, MetadataDelta, MetadataImage, PartitionImage,
     TopicImage,
 };
+pub use incarnations::{Incarnations, Kin, LogPlace, QuorumRecovery};
 pub use placement::{PlacementError, UsableBroker, place};
 pub use producer_ids::{
     PRODUCER_ID_BLOCK, ProducerIdBlock, allocate_producer_ids, first_producer_id,

@@ -8,8 +8,8 @@ use isthmus_wire::codec::{DecodeError, Decoder, EncodeError, Encoder, Message};
 use isthmus_wire::messages::{
     AccessControlEntryRecord, BrokerRegistrationChangeRecord, ClientQuotaRecord, ConfigRecord,
     ControllerStartedRecord, FeatureLevelRecord, PartitionChangeRecord, PartitionRecord,
-    ProducerIdsRecord, RegisterBrokerRecord, RemoveAccessControlEntryRecord, RemoveTopicRecord,
-    RemoveUserScramCredentialRecord, TopicRecord, UnregisterBrokerRecord,
+    ProducerIdsRecord, QuorumRecoveredRecord, RegisterBrokerRecord, RemoveAccessControlEntryRecord,
+    RemoveTopicRecord, RemoveUserScramCredentialRecord, TopicRecord, UnregisterBrokerRecord,
     UserScramCredentialRecord,
 };
 use std::fmt;
@@ -83,6 +83,7 @@ metadata_records! {
     RemoveAccessControlEntry(RemoveAccessControlEntryRecord) = 19 at 0;
     RemoveUserScramCredential(RemoveUserScramCredentialRecord) = 22 at 0;
     ControllerStarted(ControllerStartedRecord) = 10_000 at 0;
+    QuorumRecovered(QuorumRecoveredRecord) = 10_002 at 0;
 }
 
 impl fmt::Debug for MetadataRecord {

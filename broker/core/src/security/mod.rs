@@ -26,7 +26,8 @@ pub use acls::Acls;
 pub use authorizer::Authorizer;
 pub use node::{
     CLUSTER_SECRET_LEN_MIN, ClusterSecret, Greeting, NODE_WORD_LEN, NodeDoor, NodeHello,
-    NodeIdentity, NodePeer, NodeRefusal, NodeWord, ShortSecret, answer_node,
+    NodeIdentity, NodePeer, NodeRefusal, NodeWord, ShortSecret, answer_node, kin,
+    of_another_quorum,
 };
 pub use principal::{Principal, PrincipalError};
 pub use sasl::{

@@ -19,7 +19,7 @@
 //!
 //! Must not know: sockets, and what is asked once the door is open.
 
-use crate::metadata::MetadataImage;
+use crate::metadata::{Incarnations, Kin, MetadataImage};
 use hmac::{Hmac, KeyInit, Mac};
 use isthmus_wire::{ErrorCode, Uuid};
 use sha2::Sha256;
@@ -78,6 +78,8 @@ pub struct NodeHello {
     /// Whom it believes to call.
     pub target_node_id: i32,
     pub word: NodeWord,
+    /// Which quorum it belongs to; `None` while it knows no metadata at all.
+    pub quorum: Option<Incarnations>,
 }
 
 /// A node at the other end of a connection, proved as far as the listener demands it.
@@ -86,6 +88,8 @@ pub struct NodePeer {
     pub node_id: i32,
     pub directory_id: Uuid,
     pub broker_epoch: i64,
+    /// Which quorum it belonged to when the connection began.
+    pub quorum: Option<Incarnations>,
 }
 
 /// Why a node is not let in.
@@ -118,6 +122,8 @@ enum DoorState {
     Greeted {
         hello: NodeHello,
         word: NodeWord,
+        /// Which quorum this side said that it belongs to.
+        quorum: Option<Incarnations>,
     },
     Open(NodePeer),
     /// Somebody was sent away here: nobody is let in any more.
@@ -133,10 +139,11 @@ impl NodeDoor {
         }
     }
 
-    /// Takes the first word of a caller. `word` is a fresh random one.
+    /// Takes the first word of a caller. `word` is a fresh random one, `quorum` the own one.
     pub fn hello(
         &mut self,
         own: &NodeIdentity,
+        quorum: Option<&Incarnations>,
         image: &MetadataImage,
         secret: Option<&ClusterSecret>,
         hello: NodeHello,
@@ -147,14 +154,18 @@ impl NodeDoor {
         if !is_new {
             return Err(out_of_order());
         }
-        check_caller(own, image, &hello)?;
+        check_caller(own, quorum, image, &hello)?;
         let Some(secret) = secret else {
             let peer = NodePeer::of(&hello);
             self.state = DoorState::Open(peer.clone());
             return Ok(Greeting::Welcome(peer));
         };
-        let proof = proof(secret, Side::Called, own, &hello, &word);
-        self.state = DoorState::Greeted { hello, word };
+        let proof = proof(secret, Side::Called, (own, quorum), &hello, &word);
+        self.state = DoorState::Greeted {
+            hello,
+            word,
+            quorum: quorum.cloned(),
+        };
         Ok(Greeting::Prove { word, proof })
     }
 
@@ -166,10 +177,17 @@ impl NodeDoor {
         shown: &[u8],
     ) -> Result<NodePeer, NodeRefusal> {
         let before = std::mem::replace(&mut self.state, DoorState::Shut);
-        let (DoorState::Greeted { hello, word }, Some(secret)) = (before, secret) else {
+        let DoorState::Greeted {
+            hello,
+            word,
+            quorum,
+        } = before
+        else {
             return Err(out_of_order());
         };
-        let due = proof(secret, Side::Caller, own, &hello, &word);
+        let secret = secret.ok_or_else(out_of_order)?;
+        let called = (own, quorum.as_ref());
+        let due = proof(secret, Side::Caller, called, &hello, &word);
         if !bool::from(due.ct_eq(shown)) {
             return Err(wrong_secret(hello.caller.node_id));
         }
@@ -184,6 +202,7 @@ pub fn answer_node(
     secret: &ClusterSecret,
     hello: &NodeHello,
     called_directory: Uuid,
+    called_quorum: Option<&Incarnations>,
     word: &NodeWord,
     shown: &[u8],
 ) -> Result<NodeWord, NodeRefusal> {
@@ -192,11 +211,12 @@ pub fn answer_node(
         node_id: hello.target_node_id,
         directory_id: called_directory,
     };
-    let due = proof(secret, Side::Called, &called, hello, word);
+    let called = (&called, called_quorum);
+    let due = proof(secret, Side::Called, called, hello, word);
     if !bool::from(due.ct_eq(shown)) {
         return Err(wrong_secret(hello.target_node_id));
     }
-    Ok(proof(secret, Side::Caller, &called, hello, word))
+    Ok(proof(secret, Side::Caller, called, hello, word))
 }
 
 impl NodePeer {
@@ -205,12 +225,36 @@ impl NodePeer {
             node_id: hello.caller.node_id,
             directory_id: hello.caller.directory_id,
             broker_epoch: hello.broker_epoch,
+            quorum: hello.quorum.clone(),
         }
+    }
+}
+
+/// How the quorum of another node stands to the own one. Who knows no metadata yet can come to belong to
+/// either.
+pub fn kin(own: Option<&Incarnations>, other: Option<&Incarnations>) -> Kin {
+    match (own, other) {
+        (Some(own), Some(other)) => own.kin(other),
+        (None, _) | (_, None) => Kin::Same,
+    }
+}
+
+/// What is said to a node of a quorum that went another way.
+pub fn of_another_quorum(own: Option<&Incarnations>, node_id: i32) -> NodeRefusal {
+    let own = own.map(ToString::to_string).unwrap_or_default();
+    let reason = format!(
+        "node {node_id} belongs to another quorum than this one {own}: two survivors were recovered, each \
+         for itself; keep one of them, and format the nodes of the other anew"
+    );
+    NodeRefusal {
+        code: ErrorCode::INCONSISTENT_CLUSTER_ID,
+        reason,
     }
 }
 
 fn check_caller(
     own: &NodeIdentity,
+    quorum: Option<&Incarnations>,
     image: &MetadataImage,
     hello: &NodeHello,
 ) -> Result<(), NodeRefusal> {
@@ -227,6 +271,9 @@ fn check_caller(
             caller.node_id, caller.cluster_id, own.cluster_id
         );
         return refuse(ErrorCode::INCONSISTENT_CLUSTER_ID, reason);
+    }
+    if kin(quorum, hello.quorum.as_ref()) == Kin::Foreign {
+        return Err(of_another_quorum(quorum, caller.node_id));
     }
     if *target_node_id != own.node_id {
         let reason = format!("node {target_node_id} was called, this is {}", own.node_id);
@@ -281,14 +328,18 @@ impl Side {
 fn proof(
     ClusterSecret(key): &ClusterSecret,
     side: Side,
-    called: &NodeIdentity,
+    (called, called_quorum): (&NodeIdentity, Option<&Incarnations>),
     hello: &NodeHello,
     word: &NodeWord,
 ) -> NodeWord {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     let caller = &hello.caller;
+    let quorums = [hello.quorum.as_ref(), called_quorum].map(written);
+    // Builds that know no recoveries hash none.
+    let recovered = quorums.iter().any(|it| !it.is_empty());
+    let quorums = quorums.iter().map(Vec::as_slice);
     // Every part with its length in front: no two dialogs hash the same bytes.
-    for part in [
+    let parts: [&[u8]; 9] = [
         side.label(),
         caller.cluster_id.as_bytes(),
         &caller.node_id.to_be_bytes(),
@@ -298,11 +349,17 @@ fn proof(
         &called.directory_id.0,
         &hello.word,
         word,
-    ] {
+    ];
+    for part in parts.into_iter().chain(quorums.filter(|_| recovered)) {
         mac.update(&(part.len() as u64).to_be_bytes());
         mac.update(part);
     }
     mac.finalize().into_bytes().into()
+}
+
+fn written(quorum: Option<&Incarnations>) -> Vec<u8> {
+    let ids = quorum.map_or(&[][..], Incarnations::ids);
+    ids.iter().flat_map(|id| id.0).collect()
 }
 
 #[cfg(test)]

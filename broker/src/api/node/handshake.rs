@@ -7,6 +7,7 @@ use super::super::{APIS, Answer, Caller, Refusal};
 use super::NODE_APIS;
 use crate::authorization::Access;
 use crate::broker::Broker;
+use crate::cluster::ids_of;
 use crate::ids::random_key;
 use isthmus_broker_core::security::{
     Greeting, NODE_WORD_LEN, NodeDoor, NodeHello, NodeIdentity, NodePeer, NodeRefusal, NodeWord,
@@ -71,9 +72,12 @@ fn take(
     request: &NodeHandshakeRequest,
 ) -> Result<(NodeHandshakeResponse, Option<NodePeer>), NodeRefusal> {
     let (own, secret) = (&broker.identity, broker.cluster_secret.as_ref());
+    let quorum = broker.bond.quorum();
     let mut response = NodeHandshakeResponse {
         directory_id: own.directory_id,
         apis: apis(),
+        incarnations: ids_of(quorum.as_ref()),
+        is_new: quorum.is_none(),
         ..NodeHandshakeResponse::default()
     };
     if !request.proof.is_empty() {
@@ -85,7 +89,8 @@ fn take(
         check_rights(broker, caller)?;
     }
     let hello = hello_of(request)?;
-    let greeting = door.hello(own, &broker.image(), secret, hello, random_key())?;
+    let (image, word) = (broker.image(), random_key());
+    let greeting = door.hello(own, quorum.as_ref(), &image, secret, hello, word)?;
     match greeting {
         Greeting::Welcome(peer) => {
             response.is_done = true;
@@ -127,6 +132,7 @@ fn hello_of(request: &NodeHandshakeRequest) -> Result<NodeHello, NodeRefusal> {
         broker_epoch: request.broker_epoch,
         target_node_id: request.target_node_id,
         word,
+        quorum: (!request.is_new).then(|| request.incarnations.iter().copied().collect()),
     })
 }
 

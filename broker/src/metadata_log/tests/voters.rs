@@ -7,8 +7,8 @@ use crate::metadata_log::network::{Lane, QuorumTransport, TransportError};
 use crate::metadata_log::service::QuorumService;
 use crate::metadata_log::types::log_id;
 use crate::metadata_log::{
-    FollowedLog, MetadataLog, MetadataLogError, Publish, QuorumMetadataLog, QuorumOptions,
-    QuorumTiming, QuorumWatch, Voter, finish, format, rows, rpc,
+    FollowedLog, MetadataLog, MetadataLogError, Publish, QuorumBond, QuorumMetadataLog,
+    QuorumOptions, QuorumTiming, QuorumWatch, Voter, finish, format, rows, rpc,
 };
 use bytes::Bytes;
 use isthmus_broker_core::metadata::MetadataImage;
@@ -130,6 +130,7 @@ pub(super) struct Node {
     pub(super) watch: QuorumWatch,
     pub(super) told: Arc<Told>,
     pub(super) failed: CancellationToken,
+    pub(super) bond: QuorumBond,
 }
 
 pub(super) fn voter(number: u8) -> Voter {
@@ -147,11 +148,12 @@ pub(super) fn formatted(voter: Voter, founders: &[Voter]) -> Arc<TestDisk> {
     disk
 }
 
-pub(super) fn options(failed: &CancellationToken) -> QuorumOptions {
+pub(super) fn options(own: Voter, failed: &CancellationToken) -> QuorumOptions {
     QuorumOptions {
         snapshot_bytes: SNAPSHOT_BYTES,
         timing: QuorumTiming::within(SESSION),
         append_seconds: Histogram::with_opts(HistogramOpts::new("h", "h")).unwrap(),
+        bond: QuorumBond::new(own),
         failed: failed.clone(),
     }
 }
@@ -163,7 +165,8 @@ impl Node {
             net: Arc::clone(net),
         };
         let failed = CancellationToken::new();
-        let options = options(&failed);
+        let options = options(voter, &failed);
+        let bond = options.bond.clone();
         let log = QuorumMetadataLog::join(&disk, &data(), &meta(voter), wires, options).await;
         let mut log = log.unwrap();
         let told = Arc::new(Told::default());
@@ -184,6 +187,7 @@ impl Node {
             log,
             told,
             failed,
+            bond,
         }
     }
 
@@ -613,6 +617,7 @@ async fn who_follows_the_log_gets_what_is_committed_or_a_snapshot() {
         last_log_id,
         max_wait_ms: 0,
         max_bytes,
+        ..FetchMetadataRequest::default()
     };
     let answer = service.fetch(ask(Bytes::new(), 1 << 20)).await;
     assert_eq!(
@@ -688,7 +693,7 @@ impl Follower {
     pub(super) async fn start_by(wires: impl QuorumTransport, disk: &Arc<TestDisk>) -> Self {
         let broker = voter(9);
         let (stop, failed) = (CancellationToken::new(), CancellationToken::new());
-        let options = options(&failed);
+        let options = options(broker, &failed);
         let controllers = vec![1, 2, 3];
         let meta = meta(broker);
         let log = FollowedLog::open(disk, &data(), &meta, wires, controllers, options).await;
@@ -697,6 +702,14 @@ impl Follower {
         *told.latest.lock() = image;
         log.start(stop.clone());
         Self { told, stop, failed }
+    }
+
+    /// Waits until it can go on no more.
+    pub(super) async fn fails(&self) {
+        until("the follower stops", || {
+            self.failed.is_cancelled().then_some(())
+        })
+        .await;
     }
 
     pub(super) async fn shows(&self, image: &MetadataImage) {

@@ -1416,6 +1416,7 @@ fields! {
         last_log_id: "lastLogId",
         max_wait_ms: "maxWaitMs",
         max_bytes: "maxBytes",
+        incarnations: "incarnations",
     }
     fetch_metadata_response::FetchMetadataResponse {
         error_code: "errorCode",
@@ -1938,6 +1939,8 @@ fields! {
         target_node_id: "targetNodeId",
         nonce: "nonce",
         proof: "proof",
+        incarnations: "incarnations",
+        is_new: "isNew",
     }
     node_handshake_response::NodeHandshakeResponse {
         error_code: "errorCode",
@@ -1947,6 +1950,8 @@ fields! {
         nonce: "nonce",
         proof: "proof",
         apis: "apis",
+        incarnations: "incarnations",
+        is_new: "isNew",
     }
     node_handshake_response::InternalApi {
         api_key: "apiKey",
@@ -2249,6 +2254,15 @@ fields! {
     quorum_owner_row::QuorumOwnerRow {
         node_id: "nodeId",
         directory_id: "directoryId",
+    }
+    quorum_recovered_record::QuorumRecoveredRecord {
+        incarnation_id: "incarnationId",
+        node_id: "nodeId",
+        directory_id: "directoryId",
+        kept_term: "keptTerm",
+        kept_index: "keptIndex",
+        kept_offset: "keptOffset",
+        recovered_at_ms: "recoveredAtMs",
     }
     quorum_snapshot_record::QuorumSnapshotRecord {
         last_offset: "lastOffset",
@@ -3737,6 +3751,7 @@ messages! { ISTHMUS_CASES:
     QuorumLogIdRow,
     QuorumLogRow,
     QuorumOwnerRow,
+    QuorumRecoveredRecord,
     QuorumSnapshotRecord,
     QuorumSnapshotRequest,
     QuorumSnapshotResponse,

@@ -7,7 +7,7 @@
 use super::{
     BrokerRegistration, ConfigResource, MetadataDelta, MetadataImage, PartitionImage, TopicImage,
 };
-use crate::metadata::MetadataRecord;
+use crate::metadata::{MetadataRecord, QuorumRecovery};
 use isthmus_wire::Uuid;
 use isthmus_wire::messages::register_broker_record::{BrokerEndpoint, BrokerFeature};
 use isthmus_wire::messages::{
@@ -33,8 +33,10 @@ impl MetadataImage {
             acls,
             client_quotas,
             next_producer_id,
+            recoveries,
         } = self;
         let mut records: Vec<MetadataRecord> = Vec::new();
+        records.extend(recoveries.iter().map(QuorumRecovery::record));
         records.extend(features.iter().map(feature_level));
         records.extend(brokers.values().map(|broker| registration(broker)));
         records.extend(scram_users.records());

@@ -29,6 +29,7 @@ fn hello() -> NodeHello {
         broker_epoch: 7,
         target_node_id: 2,
         word: [3; NODE_WORD_LEN],
+        quorum: Some(Incarnations::default()),
     }
 }
 
@@ -50,18 +51,19 @@ fn peer() -> NodePeer {
         node_id: 1,
         directory_id: CALLER,
         broker_epoch: 7,
+        quorum: Some(Incarnations::default()),
     }
 }
 
 #[test]
 fn who_knows_the_secret_gets_in() {
     let (mut door, secret) = (NodeDoor::default(), secret(b'9'));
-    let greeting = door.hello(&own(), &image(7), Some(&secret), hello(), [4; 32]);
+    let greeting = door.hello(&own(), None, &image(7), Some(&secret), hello(), [4; 32]);
     let Ok(Greeting::Prove { word, proof }) = greeting else {
         panic!("{greeting:?}");
     };
     assert_eq!(door.peer(), None, "nobody yet");
-    let answer = answer_node(&secret, &hello(), CALLED, &word, &proof).unwrap();
+    let answer = answer_node(&secret, &hello(), CALLED, None, &word, &proof).unwrap();
     assert_eq!(door.prove(&own(), Some(&secret), &answer), Ok(peer()));
     assert_eq!(door.peer(), Some(&peer()));
 }
@@ -69,7 +71,7 @@ fn who_knows_the_secret_gets_in() {
 #[test]
 fn without_a_secret_the_identities_are_enough() {
     let mut door = NodeDoor::default();
-    let greeting = door.hello(&own(), &image(7), None, hello(), [4; 32]);
+    let greeting = door.hello(&own(), None, &image(7), None, hello(), [4; 32]);
     assert_eq!(greeting, Ok(Greeting::Welcome(peer())));
     assert_eq!(door.peer(), Some(&peer()));
 }
@@ -77,16 +79,30 @@ fn without_a_secret_the_identities_are_enough() {
 #[test]
 fn neither_side_believes_another_secret() {
     let mut door = NodeDoor::default();
-    let greeting = door.hello(&own(), &image(7), Some(&secret(b'9')), hello(), [4; 32]);
+    let greeting = door.hello(
+        &own(),
+        None,
+        &image(7),
+        Some(&secret(b'9')),
+        hello(),
+        [4; 32],
+    );
     let Ok(Greeting::Prove { word, proof }) = greeting else {
         panic!("{greeting:?}");
     };
-    let refused = answer_node(&secret(b'8'), &hello(), CALLED, &word, &proof).unwrap_err();
+    let refused = answer_node(&secret(b'8'), &hello(), CALLED, None, &word, &proof).unwrap_err();
     assert_eq!(refused.code, ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
     // The proof of the called is not good for the caller: it cannot be sent back as it came.
     for shown in [&proof[..], &[0; 32], &[]] {
         let mut door = NodeDoor::default();
-        let asked = door.hello(&own(), &image(7), Some(&secret(b'9')), hello(), [4; 32]);
+        let asked = door.hello(
+            &own(),
+            None,
+            &image(7),
+            Some(&secret(b'9')),
+            hello(),
+            [4; 32],
+        );
         assert!(matches!(asked, Ok(Greeting::Prove { .. })));
         let refused = door.prove(&own(), Some(&secret(b'9')), shown).unwrap_err();
         assert_eq!(refused.code, ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
@@ -99,20 +115,28 @@ fn neither_side_believes_another_secret() {
 #[test]
 fn every_part_of_the_dialog_is_under_the_proof() {
     let (secret, word) = (secret(b'9'), [4; 32]);
-    let base = proof(&secret, Side::Caller, &own(), &hello(), &word);
+    let base = proof(&secret, Side::Caller, (&own(), None), &hello(), &word);
     let changed = |change: fn(&mut NodeHello)| {
         let mut hello = hello();
         change(&mut hello);
-        proof(&secret, Side::Caller, &own(), &hello, &word)
+        proof(&secret, Side::Caller, (&own(), None), &hello, &word)
     };
     let others = [
-        proof(&secret, Side::Called, &own(), &hello(), &word),
-        proof(&secret, Side::Caller, &own(), &hello(), &[5; 32]),
+        proof(&secret, Side::Called, (&own(), None), &hello(), &word),
+        proof(&secret, Side::Caller, (&own(), None), &hello(), &[5; 32]),
         changed(|it| it.caller.cluster_id = "d".to_owned()),
         changed(|it| it.caller.node_id = 3),
         changed(|it| it.caller.directory_id = CALLED),
         changed(|it| it.broker_epoch = 8),
         changed(|it| it.word[31] = 0),
+        changed(|it| it.quorum = Some(recovered("a"))),
+        proof(
+            &secret,
+            Side::Caller,
+            (&own(), Some(&recovered("a"))),
+            &hello(),
+            &word,
+        ),
     ];
     assert!(others.iter().all(|other| *other != base));
 }
@@ -122,7 +146,7 @@ fn who_is_not_who_was_called_or_comes_from_elsewhere_is_refused() {
     let check = |change: fn(&mut NodeHello), code: ErrorCode, words: &str| {
         let (mut hello, mut door) = (hello(), NodeDoor::default());
         change(&mut hello);
-        let refused = door.hello(&own(), &image(7), None, hello, [4; 32]);
+        let refused = door.hello(&own(), None, &image(7), None, hello, [4; 32]);
         let refused = refused.unwrap_err();
         assert_eq!(refused.code, code, "{refused}");
         assert!(refused.reason.contains(words), "{refused}");
@@ -143,17 +167,68 @@ fn who_is_not_who_was_called_or_comes_from_elsewhere_is_refused() {
     for epoch in [-1, 8] {
         let (mut hello, mut door) = (hello(), NodeDoor::default());
         hello.broker_epoch = epoch;
-        let greeting = door.hello(&own(), &image(7), None, hello, [4; 32]);
+        let greeting = door.hello(&own(), None, &image(7), None, hello, [4; 32]);
         assert!(greeting.is_ok(), "{greeting:?}");
     }
+}
+
+fn recovered(text: &str) -> Incarnations {
+    text.bytes().map(|byte| Uuid([byte; 16])).collect()
+}
+
+#[test]
+fn nodes_of_one_quorum_that_was_recovered_know_each_other_and_others_are_strangers() {
+    let (secret, own_quorum) = (secret(b'9'), recovered("ab"));
+    // Older and newer ones are let in: what they may ask is looked at then.
+    for theirs in [
+        None,
+        Some(recovered("")),
+        Some(recovered("ab")),
+        Some(recovered("abc")),
+    ] {
+        let mut door = NodeDoor::default();
+        let hello = NodeHello {
+            quorum: theirs.clone(),
+            ..hello()
+        };
+        let quorum = Some(&own_quorum);
+        let asked = door.hello(
+            &own(),
+            quorum,
+            &image(7),
+            Some(&secret),
+            hello.clone(),
+            [4; 32],
+        );
+        let Ok(Greeting::Prove { word, proof }) = asked else {
+            panic!("{asked:?}");
+        };
+        let pretended = recovered("a");
+        for (said, is_true) in [(&own_quorum, true), (&pretended, false)] {
+            let answer = answer_node(&secret, &hello, CALLED, Some(said), &word, &proof);
+            assert_eq!(answer.is_ok(), is_true, "{theirs:?}");
+        }
+        let answer = answer_node(&secret, &hello, CALLED, quorum, &word, &proof).unwrap();
+        let peer = door.prove(&own(), Some(&secret), &answer).unwrap();
+        assert_eq!(peer.quorum, theirs);
+    }
+    let mut door = NodeDoor::default();
+    let hello = NodeHello {
+        quorum: Some(recovered("ac")),
+        ..hello()
+    };
+    let refused = door.hello(&own(), Some(&own_quorum), &image(7), None, hello, [4; 32]);
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::INCONSISTENT_CLUSTER_ID);
+    assert!(refused.reason.contains("another quorum"), "{refused}");
 }
 
 #[test]
 fn a_second_hello_shuts_the_door() {
     let mut door = NodeDoor::default();
-    door.hello(&own(), &image(7), None, hello(), [4; 32])
+    door.hello(&own(), None, &image(7), None, hello(), [4; 32])
         .unwrap();
-    let again = door.hello(&own(), &image(7), None, hello(), [4; 32]);
+    let again = door.hello(&own(), None, &image(7), None, hello(), [4; 32]);
     assert_eq!(again.unwrap_err().code, ErrorCode::INVALID_REQUEST);
     assert_eq!(door.peer(), None);
 }

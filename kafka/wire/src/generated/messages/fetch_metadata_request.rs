@@ -3,32 +3,51 @@
 
 use bytes::Bytes;
 
-use crate::ApiKey;
-use crate::codec::{DecodeError, Decoder, Element, EncodeError, Encoder, Message, Request};
+use crate::codec::{
+    DecodeError, Decoder, Element, EncodeError, Encoder, Message, Request, TagSection,
+};
+use crate::{ApiKey, Uuid};
 
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FetchMetadataRequest {
     pub last_log_id: Bytes,
     pub max_wait_ms: i32,
     pub max_bytes: i32,
+    pub incarnations: Vec<Uuid>,
 }
 
 impl Element for FetchMetadataRequest {
-    fn read(d: &mut Decoder, _version: i16, flexible: bool) -> Result<Self, DecodeError> {
-        let it = Self {
+    fn read(d: &mut Decoder, version: i16, flexible: bool) -> Result<Self, DecodeError> {
+        let mut it = Self {
             last_log_id: d.get_bytes(flexible)?,
             max_wait_ms: d.get_i32()?,
             max_bytes: d.get_i32()?,
+            incarnations: Vec::new(),
         };
-        d.skip_tags()?;
+        d.get_tags(&mut |tag, d| {
+            match tag {
+                0 => {
+                    it.incarnations = d.get_array(version, flexible)?;
+                }
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
         Ok(it)
     }
 
-    fn write(&self, e: &mut Encoder, _version: i16, flexible: bool) -> Result<(), EncodeError> {
+    fn write(&self, e: &mut Encoder, version: i16, flexible: bool) -> Result<(), EncodeError> {
         e.put_bytes(&self.last_log_id, flexible)?;
         e.put_i32(self.max_wait_ms);
         e.put_i32(self.max_bytes);
-        e.put_no_tags();
+        let mut tags = TagSection::new();
+        if !self.incarnations.is_empty() {
+            tags.put(0, &mut |e| {
+                e.put_array(&self.incarnations, version, flexible)?;
+                Ok(())
+            })?;
+        }
+        tags.write(e)?;
         Ok(())
     }
 }

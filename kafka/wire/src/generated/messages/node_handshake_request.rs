@@ -3,7 +3,9 @@
 
 use bytes::Bytes;
 
-use crate::codec::{DecodeError, Decoder, Element, EncodeError, Encoder, Message, Request};
+use crate::codec::{
+    DecodeError, Decoder, Element, EncodeError, Encoder, Message, Request, TagSection,
+};
 use crate::{ApiKey, Uuid};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +17,8 @@ pub struct NodeHandshakeRequest {
     pub target_node_id: i32,
     pub nonce: Bytes,
     pub proof: Bytes,
+    pub incarnations: Vec<Uuid>,
+    pub is_new: bool,
 }
 
 impl Default for NodeHandshakeRequest {
@@ -27,13 +31,15 @@ impl Default for NodeHandshakeRequest {
             target_node_id: 0,
             nonce: Bytes::new(),
             proof: Bytes::new(),
+            incarnations: Vec::new(),
+            is_new: false,
         }
     }
 }
 
 impl Element for NodeHandshakeRequest {
-    fn read(d: &mut Decoder, _version: i16, flexible: bool) -> Result<Self, DecodeError> {
-        let it = Self {
+    fn read(d: &mut Decoder, version: i16, flexible: bool) -> Result<Self, DecodeError> {
+        let mut it = Self {
             cluster_id: d.get_string(flexible)?,
             node_id: d.get_i32()?,
             directory_id: d.get_uuid()?,
@@ -41,12 +47,25 @@ impl Element for NodeHandshakeRequest {
             target_node_id: d.get_i32()?,
             nonce: d.get_bytes(flexible)?,
             proof: d.get_bytes(flexible)?,
+            incarnations: Vec::new(),
+            is_new: false,
         };
-        d.skip_tags()?;
+        d.get_tags(&mut |tag, d| {
+            match tag {
+                0 => {
+                    it.incarnations = d.get_array(version, flexible)?;
+                }
+                1 => {
+                    it.is_new = d.get_bool()?;
+                }
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
         Ok(it)
     }
 
-    fn write(&self, e: &mut Encoder, _version: i16, flexible: bool) -> Result<(), EncodeError> {
+    fn write(&self, e: &mut Encoder, version: i16, flexible: bool) -> Result<(), EncodeError> {
         e.put_string(&self.cluster_id, flexible)?;
         e.put_i32(self.node_id);
         e.put_uuid(self.directory_id);
@@ -54,7 +73,20 @@ impl Element for NodeHandshakeRequest {
         e.put_i32(self.target_node_id);
         e.put_bytes(&self.nonce, flexible)?;
         e.put_bytes(&self.proof, flexible)?;
-        e.put_no_tags();
+        let mut tags = TagSection::new();
+        if !self.incarnations.is_empty() {
+            tags.put(0, &mut |e| {
+                e.put_array(&self.incarnations, version, flexible)?;
+                Ok(())
+            })?;
+        }
+        if self.is_new {
+            tags.put(1, &mut |e| {
+                e.put_bool(self.is_new);
+                Ok(())
+            })?;
+        }
+        tags.write(e)?;
         Ok(())
     }
 }

@@ -3,7 +3,9 @@
 
 use bytes::Bytes;
 
-use crate::codec::{DecodeError, Decoder, Element, EncodeError, Encoder, Message, Response};
+use crate::codec::{
+    DecodeError, Decoder, Element, EncodeError, Encoder, Message, Response, TagSection,
+};
 use crate::{ErrorCode, Uuid};
 
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -15,11 +17,13 @@ pub struct NodeHandshakeResponse {
     pub nonce: Bytes,
     pub proof: Bytes,
     pub apis: Vec<InternalApi>,
+    pub incarnations: Vec<Uuid>,
+    pub is_new: bool,
 }
 
 impl Element for NodeHandshakeResponse {
     fn read(d: &mut Decoder, version: i16, flexible: bool) -> Result<Self, DecodeError> {
-        let it = Self {
+        let mut it = Self {
             error_code: d.get_error_code()?,
             error_message: d.get_nullable_string(flexible)?,
             directory_id: d.get_uuid()?,
@@ -27,8 +31,21 @@ impl Element for NodeHandshakeResponse {
             nonce: d.get_bytes(flexible)?,
             proof: d.get_bytes(flexible)?,
             apis: d.get_array(version, flexible)?,
+            incarnations: Vec::new(),
+            is_new: false,
         };
-        d.skip_tags()?;
+        d.get_tags(&mut |tag, d| {
+            match tag {
+                0 => {
+                    it.incarnations = d.get_array(version, flexible)?;
+                }
+                1 => {
+                    it.is_new = d.get_bool()?;
+                }
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
         Ok(it)
     }
 
@@ -40,7 +57,20 @@ impl Element for NodeHandshakeResponse {
         e.put_bytes(&self.nonce, flexible)?;
         e.put_bytes(&self.proof, flexible)?;
         e.put_array(&self.apis, version, flexible)?;
-        e.put_no_tags();
+        let mut tags = TagSection::new();
+        if !self.incarnations.is_empty() {
+            tags.put(0, &mut |e| {
+                e.put_array(&self.incarnations, version, flexible)?;
+                Ok(())
+            })?;
+        }
+        if self.is_new {
+            tags.put(1, &mut |e| {
+                e.put_bool(self.is_new);
+                Ok(())
+            })?;
+        }
+        tags.write(e)?;
         Ok(())
     }
 }
