@@ -32,6 +32,7 @@ mod observe;
 mod operations;
 mod partitions;
 mod publisher;
+mod quorum_recovery;
 mod quotas;
 mod replaced_disk;
 mod replication;
@@ -46,6 +47,7 @@ mod threads;
 mod vital;
 
 pub use format::{FormatError, Formatted, Founders, format_directory};
+pub use quorum_recovery::{Recovered, RecoveryError, RecoveryPlan, SurvivorReport, VoterName};
 pub use running::{Running, StopReason};
 pub use security::{MappingError, PlainUsersError, PrincipalMapping, SecurityError, TlsError};
 pub use settings::{

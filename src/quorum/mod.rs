@@ -1,10 +1,12 @@
-//! `isthmus quorum`: who votes on the metadata and whether that holds; takes voters in and out.
+//! `isthmus quorum`: who votes on the metadata and whether that holds; takes voters in and out, and goes on
+//! from a survivor when most of them are lost.
 //!
-//! What is refused is refused here, before anything is sent: the controller lets an operator remove
+//! Of adding and removing, what is refused is refused here, before anything is sent: the controller lets an operator remove
 //! a voter that the majority hangs on.
 
 mod add;
 mod change;
+mod recover;
 mod remove;
 mod seen;
 mod status;
@@ -31,6 +33,8 @@ enum QuorumCommand {
     Add(add::AddOptions),
     /// Take a voter out of the quorum.
     Remove(remove::RemoveOptions),
+    /// Go on from a survivor, offline, when most voters are lost for good.
+    Recover(recover::RecoverOptions),
 }
 
 pub(crate) fn run(options: &QuorumOptions) -> ExitCode {
@@ -38,6 +42,7 @@ pub(crate) fn run(options: &QuorumOptions) -> ExitCode {
         QuorumCommand::Status(options) => status::run(options),
         QuorumCommand::Add(options) => add::run(options),
         QuorumCommand::Remove(options) => remove::run(options),
+        QuorumCommand::Recover(options) => recover::run(options),
     }
 }
 

@@ -16,6 +16,7 @@ mod level;
 mod life;
 mod node_tls;
 mod quorum;
+mod recover;
 mod replicator;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each test binary uses its part of what is shared")]

@@ -3,7 +3,8 @@
 //! [`MetadataLog`] is narrow on purpose: the controller hands in records and hears whether they are
 //! committed. What stands behind it is openraft with its log and vote in redb (`quorum`, `store`,
 //! `rows`), whose committed entries become the image (`machine`) and, now and then, a `snapshot`.
-//! A replay after a start goes the way of a live change.
+//! A replay after a start goes the way of a live change. A log whose quorum lost its majority goes on by
+//! `recover`, and `bond` keeps what belongs to the quorum before apart from it.
 //!
 //! ```text
 //! <data>/__cluster_metadata-0/quorum.redb                     log and vote
@@ -21,6 +22,7 @@ mod machine;
 mod network;
 mod quorum;
 mod receive;
+mod recover;
 mod rows;
 mod rpc;
 mod service;
@@ -38,6 +40,7 @@ pub(crate) use follow::FollowedLog;
 pub(crate) use format::{finish, format, is_there};
 pub(crate) use network::{Lane, QuorumTransport, TransportError};
 pub(crate) use quorum::{QuorumMetadataLog, QuorumOptions};
+pub(crate) use recover::{Survivor, recover, survey};
 pub(crate) use service::QuorumService;
 pub(crate) use timing::QuorumTiming;
 pub(crate) use types::Voter;
@@ -134,6 +137,8 @@ pub(crate) enum MetadataLogError {
     NewerLevel { found: i16 },
     #[error("could not encode a record: {0}")]
     Encode(#[from] EncodeError),
+    #[error("{} holds no metadata: the node was formatted, and never joined a quorum", path.display())]
+    NoMetadata { path: PathBuf },
     #[error("could not look at {}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error("the quorum stopped: {0}")]
@@ -170,6 +175,7 @@ impl MetadataLogError {
             | Self::NoQuorum { .. }
             | Self::NotAVoter { .. }
             | Self::OtherVoters { .. }
+            | Self::NoMetadata { .. }
             | Self::Record { .. }
             | Self::NewerLevel { .. }
             | Self::Encode(_)
@@ -187,6 +193,7 @@ impl MetadataLogError {
             | Self::NoQuorum { .. }
             | Self::NotAVoter { .. }
             | Self::OtherVoters { .. }
+            | Self::NoMetadata { .. }
             | Self::NewerLevel { .. } => true,
             Self::Record { source, .. } => matches!(source, RecordFrameError::UnknownKind { .. }),
             Self::Store { source, .. } => source.is_of_a_newer_build(),

@@ -19,8 +19,10 @@ use isthmus_wire::codec::EncodeError;
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
+use redb::backends::InMemoryBackend;
 use redb::{
-    Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
+    WriteTransaction,
 };
 use std::fmt::Debug;
 use std::io;
@@ -109,6 +111,14 @@ struct OpenFile {
     _closed: oneshot::Sender<()>,
 }
 
+/// All that a file holds.
+pub(super) struct Content {
+    pub(super) entries: Vec<Entry>,
+    pub(super) purged: Option<LogId>,
+    pub(super) vote: Option<Vote>,
+    pub(super) owner: Option<Voter>,
+}
+
 /// What a file holds, without opening it for writing.
 pub(super) enum Look {
     /// Every entry, in order.
@@ -131,6 +141,56 @@ impl LogStore {
             Err(DatabaseError::RepairAborted) => Ok(Look::NeedsRepair),
             Err(error) => Err(error).told(),
         }
+    }
+
+    /// Reads an existing file whole, as it will be once it is mended, and changes nothing: a copy in memory
+    /// is opened in its place.
+    pub(super) fn read<D: Disk>(disk: &D, path: &Path) -> Result<Content, StoreError> {
+        let bytes = disk.read(path)?;
+        if bytes.is_empty() {
+            return Err(StoreError::Empty);
+        }
+        let copy = InMemoryBackend::new();
+        copy.set_len(bytes.len() as u64)?;
+        copy.write(0, &bytes)?;
+        drop(bytes);
+        let mut builder = Database::builder();
+        builder
+            .set_cache_size(CACHE_BYTES)
+            .set_check_integrity_on_open(true);
+        let database = builder.create_with_backend(copy).told()?;
+        let entries = all_entries(&database)?;
+        let (store, _closed) = Self::of(database);
+        Ok(Content {
+            entries,
+            purged: store.purged()?,
+            vote: store.state(VOTE, rows::read_vote)?,
+            owner: store.owner()?,
+        })
+    }
+
+    /// Puts entries behind `last`, and that vote in place of the one before, in one step; then closes the
+    /// file. Where the log ends before `last`, since a snapshot covers it, it begins anew behind it.
+    pub(super) fn extend<D: Disk>(
+        disk: &D,
+        path: &Path,
+        last: LogId,
+        entries: &[Entry],
+        vote: &Vote,
+    ) -> Result<(), StoreError> {
+        let (store, _, _closed) = Self::open(disk, path)?;
+        let (vote, covered) = (rows::vote_row(vote)?, rows::log_id_row(&last)?);
+        let end = store.last()?.or(store.purged()?);
+        store.write(|transaction| {
+            let mut state = transaction.open_table(STATE).told()?;
+            state.insert(VOTE, &vote[..]).told()?;
+            if end != Some(last) {
+                state.insert(PURGED, &covered[..]).told()?;
+                let mut table = transaction.open_table(LOG).told()?;
+                table.retain(|_, _| false).told()?;
+            }
+            put_entries(transaction, entries)
+        })
     }
 
     /// Opens an existing file. Every page is checked, and every entry read once. The receiver ends

@@ -1,6 +1,7 @@
 //! The metadata log over a disk in memory: restarts, crashes at every step, damage, refusals.
 
 mod observers;
+mod recovery;
 mod snapshots;
 mod voters;
 
