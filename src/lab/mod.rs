@@ -8,6 +8,7 @@ mod list;
 mod load;
 mod programs;
 mod recompute;
+mod splits;
 mod strikes;
 mod up;
 
@@ -37,6 +38,8 @@ enum What {
     Gaps(gaps::GapsOptions),
     /// Kill nodes that lead thousands of partitions, and measure how long these have no leader.
     Leaders(leaders::LeadersOptions),
+    /// Cut a cluster in two under load, and compare what both sides hear with what they should.
+    Splits(splits::SplitsOptions),
     /// Run one client, which writes down what it meant to do and what became of it.
     Load(Box<load::LoadOptions>),
     /// Judge the ledgers of a drill again.
@@ -52,6 +55,7 @@ pub(crate) fn run(options: &LabOptions) -> ExitCode {
         What::Strikes(options) => strikes::run(options),
         What::Gaps(options) => gaps::run(options),
         What::Leaders(options) => leaders::run(options),
+        What::Splits(options) => splits::run(options),
         What::Load(options) => load::run(options),
         What::Recompute(options) => recompute::run(options),
     }

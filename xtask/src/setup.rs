@@ -18,7 +18,7 @@ struct Need {
 }
 
 /// What both the demo and the tests need, and what only the tests do, which comes last.
-const NEEDS: [Need; 9] = [
+const NEEDS: [Need; 10] = [
     Need {
         program: "make",
         package: "make",
@@ -48,6 +48,11 @@ const NEEDS: [Need; 9] = [
         program: "python3",
         package: "python3-venv",
         what: "Python 3 with its virtual environments",
+    },
+    Need {
+        program: "ip",
+        package: "iproute2",
+        what: "ip, which makes the networks that the lab cuts",
     },
     Need {
         program: "promtool",
@@ -268,10 +273,10 @@ mod tests {
     }
 
     #[test]
-    fn only_the_tests_need_python_promtool_and_containers() {
+    fn only_the_tests_need_python_networks_promtool_and_containers() {
         let needs = |purpose: Purpose| purpose.needs().iter().map(|need| need.program);
         assert!(needs(Purpose::Demo).eq(["make", "c++", "java", "mvn", "kcat"]));
-        let more = ["python3", "promtool", "dockerd", "docker-compose"];
+        let more = ["python3", "ip", "promtool", "dockerd", "docker-compose"];
         assert!(needs(Purpose::Tests).skip(5).eq(more));
     }
 

@@ -30,7 +30,7 @@ struct Needy {
 
 /// In the order they run. The program that the lab's tests start is the one that `interop` built;
 /// `chaos` and `mirror` replace it by one with fault points, and so come last.
-const NEEDY: [Needy; 9] = [
+const NEEDY: [Needy; 10] = [
     Needy {
         package: "isthmus-client",
         test: "apache_kafka",
@@ -64,6 +64,11 @@ const NEEDY: [Needy; 9] = [
     Needy {
         package: "isthmus-lab",
         test: "strikes",
+        features: "",
+    },
+    Needy {
+        package: "isthmus-lab",
+        test: "splits",
         features: "",
     },
     Needy {

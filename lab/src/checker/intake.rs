@@ -399,7 +399,7 @@ impl Producer {
 }
 
 /// Whether a broker that answered this can have kept the record.
-pub(super) fn may_be_there(outcome: Outcome) -> bool {
+pub(crate) fn may_be_there(outcome: Outcome) -> bool {
     match outcome {
         Outcome::Acked | Outcome::Expired | Outcome::Unknown => true,
         Outcome::Refused(code) => MAYBE_APPENDED.contains(&code),

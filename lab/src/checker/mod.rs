@@ -37,6 +37,7 @@ use crate::ledger::read::Tail;
 use crate::ledger::{Cell, CellError, Header, LedgerError, Phase, Row, read_file};
 use intake::Intake;
 pub use intake::Source;
+pub(crate) use intake::may_be_there;
 use presence::Presence;
 pub use verdict::{
     ConsumerCount, Found, Latency, Lateness, Loss, Outage, OutageKind, Outcomes, Timeline,

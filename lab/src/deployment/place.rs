@@ -13,7 +13,7 @@ use isthmus_config::model::{Model, Node as ModelNode, Role};
 
 use super::{DeployError, NodeId, Plan};
 use crate::ports::free_address;
-use crate::targets::{Mirror, Node, NodePlace, Software};
+use crate::targets::{Around, Mirror, Node, NodePlace, Software};
 
 /// The programs of a model, none of them started.
 pub(super) struct Places {
@@ -99,6 +99,7 @@ fn nodes(model: &Model, software: &Software, folder: &Path) -> Vec<(NodeId, Node
             folder: folder.join("logs"),
             cluster_id: cluster_id(model, &node.cluster),
             address: address(node),
+            around: Around::default(),
         };
         (id, Node::new(software.clone(), place))
     });

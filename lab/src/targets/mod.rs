@@ -27,7 +27,7 @@ pub use apache_kafka::{ApacheKafka, KafkaSettings};
 pub use isthmus::{Isthmus, IsthmusProgram, NoIsthmus};
 pub use java::{KafkaJars, NoKafka};
 pub use mirror::Mirror;
-pub use node::{Node, NodePlace};
+pub use node::{Around, Node, NodePlace};
 pub use software::Software;
 
 /// One broker, as a program. It may be started again after it was stopped or killed; its data

@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use rustix::process::{Pid, Signal};
 
 use super::{Description, Software, StartError, Started, StopError, Target, kill, probe, stop};
+use crate::fabric::Namespace;
 use crate::process::{Process, ToolError};
 
 /// How the line begins in which a founder names all founders.
@@ -36,6 +37,16 @@ pub struct NodePlace {
     pub cluster_id: String,
     /// Where it answers.
     pub address: SocketAddr,
+    pub around: Around,
+}
+
+/// What a node runs in.
+#[derive(Clone, Debug, Default)]
+pub struct Around {
+    /// The network it is in; none for this process's own.
+    pub namespace: Option<Namespace>,
+    /// For Java, over what every node gets.
+    pub jvm: Vec<&'static str>,
 }
 
 /// One node. Its data stay where its file says.
@@ -102,9 +113,17 @@ impl Node {
 
     async fn start_now(&mut self) -> Result<Started, StartError> {
         self.format().await?;
-        let NodePlace { file, folder, .. } = &self.place;
-        let command = self.software.node(file, folder);
-        let command = command.map_err(|cause| self.cannot_prepare(cause))?;
+        let NodePlace {
+            file,
+            folder,
+            around,
+            ..
+        } = &self.place;
+        let command = self.software.node(file, folder, &around.jvm);
+        let mut command = command.map_err(|cause| self.cannot_prepare(cause))?;
+        if let Some(namespace) = &around.namespace {
+            command = namespace.command(&command);
+        }
         let began = Instant::now();
         let process = Process::spawn(&self.place.name, command, &self.place.folder)?;
         let process = self.running.insert(process);

@@ -99,8 +99,8 @@ impl Software {
         }
     }
 
-    /// A broker or controller.
-    pub(super) fn node(&self, file: &Path, folder: &Path) -> io::Result<Command> {
+    /// A broker or controller. Of two values of one option Java takes the last.
+    pub(super) fn node(&self, file: &Path, folder: &Path, jvm: &[&str]) -> io::Result<Command> {
         match self {
             Self::Isthmus(program) => {
                 let mut command = program.command();
@@ -108,7 +108,8 @@ impl Software {
                 Ok(command)
             }
             Self::ApacheKafka(jars) => {
-                let mut command = jars.program("kafka.Kafka", NODE_JVM, folder)?;
+                let jvm = NODE_JVM.iter().chain(jvm);
+                let mut command = jars.program("kafka.Kafka", jvm, folder)?;
                 command.arg(file);
                 Ok(command)
             }

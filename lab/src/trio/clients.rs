@@ -18,7 +18,7 @@ const READY_MAX: Duration = Duration::from_secs(180);
 const STOP_GRACE: Duration = Duration::from_secs(20);
 
 /// For the reading of everything.
-const AUDIT_MAX: Duration = Duration::from_secs(300);
+pub(crate) const AUDIT_MAX: Duration = Duration::from_secs(300);
 
 /// Whose library a producer is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -143,7 +143,8 @@ impl Clients<'_> {
     }
 }
 
-async fn start(name: &str, command: Command, logs: &Path) -> Result<Client, TrioError> {
+/// Returns when the client that the command is says that it is ready.
+pub(crate) async fn start(name: &str, command: Command, logs: &Path) -> Result<Client, TrioError> {
     let spawned = Process::spawn(name, command, logs);
     let mut process = spawned.map_err(|error: SpawnError| StartError::from(error))?;
     probe::line(&mut process, "ready load ", READY_MAX).await?;

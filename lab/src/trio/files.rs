@@ -21,8 +21,8 @@ pub const SESSION: Duration = Duration::from_millis(2_000);
 /// Between two heartbeats of a broker, likewise; Apache Kafka's own default is 2 s.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 
-/// Shared by nodes on loopback, and of no worth anywhere else.
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// Shared by nodes of the lab, and of no worth anywhere else.
+pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// Beyond what makes it one node of three.
 const KAFKA: [(&str, &str); 4] = [
@@ -176,7 +176,7 @@ fn kafka(id: i32, data: &Path, ports: &[Ports], tuned: &KafkaSettings) -> String
 }
 
 /// The times that Apache Kafka is given.
-fn times() -> [(&'static str, String); 2] {
+pub(crate) fn times() -> [(&'static str, String); 2] {
     let ms = |time: Duration| time.as_millis().to_string();
     [
         ("broker.session.timeout.ms", ms(SESSION)),

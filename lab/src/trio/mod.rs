@@ -9,7 +9,7 @@
 //! Reading order: [`files`], [`view`], [`clients`].
 
 pub mod clients;
-mod files;
+pub(crate) mod files;
 pub mod view;
 
 use std::collections::BTreeMap;
@@ -26,7 +26,9 @@ use rustix::process::Pid;
 use tokio::time::Instant;
 
 use crate::process::ToolError;
-use crate::targets::{Description, Node, NodePlace, Software, StartError, StopError, Target};
+use crate::targets::{
+    Around, Description, Node, NodePlace, Software, StartError, StopError, Target,
+};
 use files::Files;
 pub use files::SESSION;
 use view::{LookError, View};
@@ -100,6 +102,7 @@ impl Trio {
                 folder: files.logs.clone(),
                 cluster_id: CLUSTER_ID.to_owned(),
                 address: file.address,
+                around: Around::default(),
             };
             Member {
                 id: file.id,
@@ -182,19 +185,7 @@ impl Trio {
 
     /// Makes a topic and waits for nothing.
     pub async fn make(&self, wanted: &NewTopic) -> Result<(), TrioError> {
-        let failed = |cause: String| TrioError::Topic {
-            topic: wanted.name.clone(),
-            cause,
-        };
-        let client = view::client(&self.bootstrap()).map_err(|error| failed(error.to_string()))?;
-        let admin = client.admin();
-        let made = admin
-            .create_topics(std::slice::from_ref(wanted), false)
-            .await;
-        for (_, outcome) in made.map_err(|error| failed(error.to_string()))? {
-            outcome.map_err(|refusal| failed(refusal.to_string()))?;
-        }
-        Ok(())
+        make(&self.bootstrap(), wanted).await
     }
 
     /// SIGKILL.
@@ -395,7 +386,24 @@ impl Trio {
     }
 }
 
-fn not_well(state: String) -> TrioError {
+/// Makes a topic where these nodes are, and waits for nothing.
+pub(crate) async fn make(bootstrap: &str, wanted: &NewTopic) -> Result<(), TrioError> {
+    let failed = |cause: String| TrioError::Topic {
+        topic: wanted.name.clone(),
+        cause,
+    };
+    let client = view::client(bootstrap).map_err(|error| failed(error.to_string()))?;
+    let admin = client.admin();
+    let made = admin
+        .create_topics(std::slice::from_ref(wanted), false)
+        .await;
+    for (_, outcome) in made.map_err(|error| failed(error.to_string()))? {
+        outcome.map_err(|refusal| failed(refusal.to_string()))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn not_well(state: String) -> TrioError {
     TrioError::NotWell {
         seconds: HEAL_MAX.as_secs(),
         state,

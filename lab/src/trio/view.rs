@@ -44,7 +44,7 @@ pub struct Seen<'a> {
 }
 
 /// A client with patience, for acts.
-pub(super) fn client(bootstrap: &str) -> Result<Cluster, ConfigError> {
+pub(crate) fn client(bootstrap: &str) -> Result<Cluster, ConfigError> {
     Cluster::new(ClientConfig {
         operation_timeout: ACT_MAX,
         ..ClientConfig::new(bootstrap.split(','))
@@ -60,7 +60,7 @@ fn hasty(address: SocketAddr) -> Result<Cluster, ConfigError> {
     })
 }
 
-pub(super) async fn ask(id: i32, address: SocketAddr, topics: &[&str]) -> Result<View, LookError> {
+pub(crate) async fn ask(id: i32, address: SocketAddr, topics: &[&str]) -> Result<View, LookError> {
     let cluster = hasty(address)?;
     let deadline = cluster.operation_deadline();
     let asked = cluster.with_topics(topics.iter().copied(), deadline).await;
