@@ -15,7 +15,7 @@ const CLIENTS: u16 = 9_092;
 const BROKERS: u16 = 9_094;
 const CONTROLLERS: u16 = 9_093;
 
-/// Beyond what makes it a node of the cluster. No group and no transaction is used.
+/// Beyond what makes it a node of the cluster, on either target. No group is used, and none needs to survive.
 const KAFKA: [(&str, &str); 2] = [
     ("auto.create.topics.enable", "false"),
     ("offsets.topic.replication.factor", "1"),
@@ -101,6 +101,10 @@ impl Common<'_> {
             voters.join(", "),
             secret.to_string()
         );
+        text.push_str("\n[kafka]\n");
+        for (key, value) in KAFKA {
+            writeln!(text, "\"{key}\" = \"{value}\"").expect("a String takes all text");
+        }
         if let Some(lease) = self.lease {
             let fencing = lease == Lease::On;
             write!(text, "\n[lease]\nfencing = {fencing}\n").expect("a String takes all text");
@@ -222,6 +226,8 @@ mod tests {
             "controllers = [\"101@10.91.5.2:9093\"]",
             "bind = \"10.91.1.2:9092\"",
             "bind = \"10.91.1.2:9094\"",
+            "[kafka]",
+            "\"offsets.topic.replication.factor\" = \"1\"",
             "[lease]",
             "fencing = false",
         ] {
