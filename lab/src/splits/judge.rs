@@ -26,7 +26,7 @@ pub(super) struct Seen {
     pub(super) stayed: u64,
     /// Of those that were acknowledged: how many the last audit did not read.
     pub(super) dirty_lost: u64,
-    /// Of records that were in flight when the cut or its end came: further copies, those behind a later
+    /// Of records that were under way as the cut came, or at the healing: further copies, those behind a later
     /// one, and those that are there though they were refused. The library sends such a record again by
     /// itself, whatever `retries` says, and the ledger has the last answer only.
     pub(super) doubled_in_flight: u64,
@@ -50,7 +50,7 @@ pub(super) struct Counts {
     /// Written on the leader's side during the cut, and there at the end.
     pub(super) stayed: u64,
     pub(super) doubled: u64,
-    /// Of those: by the client, which sent again what was in flight when the cut or its end came.
+    /// Of those: by the client, which sent again what was under way as the cut came or at the healing.
     pub(super) doubled_in_flight: u64,
     pub(super) out_of_order: u64,
     /// Of those: for the same reason.
@@ -229,6 +229,7 @@ mod tests {
         cut_us: 0,
         settled_us: 10_000_000,
         heal_us: 15_000_000,
+        in_sync_us: 16_000_000,
     };
 
     /// One record a second, answered at once.

@@ -142,11 +142,12 @@ impl<'a> Run<'a> {
         self.phase("load begins")?;
         tokio::time::sleep(CALM).await;
         self.check_ready().await?;
-        let (window, held) = self.cut(apart).await?;
+        let (mut window, held) = self.cut(apart).await?;
         let began = Instant::now();
         let all: Vec<i32> = (1..=self.row.replicas()).collect();
         self.cluster.until_in_sync(&all, None, &all).await?;
         let healed_after = began.elapsed();
+        window.in_sync_us = now();
         self.phase("all replicas are in sync again")?;
         tokio::time::sleep(CALM).await;
         for mut client in load {
@@ -221,6 +222,7 @@ impl<'a> Run<'a> {
             cut_us,
             settled_us: heal_us - micros(SETTLED),
             heal_us,
+            in_sync_us: now(),
         };
         Ok((window, held))
     }

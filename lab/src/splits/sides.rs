@@ -18,6 +18,8 @@ pub(super) struct Window {
     pub(super) settled_us: Micros,
     /// Just before the cut ended.
     pub(super) heal_us: Micros,
+    /// When all replicas were in sync again.
+    pub(super) in_sync_us: Micros,
 }
 
 /// Answers to one side's producer. Only records count that were sent and answered during the cut.
@@ -38,7 +40,7 @@ pub(super) struct Heard {
     pub(super) sequences: BTreeSet<u64>,
     #[serde(skip)]
     pub(super) acked_sequences: BTreeSet<u64>,
-    /// Records that had been sent and not been answered when the cut or its end came.
+    /// Records that were under way when the leader may have changed.
     #[serde(skip)]
     pub(super) in_flight: BTreeMap<u64, Outcome>,
     /// What the settled side heard.
@@ -51,11 +53,11 @@ impl Window {
         row.sent_us >= self.cut_us && row.done_us < self.heal_us
     }
 
+    /// Whether the record was under way when the leader may have changed: as the cut came, or from its end
+    /// until all replicas were in sync.
     fn is_crossed_by(&self, row: &Intended) -> bool {
-        let turns = [self.cut_us, self.heal_us];
-        turns
-            .iter()
-            .any(|&at| row.sent_us < at && row.done_us >= at)
+        let by_cut = row.sent_us < self.cut_us && row.done_us >= self.cut_us;
+        by_cut || (row.sent_us < self.in_sync_us && row.done_us >= self.heal_us)
     }
 
     fn seconds(&self, at: Micros) -> f64 {
@@ -137,6 +139,7 @@ mod tests {
         cut_us: 10_000_000,
         settled_us: 20_000_000,
         heal_us: 25_000_000,
+        in_sync_us: 26_000_000,
     };
 
     fn row(sequence: u64, sent_s: f64, done_s: f64, outcome: Outcome) -> Intended {
@@ -167,6 +170,8 @@ mod tests {
             row(3, 12.0, 14.0, Outcome::Refused(7)),
             row(4, 13.0, 13.5, Outcome::Refused(6)),
             row(5, 24.0, 25.0, Outcome::Acked),
+            row(6, 25.9, 27.0, Outcome::Acked),
+            row(7, 26.0, 27.0, Outcome::Acked),
         ]);
         assert_eq!(heard.acked, 2);
         assert_eq!(heard.acked_sequences, BTreeSet::from([1, 2]));
@@ -174,7 +179,7 @@ mod tests {
         assert_eq!((heard.first_ack, heard.last_ack), (Some(0.5), Some(1.25)));
         assert_eq!(heard.first_refusal, Some(3.5));
         let in_flight: Vec<u64> = heard.in_flight.keys().copied().collect();
-        assert_eq!(in_flight, [0, 5]);
+        assert_eq!(in_flight, [0, 5, 6]);
         let expected = "2 ack, 1 NOT_LEADER_OR_FOLLOWER, 1 REQUEST_TIMED_OUT";
         assert_eq!(shown(&heard.answers), expected);
         assert!(heard.settled.is_empty());
