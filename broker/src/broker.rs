@@ -95,6 +95,19 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
+    /// What is committed now, once a majority of the voters has confirmed that this one leads them; nothing
+    /// where they do not in time (rule 20).
+    pub(crate) async fn confirmed_offset(&self) -> Option<i64> {
+        let service = self.quorum_service.as_ref()?;
+        match service.confirm_lead().await {
+            Ok(()) => Some(self.image().offset),
+            Err(error) => {
+                tracing::debug!(event = "lead_not_confirmed", %error);
+                None
+            }
+        }
+    }
+
     pub(crate) fn image(&self) -> Arc<MetadataImage> {
         self.image.load_full()
     }

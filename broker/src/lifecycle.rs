@@ -3,13 +3,15 @@
 //! What is said when is decided in the core (`lifecycle`); here it is carried to the voters. Each has
 //! a connection of its own, and memory of its own for the answers: a heartbeat waits for nothing that
 //! clients do (design, decision 7). A voter that has not answered the last heartbeat is not sent
-//! another one. Who answers is told to those who wait for the active controller (`cluster/voices`).
+//! another one. Who answers is told to those who wait for the active controller (`cluster/voices`). What
+//! the active controller's answers give is the broker's lease (rule 20), for the partitions it leads.
 
 use crate::broker::Broker;
 use crate::byte_pool::{self, BytePool};
 use crate::clocks;
 use crate::cluster::{CallError, Connector, NodeAddress, NodeConnection, Voices};
 use crate::controller::ControllerFailure;
+use crate::partitions::Leases;
 use crate::replaced_disk;
 use crate::threads::run_apart;
 use crate::vital::vital;
@@ -17,7 +19,10 @@ use isthmus_broker_core::controller::{
     BrokerHeartbeat, BrokerRegistrationRequest as Registration, ControllerEvent, ControllerReply,
     HeartbeatReply,
 };
+use isthmus_broker_core::lease::{Lease, lease_length};
 use isthmus_broker_core::lifecycle::{BrokerLifecycle, LifecycleAction, LifecycleConfig};
+use isthmus_broker_core::metadata::{MetadataImage, committed_session};
+use isthmus_broker_core::rules::Rules;
 use isthmus_wire::messages::broker_registration_request::{Feature, Listener};
 use isthmus_wire::messages::{
     BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest,
@@ -67,6 +72,9 @@ pub(crate) enum Standing {
 /// One broker's life; shared by its thread and whoever waits for it.
 pub(crate) struct Lifecycle {
     core: Mutex<BrokerLifecycle>,
+    lease: Mutex<Lease>,
+    /// Where the partitions look for it.
+    leases: Arc<Leases>,
     /// As it registers itself, but for epoch and fence.
     record: RegisterBrokerRecord,
     broker_epoch: Arc<AtomicI64>,
@@ -75,6 +83,9 @@ pub(crate) struct Lifecycle {
     standing: watch::Sender<Standing>,
     voters: Vec<Arc<Voter>>,
 }
+
+/// What the active controller said, and how far the metadata was when a majority confirmed it.
+type Answered = (HeartbeatReply, Option<i64>);
 
 /// The way to one voter.
 struct Voter {
@@ -115,6 +126,11 @@ impl Lifecycle {
         });
         Self {
             core: Mutex::new(core),
+            lease: Mutex::new(Lease::new(
+                lease_length(settings.broker_session_timeout),
+                Rules::ALL,
+            )),
+            leases: Arc::clone(broker.partitions.leases()),
             record,
             broker_epoch: Arc::clone(&broker.broker_epoch),
             is_open: AtomicBool::new(false),
@@ -164,6 +180,7 @@ impl Lifecycle {
                 true => broker.image().offset,
                 false => -1,
             };
+            self.applied(&broker.image(), applied);
             let action = self.core.lock().tick(clocks::boot(), applied);
             match action {
                 None => {}
@@ -185,6 +202,16 @@ impl Lifecycle {
             }
             self.tell();
         }
+    }
+
+    /// A lease counts once what it was confirmed with is applied, and is as long as sessions are.
+    fn applied(&self, image: &MetadataImage, offset: i64) {
+        let mut lease = self.lease.lock();
+        if let Some(session) = committed_session(image) {
+            lease.set_length(lease_length(session));
+        }
+        lease.applied(offset);
+        self.leases.set(lease.get());
     }
 
     /// Tells those who wait, if something changed.
@@ -251,8 +278,15 @@ impl Lifecycle {
         for voter in &self.voters {
             let (life, broker, voter) = (Arc::clone(self), Arc::clone(broker), Arc::clone(voter));
             tokio::spawn(async move {
-                match voter.beat(&broker, beat).await {
-                    Ok(reply) => life.core.lock().heartbeat_answered(clocks::boot(), reply),
+                let sent = clocks::boot();
+                match voter.beat(&broker, beat, life.leases.is_on()).await {
+                    Ok((reply, confirmed)) => {
+                        let now = clocks::boot();
+                        life.core.lock().heartbeat_answered(now, reply);
+                        if let Some(offset) = confirmed {
+                            life.lease.lock().confirmed(now, sent, offset);
+                        }
+                    }
                     Err(Some(code)) => {
                         life.core.lock().heartbeat_refused(beat.broker_epoch, code);
                     }
@@ -306,12 +340,19 @@ impl Voter {
         &self,
         broker: &Arc<Broker>,
         beat: BrokerHeartbeat,
-    ) -> Result<HeartbeatReply, Option<ErrorCode>> {
+        want_lease: bool,
+    ) -> Result<Answered, Option<ErrorCode>> {
         // The last one is still on its way.
         let mut link = self.link.try_lock().map_err(|_| None)?;
         let Some((to, connector)) = &self.remote else {
             return match broker.controller.heartbeat(ANSWER_MAX, beat).await {
-                Ok(ControllerReply::Heartbeat(reply)) => Ok(reply),
+                Ok(ControllerReply::Heartbeat(reply)) => Ok((
+                    reply,
+                    match want_lease {
+                        true => broker.confirmed_offset().await,
+                        false => None,
+                    },
+                )),
                 Ok(ControllerReply::Refused(code)) => Err(Some(code)),
                 Ok(_) => Err(None),
                 Err(failure) => Err(refusal(&failure)),
@@ -323,6 +364,7 @@ impl Voter {
             current_metadata_offset: beat.metadata_offset,
             want_fence: beat.want_fence,
             want_shut_down: beat.want_shut_down,
+            want_lease,
             ..BrokerHeartbeatRequest::default()
         };
         let kept = match link.take() {
@@ -344,11 +386,15 @@ impl Voter {
             voices.heard(to.node_id);
         }
         match answer.error_code {
-            ErrorCode::NONE => Ok(HeartbeatReply {
-                is_caught_up: answer.is_caught_up,
-                is_fenced: answer.is_fenced,
-                should_shut_down: answer.should_shut_down,
-            }),
+            ErrorCode::NONE => {
+                let reply = HeartbeatReply {
+                    is_caught_up: answer.is_caught_up,
+                    is_fenced: answer.is_fenced,
+                    should_shut_down: answer.should_shut_down,
+                };
+                let confirmed = answer.confirmed_offset;
+                Ok((reply, (confirmed >= 0).then_some(confirmed)))
+            }
             code => Err(Some(code)),
         }
     }

@@ -130,6 +130,7 @@ impl Publish for Publisher {
             }
             State::Never => self.follow(image, delta),
             State::Open => {
+                let changing = self.replication.get().map(|it| it.changes_roles());
                 // Whoever sees a topic in the image finds its partitions: they come before and go after.
                 let before = self.image.load();
                 self.metrics.changed(self.node_id, (&before, image), delta);
@@ -142,6 +143,7 @@ impl Publish for Publisher {
                 if let Some(replication) = self.replication.get() {
                     replication.roles_changed(image, delta);
                 }
+                drop(changing);
             }
         }
     }

@@ -16,6 +16,7 @@ use flushing::Flushes;
 use isthmus_broker_core::controller::{
     BrokerRegistrationRequest, ControllerEvent, ControllerReply,
 };
+use isthmus_broker_core::lease::Lease;
 use isthmus_broker_core::lifecycle::{BrokerLifecycle, LifecycleAction, LifecycleConfig};
 use isthmus_broker_core::metadata::{MetadataImage, PartitionImage};
 use isthmus_broker_core::replica::{AlterPartitionAnswer, NewIsr};
@@ -32,6 +33,8 @@ const FETCH_WAIT: Micros = 400 * MS;
 const FETCH_TIMEOUT: Micros = 900 * MS;
 const CONTROLLER_TIMEOUT: Micros = 500 * MS;
 const METADATA_TIMEOUT: Micros = 900 * MS;
+/// How long a lease is for (rule 20), which is less than a session.
+pub(crate) const LEASE: Duration = Duration::from_millis(1_000);
 /// A producer's `request.timeout.ms`.
 const PRODUCE_TIMEOUT: Micros = 1_000 * MS;
 
@@ -41,6 +44,7 @@ pub(crate) struct BrokerNode {
     /// Registration, heartbeats, the wish to stop.
     pub(crate) life: BrokerLifecycle,
     pub(crate) image: MetadataImage,
+    pub(super) lease: Lease,
     index: usize,
     pub(crate) replicas: BTreeMap<usize, Replica>,
     flushes: Flushes,
@@ -57,6 +61,8 @@ enum Asked {
     Register,
     Heartbeat {
         broker_epoch: i64,
+        /// By this broker's clock.
+        sent: Duration,
     },
     Metadata,
     AlterPartition {
@@ -98,6 +104,7 @@ impl BrokerNode {
                 Duration::ZERO,
             ),
             image: image.clone(),
+            lease: Lease::new(LEASE, scenario.rules),
             index: 0,
             replicas: replicas.collect(),
             flushes: Flushes::new(),
@@ -118,8 +125,12 @@ impl BrokerNode {
 
     pub(crate) fn receive(&mut self, context: &mut Context<'_>, from: i32, message: Message) {
         match message {
-            Message::FromController { call, reply } => {
-                self.controller_says(context, from, call, reply);
+            Message::FromController {
+                call,
+                reply,
+                confirmed,
+            } => {
+                self.controller_says(context, from, call, (reply, confirmed));
             }
             Message::Metadata { call, to } => {
                 self.calls.remove(&call);
@@ -132,9 +143,10 @@ impl BrokerNode {
             } => self.fetch(context, from, call, partition, &fetch),
             Message::Fetched {
                 call,
+                at,
                 answer,
                 records,
-            } => self.fetched(context, call, answer, &records),
+            } => self.fetched(context, call, at, answer, &records),
             Message::Produce {
                 id,
                 partition,
@@ -243,6 +255,7 @@ impl BrokerNode {
                 for controller in context.scenario.controllers.clone() {
                     let asked = Asked::Heartbeat {
                         broker_epoch: beat.broker_epoch,
+                        sent: context.boot,
                     };
                     let call = self.call(asked, deadline);
                     let event = ControllerEvent::Heartbeat(beat);
@@ -272,7 +285,7 @@ impl BrokerNode {
         context: &mut Context<'_>,
         from: i32,
         call: Call,
-        reply: ControllerReply,
+        (reply, confirmed): (ControllerReply, Option<i64>),
     ) {
         let Some((asked, _)) = self.calls.remove(&call) else {
             return;
@@ -287,14 +300,18 @@ impl BrokerNode {
                 self.another_controller(context);
                 self.life.not_registered(None);
             }
-            (Asked::Heartbeat { .. }, ControllerReply::Heartbeat(reply)) => {
+            (Asked::Heartbeat { sent, .. }, ControllerReply::Heartbeat(reply)) => {
                 self.controller = from;
                 self.life
                     .heartbeat_answered(Duration::from_micros(context.now), reply);
+                if let Some(offset) = confirmed {
+                    self.lease.confirmed(context.boot, sent, offset);
+                    self.lease.applied(self.image.offset);
+                }
                 context.stops |= self.life.may_stop();
                 self.check_unfenced(context);
             }
-            (Asked::Heartbeat { broker_epoch }, ControllerReply::Refused(code)) => {
+            (Asked::Heartbeat { broker_epoch, .. }, ControllerReply::Refused(code)) => {
                 self.life.heartbeat_refused(broker_epoch, code);
             }
             (Asked::AlterPartition { .. }, ControllerReply::AlterPartition(state)) => {
@@ -333,6 +350,7 @@ impl BrokerNode {
             context.apply(&mut self.image, self.index);
             self.index += 1;
         }
+        self.lease.applied(self.image.offset);
         self.metadata_changed(context);
     }
 

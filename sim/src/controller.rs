@@ -2,7 +2,7 @@
 //! broker's shell does: one change at a time, answered when it is committed.
 
 use crate::message::{Call, Message};
-use crate::scenario::{MS, Micros, Scenario};
+use crate::scenario::{MS, Micros, Mutation, Scenario};
 use crate::world::Context;
 use isthmus_broker_core::controller::{
     Controller, ControllerConfig, ControllerEvent, ControllerReply,
@@ -89,8 +89,7 @@ impl ControllerNode {
         let waiting = self.waiting.take().map(|(_, to, call, _)| (to, call));
         let queued = self.queue.drain(..).map(|(to, call, _)| (to, call));
         for (to, call) in waiting.into_iter().chain(queued).filter(|(to, _)| *to != 0) {
-            let reply = ControllerReply::Refused(ErrorCode::NOT_CONTROLLER);
-            context.send(to, Message::FromController { call, reply });
+            refuse(context, to, call, ErrorCode::NOT_CONTROLLER);
         }
     }
 
@@ -118,11 +117,31 @@ impl ControllerNode {
                 self.core.heard(context.boot, beat);
             }
             refuse(context, from, call, ErrorCode::NOT_CONTROLLER);
+        } else if let Some(reply) = self.answered_at_once(context, &event) {
+            self.answer(context, from, call, reply);
         } else if self.queue.len() >= QUEUE_MAX {
             refuse(context, from, call, ErrorCode::NOT_CONTROLLER);
         } else {
             self.queue.push_back((from, call, event));
         }
+    }
+
+    /// A heartbeat that changes nothing waits for nothing, whatever is under way: also at one that has been
+    /// replaced, and whose changes are never committed.
+    fn answered_at_once(
+        &mut self,
+        context: &mut Context<'_>,
+        event: &ControllerEvent,
+    ) -> Option<ControllerReply> {
+        if !matches!(event, ControllerEvent::Heartbeat(_)) {
+            return None;
+        }
+        let (reply, records) = self.core.on_event(context.boot, &self.image, event);
+        if !records.is_empty() {
+            return None;
+        }
+        context.note_grant(&self.image, event, &reply);
+        Some(reply)
     }
 
     pub(crate) fn tick(&mut self, context: &mut Context<'_>) {
@@ -140,7 +159,7 @@ impl ControllerNode {
             let (reply, records) = self.core.on_event(context.boot, &self.image, &event);
             context.note_grant(&self.image, &event, &reply);
             if records.is_empty() {
-                answer(context, from, call, reply);
+                self.answer(context, from, call, reply);
                 continue;
             }
             self.waiting = Some((0, from, call, reply));
@@ -168,7 +187,7 @@ impl ControllerNode {
             return;
         };
         if applied {
-            answer(context, from, call, reply);
+            self.answer(context, from, call, reply);
         } else {
             refuse(context, from, call, ErrorCode::NOT_CONTROLLER);
         }
@@ -181,6 +200,15 @@ impl ControllerNode {
             self.index += 1;
         }
         self.serve_metadata(context);
+    }
+
+    /// A heartbeat is confirmed with a majority first (rule 20): it has come by now.
+    fn answer(&self, context: &mut Context<'_>, to: i32, call: Call, reply: ControllerReply) {
+        let asks_voters = !context.scenario.is(Mutation::NoMajority);
+        let is_active = context.leads_voters || !asks_voters;
+        let is_heartbeat = matches!(reply, ControllerReply::Heartbeat(_));
+        let confirmed = (is_heartbeat && is_active).then_some(self.image.offset);
+        send_answer(context, to, call, (reply, confirmed));
     }
 
     fn serve_metadata(&mut self, context: &mut Context<'_>) {
@@ -199,12 +227,22 @@ impl ControllerNode {
     }
 }
 
-fn answer(context: &mut Context<'_>, to: i32, call: Call, reply: ControllerReply) {
+fn send_answer(
+    context: &mut Context<'_>,
+    to: i32,
+    call: Call,
+    (reply, confirmed): (ControllerReply, Option<i64>),
+) {
     if to != 0 {
-        context.send(to, Message::FromController { call, reply });
+        let message = Message::FromController {
+            call,
+            reply,
+            confirmed,
+        };
+        context.send(to, message);
     }
 }
 
 fn refuse(context: &mut Context<'_>, to: i32, call: Call, code: ErrorCode) {
-    answer(context, to, call, ControllerReply::Refused(code));
+    send_answer(context, to, call, (ControllerReply::Refused(code), None));
 }

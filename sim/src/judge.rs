@@ -13,6 +13,7 @@
 //! | who is unfenced has applied its registration | 8 |
 //! | under `flush.policy=group`, what is acknowledged with acks=1 is on its leader's disk | 24 |
 //! | who may stop leads nothing for anyone that serves | 17 |
+//! | no leader acknowledges a lease's length after another took the lead, nor once it was asked in a newer epoch | 20 |
 //!
 //! The promise, executable (rule 23): what is committed survives all failures that leave one
 //! replica of the last sufficient ISR alive with its memory; under `flush.policy=group` (rule 24), all
@@ -21,12 +22,15 @@
 //! committed may go.
 
 use crate::disk::Record;
-use crate::scenario::{Scenario, TOPIC};
+use crate::scenario::{MS, Micros, Scenario, TOPIC};
 use isthmus_broker_core::controller::is_reassigning;
 use isthmus_broker_core::metadata::{
     ChangeVerdict, MetadataChange, MetadataDelta, MetadataImage, MetadataRecord, PartitionImage,
 };
 use std::collections::{BTreeMap, BTreeSet};
+
+/// A lease's length, and what clocks of whole milliseconds may add.
+const LEASE_SEEN: Micros = 1_000 * MS + 2 * MS;
 
 /// What broke.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +47,7 @@ pub(crate) struct Judge {
     violation: Option<Violation>,
     /// What is acknowledged is on disk first: a crash takes nothing that counts.
     flush_group: bool,
+    lease_fencing: bool,
     pub(crate) counts: Counts,
 }
 
@@ -66,6 +71,8 @@ pub struct Counts {
     pub lost_outside_promise: u64,
     /// All brokers lost power at once.
     pub blackouts: u64,
+    /// Writes that a leader without a lease did not take.
+    pub lease_refusals: u64,
 }
 
 impl Counts {
@@ -86,6 +93,7 @@ impl Counts {
             stale_changes,
             lost_outside_promise,
             blackouts,
+            lease_refusals,
         } = other;
         self.acks_all += acks_all;
         self.acks_one += acks_one;
@@ -101,12 +109,17 @@ impl Counts {
         self.stale_changes += stale_changes;
         self.lost_outside_promise += lost_outside_promise;
         self.blackouts += blackouts;
+        self.lease_refusals += lease_refusals;
     }
 }
 
 #[derive(Debug)]
 struct Watched {
     leaders: BTreeMap<i32, i32>,
+    /// By leader epoch, when its leader took the lead.
+    led_since: BTreeMap<i32, Micros>,
+    /// Leader epochs whose leader was asked something in a newer one.
+    outdated: BTreeSet<i32>,
     /// What was ever below a leader's high watermark, with that leader's epoch.
     committed: Vec<(Record, i32)>,
     last_sufficient_isr: Vec<i32>,
@@ -120,6 +133,8 @@ impl Judge {
     pub(crate) fn new(scenario: &Scenario, truth: MetadataImage) -> Self {
         let watched = |replicas: &Vec<i32>| Watched {
             leaders: BTreeMap::new(),
+            led_since: BTreeMap::new(),
+            outdated: BTreeSet::new(),
             committed: Vec::new(),
             last_sufficient_isr: replicas.clone(),
             crashed: BTreeSet::new(),
@@ -131,6 +146,7 @@ impl Judge {
             ghosts: BTreeSet::new(),
             violation: None,
             flush_group: scenario.flush_group,
+            lease_fencing: scenario.lease_fencing,
             counts: Counts::default(),
         }
     }
@@ -261,8 +277,16 @@ impl Judge {
     }
 
     /// A broker begins to lead.
-    pub(crate) fn leads(&mut self, at: usize, epoch: i32, broker: i32, log: &[Record]) {
+    pub(crate) fn leads(
+        &mut self,
+        at: usize,
+        epoch: i32,
+        broker: i32,
+        now: Micros,
+        log: &[Record],
+    ) {
         let watched = &mut self.partitions[at];
+        watched.led_since.entry(epoch).or_insert(now);
         let other = watched.leaders.insert(epoch, broker);
         if let Some(other) = other.filter(|other| *other != broker) {
             self.accuse(|| format!("partition {at}: {other} and {broker} lead in epoch {epoch}"));
@@ -348,8 +372,15 @@ impl Judge {
     }
 
     /// An acks=1 write is acknowledged by its leader.
-    pub(crate) fn acknowledged_one(&mut self, at: usize, record: Record, is_durable: bool) {
+    pub(crate) fn acknowledged_one(
+        &mut self,
+        at: usize,
+        by: (i32, Micros),
+        record: Record,
+        is_durable: bool,
+    ) {
         self.counts.acks_one += 1;
+        self.check_lease(at, by, record);
         if self.flush_group && !is_durable {
             self.accuse(|| {
                 format!("partition {at}: {record:?} is acknowledged, and a loss of power takes it")
@@ -357,9 +388,49 @@ impl Judge {
         }
     }
 
+    /// The leader of `epoch` is asked something in a leader epoch that may be a newer one.
+    pub(crate) fn asked(&mut self, at: usize, epoch: i32, asked_in: i32) {
+        if asked_in > epoch {
+            self.partitions[at].outdated.insert(epoch);
+        }
+    }
+
+    /// Rule 20: nobody acknowledges a lease's length after another took the lead, nor once it was asked in
+    /// a newer epoch.
+    fn check_lease(&mut self, at: usize, (epoch, now): (i32, Micros), record: Record) {
+        if self.lease_fencing && self.partitions[at].outdated.contains(&epoch) {
+            self.accuse(|| {
+                format!(
+                    "partition {at}: {record:?} is acknowledged in epoch {epoch}, and its leader was asked \
+                     in a newer one"
+                )
+            });
+        }
+        let newer = self.partitions[at].led_since.range(epoch + 1..).next();
+        let Some((newer, since)) = newer.map(|(newer, since)| (*newer, *since)) else {
+            return;
+        };
+        if self.lease_fencing && now > since + LEASE_SEEN {
+            self.accuse(|| {
+                format!(
+                    "partition {at}: {record:?} is acknowledged in epoch {epoch}, {} ms after epoch \
+                     {newer} was led",
+                    (now - since) / MS
+                )
+            });
+        }
+    }
+
     /// An acks=all write is acknowledged by the leader of `epoch`.
-    pub(crate) fn acknowledged(&mut self, at: usize, epoch: i32, offset: i64, record: Record) {
+    pub(crate) fn acknowledged(
+        &mut self,
+        at: usize,
+        (epoch, now): (i32, Micros),
+        offset: i64,
+        record: Record,
+    ) {
         self.counts.acks_all += 1;
+        self.check_lease(at, (epoch, now), record);
         let watched = &self.partitions[at];
         let known = usize::try_from(offset)
             .ok()

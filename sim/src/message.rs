@@ -4,6 +4,7 @@ use crate::disk::Record;
 use isthmus_broker_core::controller::{ControllerEvent, ControllerReply};
 use isthmus_broker_core::replica::{ReplicaFetch, ReplicaFetchAnswer};
 use isthmus_wire::ErrorCode;
+use std::time::Duration;
 
 /// Matches an answer to its request at whoever asked.
 pub(crate) type Call = u64;
@@ -17,6 +18,9 @@ pub(crate) enum Message {
     FromController {
         call: Call,
         reply: ControllerReply,
+        /// To a heartbeat: what was committed when a majority confirmed, after it had come, that the
+        /// controller is the active one (rule 20).
+        confirmed: Option<i64>,
     },
     /// A broker has the metadata log up to before `from`, and waits for more.
     FetchMetadata {
@@ -35,6 +39,8 @@ pub(crate) enum Message {
     },
     Fetched {
         call: Call,
+        /// When it was sent, by the leader's clock.
+        at: Duration,
         answer: ReplicaFetchAnswer,
         records: Vec<Record>,
     },

@@ -27,10 +27,23 @@ pub enum Mutation {
     ZombieApplies,
     /// KIP-455: a replica is deleted only once metadata says that it is none.
     DeletesEarly,
+    /// Rule 20: without a lease nothing is appended.
+    AppendsWithoutLease,
+    /// Rule 20: the lease is looked at again before the answer.
+    AnswersWithoutLease,
+    /// Rule 20: a controller confirms heartbeats with a majority.
+    NoMajority,
 }
 
 impl Mutation {
-    const OF_SHELLS: [Self; 3] = [Self::OldEpoch, Self::ZombieApplies, Self::DeletesEarly];
+    const OF_SHELLS: [Self; 6] = [
+        Self::OldEpoch,
+        Self::ZombieApplies,
+        Self::DeletesEarly,
+        Self::AppendsWithoutLease,
+        Self::AnswersWithoutLease,
+        Self::NoMajority,
+    ];
 }
 
 impl Mutation {
@@ -45,6 +58,9 @@ impl Mutation {
             Self::OldEpoch => "7",
             Self::ZombieApplies => "D6",
             Self::DeletesEarly => "455-delete",
+            Self::AppendsWithoutLease => "20-append",
+            Self::AnswersWithoutLease => "20-reply",
+            Self::NoMajority => "20-majority",
         }
     }
 
@@ -54,6 +70,11 @@ impl Mutation {
             Self::OldEpoch => "a leader's records carry its own epoch",
             Self::ZombieApplies => "a change decided on another image is a no-op",
             Self::DeletesEarly => "a replica is deleted once metadata says that it is none",
+            Self::AppendsWithoutLease => "without a lease nothing is appended",
+            Self::AnswersWithoutLease => "the lease is looked at again before a write is answered",
+            Self::NoMajority => {
+                "a heartbeat gives a lease once a majority has confirmed the controller"
+            }
         }
     }
 
@@ -83,6 +104,8 @@ pub(crate) struct Scenario {
     pub(crate) acks_one_in: usize,
     /// `flush.policy=group`: disks are all that need survive.
     pub(crate) flush_group: bool,
+    /// `lease.fencing` (rule 20).
+    pub(crate) lease_fencing: bool,
     /// Between two acts of the operator, on average; none in most runs.
     pub(crate) operator_every: Option<Micros>,
     pub(crate) rules: Rules,
@@ -127,11 +150,11 @@ impl Scenario {
             loss: random.pick(&[0, 0, 2, 10, 40]).unwrap_or(0),
             acks_one_in: 2 + random.below(4),
             flush_group: false,
+            lease_fencing: false,
             operator_every: None,
             rules: match mutation {
                 Some(Mutation::Core(rule)) => Rules::without(rule),
-                Some(Mutation::OldEpoch | Mutation::ZombieApplies | Mutation::DeletesEarly)
-                | None => Rules::ALL,
+                Some(_) | None => Rules::ALL,
             },
             mutation,
         }
@@ -151,6 +174,12 @@ impl Scenario {
     /// In one run of four the topic is flushed before anything of it counts.
     pub(crate) fn with_flushes(mut self, random: &mut Random) -> Self {
         self.flush_group = random.one_in(4);
+        self
+    }
+
+    /// In three runs of four leaders acknowledge nothing without a lease.
+    pub(crate) fn with_leases(mut self, random: &mut Random) -> Self {
+        self.lease_fencing = !random.one_in(4);
         self
     }
 

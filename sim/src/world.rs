@@ -31,6 +31,7 @@ const RENEWED_EVERY: Micros = 97;
 
 /// Makes dice of their own out of a seed: runs without flushes stay what they were.
 const FLUSHES: u64 = 0x0066_6c75_7368_6573;
+const LEASES: u64 = 0x006c_6561_7365_7321;
 
 /// What a node is given with every event, and what it gives back.
 pub(crate) struct Context<'a> {
@@ -40,6 +41,8 @@ pub(crate) struct Context<'a> {
     pub(crate) random: &'a mut Random,
     pub(crate) judge: &'a mut Judge,
     pub(crate) scenario: &'a Scenario,
+    /// Whether this voter leads with a majority behind it.
+    pub(crate) leads_voters: bool,
     committed: &'a [MetadataChange],
     out: Vec<(i32, Message)>,
     /// The broker was told that it may stop.
@@ -228,7 +231,8 @@ impl World {
         let mut operator = Operator::new(seed);
         let scenario = Scenario::of(&mut random, mutation)
             .with_operator(&mut operator.random)
-            .with_flushes(&mut Random::new(seed ^ FLUSHES));
+            .with_flushes(&mut Random::new(seed ^ FLUSHES))
+            .with_leases(&mut Random::new(seed ^ LEASES));
         let founded = founded(&scenario);
         let mut world = Self {
             judge: Judge::new(&scenario, founded.clone()),
@@ -463,6 +467,7 @@ impl World {
 
     /// Lets a machine's process do something, and carries out what comes of it.
     pub(crate) fn with(&mut self, id: i32, act: impl FnOnce(&mut Process, &mut Context<'_>)) {
+        let leads_voters = self.log.leader == Some(id) && self.has_majority(id);
         let Some(machine) = self.machines.get_mut(&id) else {
             return;
         };
@@ -473,6 +478,7 @@ impl World {
             random: &mut self.random,
             judge: &mut self.judge,
             scenario: &self.scenario,
+            leads_voters,
             committed: &self.log.committed,
             out: Vec::new(),
             stops: false,

@@ -56,6 +56,7 @@ fn nothing_breaks() {
         stale_changes,
         lost_outside_promise,
         blackouts,
+        lease_refusals,
     } = counts;
     let often = [acks_all, acks_one, refused, isr_changes];
     assert!(often.iter().all(|it| *it > 10 * SEEDS), "{counts:?}");
@@ -67,6 +68,8 @@ fn nothing_breaks() {
     assert!(moves_undone > SEEDS / 4, "{counts:?}");
     // In one run of four everything is flushed first.
     assert!(blackouts > SEEDS / 8, "{counts:?}");
+    // In three runs of four nothing is acknowledged without a lease.
+    assert!(lease_refusals > SEEDS / 2, "{counts:?}");
     let seldom = [unclean_elections, stale_changes, lost_outside_promise];
     assert!(seldom.iter().all(|it| *it > SEEDS / 50), "{counts:?}");
 }

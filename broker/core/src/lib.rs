@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`topic_name`], [`config`], [`metadata`] (records, image, decisions on topics),
 //! [`replica`] (what a partition's leader and followers do), [`group_commit`] (which logs are flushed together), [`controller`] (what becomes of brokers
-//! and partitions), [`lifecycle`] (a broker's own side of that), [`rules`] (what both obey, by name), [`groups`] (consumer groups
+//! and partitions), [`lifecycle`] (a broker's own side of that), [`lease`] (until when it may acknowledge), [`rules`] (what both obey, by name), [`groups`] (consumer groups
 //! and their offsets), [`security`] (who is who, and who may do what), [`quotas`] (how much a
 //! client may use).
 
@@ -14,6 +14,7 @@ pub mod config;
 pub mod controller;
 pub mod group_commit;
 pub mod groups;
+pub mod lease;
 pub mod lifecycle;
 pub mod metadata;
 pub mod quotas;

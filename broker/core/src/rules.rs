@@ -51,6 +51,12 @@ rules! {
     PreferredInSync = "16", "the preferred replica leads only from the ISR";
     ShutdownGranted = "17", "a broker stops once all others know that it does";
     FollowerHighWatermark = "18", "a follower shows what its leader said is committed";
+    LeaseFromHeartbeat = "20-heartbeat", "a lease begins when the heartbeat was sent, not when it was answered";
+    LeaseApplied = "20-applied", "a lease counts once the metadata is applied that it was confirmed with";
+    LeaseUnclean = "20-unclean", "with unclean elections on, followers give no lease";
+    LeaseFromAnswer = "20-answer", "a follower's fetch gives a lease from when the answer before it was sent";
+    LeaseOfEligible = "20-eligible", "followers give a lease only with all that may be elected";
+    LeaseEnds = "20-newer", "a request of a newer leader epoch ends the lease";
     UncleanRestart = "23", "who stopped uncleanly leaves ISR and ELR by registering";
     FlushBeforeCommit = "24-leader", "with flush.policy=group the leader's own copy counts once it is flushed";
     FlushBeforeFetch = "24-follower", "with flush.policy=group a follower asks for more once it has flushed what it has";

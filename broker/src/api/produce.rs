@@ -381,7 +381,7 @@ fn refused_by_log(
     failure: &AppendFailure,
 ) -> PartitionProduceResponse {
     let mut answer = refused(index, failure.code());
-    if matches!(failure, AppendFailure::NotLeader) {
+    if matches!(failure, AppendFailure::NotLeader | AppendFailure::NoLease) {
         // The code says it all, and Kafka says no more.
         return answer;
     }

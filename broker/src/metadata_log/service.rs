@@ -31,9 +31,9 @@ use isthmus_wire::messages::{
 };
 use openraft::async_runtime::WatchReceiver;
 use openraft::entry::RaftEntry;
-use openraft::errors::{Fatal, RaftError};
+use openraft::errors::{Fatal, LinearizableReadError, RaftError};
 use openraft::raft::AppendEntriesResponse;
-use openraft::{ChangeMembers, Snapshot as RaftSnapshot, SnapshotMeta};
+use openraft::{ChangeMembers, ReadPolicy, Snapshot as RaftSnapshot, SnapshotMeta};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::io;
@@ -292,11 +292,28 @@ impl<D: Disk> QuorumService<D> {
         Ok(())
     }
 
+    /// Until a majority of the voters has answered what was asked after this was called, and all that was
+    /// committed by then is applied here: a read index. Who leads no more, or is cut off, is told so within
+    /// the lease of a leader.
+    pub(crate) async fn confirm_lead(&self) -> Result<(), MetadataLogError> {
+        let raft = self.raft()?;
+        let confirmed = raft.ensure_linearizable(ReadPolicy::ReadIndex);
+        let confirmed = within("confirm its leader", confirmed).await?;
+        confirmed.map(drop).map_err(not_confirmed)
+    }
+
     /// Asks another voter to lead. Whether it came to that is seen in the quorum's watch.
     #[cfg(test)]
     pub(super) async fn hand_over(&self, raft_id: u64) -> Result<(), MetadataLogError> {
         let asked = self.raft()?.trigger().transfer_leader(raft_id).await;
         asked.map_err(stopped)
+    }
+}
+
+fn not_confirmed(error: RaftError<Quorum, LinearizableReadError<Quorum>>) -> MetadataLogError {
+    match error {
+        RaftError::APIError(_) => MetadataLogError::NotLeader { leader: None },
+        RaftError::Fatal(error) => stopped(error),
     }
 }
 

@@ -107,6 +107,7 @@ impl QuotaMetrics {
 #[derive(Clone)]
 pub(crate) struct PartitionMetrics {
     pub(crate) count: IntGauge,
+    pub(crate) lease_refusals: IntCounter,
     pub(crate) truncated_records: IntCounter,
     pub(crate) truncated_bytes: IntCounter,
 }
@@ -177,6 +178,10 @@ impl Metrics {
             ),
             partitions: PartitionMetrics {
                 count: gauge("isthmus_broker_partitions", "Partitions this broker holds."),
+                lease_refusals: counter(
+                    "isthmus_broker_lease_refusals_total",
+                    "Writes to a partition that were not taken because its leader here had no lease.",
+                ),
                 truncated_records: counter(
                     "isthmus_broker_truncated_records_total",
                     "Records cut off replicas here because their leaders do not have them.",

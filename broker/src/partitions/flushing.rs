@@ -9,7 +9,7 @@
 //! An fsync never runs under the lock. What is on disk is what the log's recovery point says: a flush
 //! that was planned before the log was cut moves nothing.
 
-use super::partition::{AppendFailure, Appended, Partition, State};
+use super::partition::{AppendFailure, Appended, LEASE_PAUSE, Partition, State};
 use crate::clocks;
 use isthmus_broker_core::config::FlushPolicy;
 use isthmus_broker_core::replica::OwnCopy;
@@ -92,10 +92,12 @@ impl Partition {
         let _watch = self.watch(&woken);
         loop {
             let end = appended.last_offset + 1;
-            if self.state.lock().led_in(appended.leader_epoch)?.holds(end) {
-                return Ok(());
+            let is_held = self.state.lock().led_in(appended.leader_epoch)?.holds(end);
+            match is_held {
+                true if self.may_acknowledge(appended) => return Ok(()),
+                true => tokio::time::sleep(LEASE_PAUSE).await,
+                false => woken.notified().await,
             }
-            woken.notified().await;
         }
     }
 

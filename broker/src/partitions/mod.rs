@@ -12,6 +12,7 @@ mod flushing;
 mod following;
 mod group_commit;
 mod leading;
+mod leases;
 mod partition;
 mod reading;
 mod replica_log;
@@ -22,6 +23,7 @@ mod watchers;
 pub(crate) use cleaning::CleanerTools;
 pub(crate) use following::{Cut, Due, Fetched, Turn};
 pub(crate) use leading::{Answered, ReplicaRead};
+pub(crate) use leases::Leases;
 pub(crate) use partition::{Acks, AppendFailure, Appended, Attached, Partition};
 pub(crate) use reading::{FoundOffset, Isolation, OffsetQuery, ReadFailure, ReadRequest, ServedBy};
 pub(crate) use watchers::Ready;
@@ -45,7 +47,7 @@ use isthmus_log::{
 };
 use isthmus_wire::Uuid;
 use parking_lot::{Mutex, RwLock};
-use partition::Remembered;
+use partition::{Remembered, Shared};
 use rules::log_config;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -115,6 +117,8 @@ pub(crate) struct Partitions {
     proposals: mpsc::Sender<IsrProposal>,
     /// Shared with the partitions and with the task that syncs.
     commits: Arc<Commits>,
+    /// Shared with the partitions, which ask it, and with whoever sends heartbeats.
+    leases: Arc<Leases>,
     /// Until somebody takes them to the controller.
     proposed: Mutex<Option<mpsc::Receiver<IsrProposal>>>,
     removals: Mutex<VecDeque<Removal>>,
@@ -144,6 +148,10 @@ impl Partitions {
         Self {
             proposals,
             commits: Arc::new(Commits::new()),
+            leases: Arc::new(Leases::new(
+                settings.lease_fencing,
+                metrics.lease_refusals.clone(),
+            )),
             proposed: Mutex::new(Some(proposed)),
             disk,
             directory,
@@ -161,6 +169,10 @@ impl Partitions {
     /// What the leaders here propose to the controller; for whoever asks first.
     pub(crate) fn take_proposals(&self) -> Option<mpsc::Receiver<IsrProposal>> {
         self.proposed.lock().take()
+    }
+
+    pub(crate) fn leases(&self) -> &Arc<Leases> {
+        &self.leases
     }
 
     pub(crate) fn get(&self, topic: Uuid, index: i32) -> Option<Arc<Partition>> {
@@ -317,7 +329,11 @@ impl Partitions {
             &self.disk,
             dir,
             (Arc::clone(&topic.name), (topic.id, index)),
-            (self.proposals.clone(), Arc::clone(&self.commits)),
+            Shared {
+                proposals: self.proposals.clone(),
+                commits: Arc::clone(&self.commits),
+                leases: Arc::clone(&self.leases),
+            },
             config,
             log_config,
             context,

@@ -5,6 +5,7 @@
 
 use super::cleaning::CleaningState;
 use super::group_commit::Commits;
+use super::leases::Leases;
 use super::role::{Role, Taking};
 use super::rules::append_rules;
 use super::watchers::{Ready, Watchers};
@@ -26,6 +27,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
+/// How often a write that waits for a lease alone looks for it.
+pub(super) const LEASE_PAUSE: Duration = Duration::from_millis(50);
+
 pub(crate) struct Partition {
     topic: Arc<str>,
     key: PartitionKey,
@@ -37,6 +41,14 @@ pub(crate) struct Partition {
     proposals: mpsc::Sender<IsrProposal>,
     /// For `flush.policy = group`.
     pub(super) commits: Arc<Commits>,
+    pub(super) leases: Arc<Leases>,
+}
+
+/// What all partitions of a broker share.
+pub(super) struct Shared {
+    pub(super) proposals: mpsc::Sender<IsrProposal>,
+    pub(super) commits: Arc<Commits>,
+    pub(super) leases: Arc<Leases>,
 }
 
 pub(super) struct State {
@@ -93,6 +105,9 @@ pub(crate) enum AppendFailure {
     NotEnoughReplicasAfterAppend,
     #[error("another broker leads the partition")]
     NotLeader,
+    /// Another broker may lead it by now (rule 20).
+    #[error("this broker has no lease")]
+    NoLease,
     #[error("the topic was deleted")]
     Gone,
     #[error("the broker stops")]
@@ -106,7 +121,7 @@ impl AppendFailure {
         match self {
             Self::NotEnoughReplicas(_) => ErrorCode::NOT_ENOUGH_REPLICAS,
             Self::NotEnoughReplicasAfterAppend => ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND,
-            Self::NotLeader => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+            Self::NotLeader | Self::NoLease => ErrorCode::NOT_LEADER_OR_FOLLOWER,
             Self::Gone => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             // Retriable: the client looks for the partition again and finds it after the restart.
             Self::Closed => ErrorCode::NOT_LEADER_OR_FOLLOWER,
@@ -132,7 +147,7 @@ impl Partition {
         disk: &Arc<ProcessDisk>,
         dir: PathBuf,
         (topic, key): (Arc<str>, PartitionKey),
-        (proposals, commits): (mpsc::Sender<IsrProposal>, Arc<Commits>),
+        shared: Shared,
         config: TopicConfig,
         log_config: LogConfig,
         context: OpenContext,
@@ -158,8 +173,9 @@ impl Partition {
         let partition = Self {
             topic,
             key,
-            proposals,
-            commits,
+            proposals: shared.proposals,
+            commits: shared.commits,
+            leases: shared.leases,
             state: Mutex::new(state),
             watchers: Watchers::default(),
             flushing: tokio::sync::Mutex::new(()),
@@ -301,6 +317,10 @@ impl Partition {
         let Role::Leader(leader) = &mut state.role else {
             return Err(AppendFailure::NotLeader);
         };
+        if !self.leases.allow(leader) {
+            self.leases.refusals.inc();
+            return Err(AppendFailure::NoLease);
+        }
         if acks == Acks::All {
             leader
                 .admit_acks_all()
@@ -357,15 +377,25 @@ impl Partition {
         let _watch = self.watch(&woken);
         loop {
             let end = appended.last_offset + 1;
-            match self.state.lock().completion(appended.leader_epoch, end)? {
-                Completion::Done => return Ok(()),
+            let completion = self.state.lock().completion(appended.leader_epoch, end)?;
+            match completion {
+                Completion::Done if self.may_acknowledge(appended) => return Ok(()),
+                // A lease comes back unseen.
+                Completion::Done => tokio::time::sleep(LEASE_PAUSE).await,
                 Completion::TooFewReplicas => {
                     return Err(AppendFailure::NotEnoughReplicasAfterAppend);
                 }
-                Completion::Waiting => {}
+                Completion::Waiting => woken.notified().await,
             }
-            woken.notified().await;
         }
+    }
+
+    /// Whether what is settled may be answered, just before it is. What is not, waits until the lease is
+    /// back or its time is over: it is in the log, and may be committed yet (rule 20).
+    pub(super) fn may_acknowledge(&self, appended: &Appended) -> bool {
+        let state = self.state.lock();
+        let leader = state.led_in(appended.leader_epoch);
+        leader.is_ok_and(|leader| self.leases.allow(leader))
     }
 
     /// Until all that is in the log now is committed, or too few are in sync to commit anything; an
@@ -483,9 +513,10 @@ impl Partition {
         state.rules = append_rules(&config);
         state.log.update_config(log_config);
         let min_insync = usize::try_from(config.min_insync_replicas).unwrap_or(1);
-        let moved = state
-            .leader_mut()
-            .is_some_and(|leader| leader.set_min_insync_replicas(min_insync));
+        let moved = state.leader_mut().is_some_and(|leader| {
+            leader.set_unclean_leader_election(config.unclean_leader_election_enable);
+            leader.set_min_insync_replicas(min_insync)
+        });
         state.config = config;
         let moved = state.own_copy_changed() || moved;
         state.log.on_high_watermark(state.role.high_watermark());

@@ -185,6 +185,7 @@ impl State {
             broker_id: taking.broker_id,
             partition,
             min_insync_replicas: usize::try_from(self.config.min_insync_replicas).unwrap_or(1),
+            unclean_leader_election: self.config.unclean_leader_election_enable,
             replica_lag_time_max: taking.replica_lag_time_max,
             own_copy: self.own_copy(),
             rules: Rules::ALL,

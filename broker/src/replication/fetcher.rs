@@ -173,6 +173,10 @@ struct Exchange<'a> {
     forgotten: BTreeSet<PartitionKey>,
     /// What was flushed, and may be acknowledged.
     flushed: Arc<Ready>,
+    /// When the newest answer was sent that has come, by the leader's clock.
+    answered_micros: i64,
+    /// As the leader was told last (rule 20).
+    follows_micros: i64,
 }
 
 impl<'a> Exchange<'a> {
@@ -188,6 +192,8 @@ impl<'a> Exchange<'a> {
             agenda: Agenda::default(),
             forgotten: BTreeSet::new(),
             flushed: Arc::default(),
+            answered_micros: -1,
+            follows_micros: -1,
         };
         for (key, partition) in &exchange.followed {
             partition.fetched_by(&exchange.flushed);
@@ -247,9 +253,17 @@ impl<'a> Exchange<'a> {
     }
 
     /// The next request, if there is something to say or a credit to give.
+    ///
+    /// By it the leader may take for granted that what is not forgotten here is followed still, after the
+    /// answer that the request names. So it names a newer one only where no role is being changed, and all
+    /// that changed is told (rule 20).
     fn next_request(&mut self) -> Option<ReplicaFetchRequest> {
         if self.overdue.len() >= CREDITS_MAX {
             return None;
+        }
+        let is_settled = self.fetcher.shared.roles_are_settled();
+        if is_settled {
+            self.follow_changes();
         }
         let mentions = self.mentions();
         let says_something = !mentions.is_empty() || !self.forgotten.is_empty();
@@ -257,6 +271,10 @@ impl<'a> Exchange<'a> {
         let is_full = !self.fetcher.shared.partitions.has_room_to_append();
         if !says_something && (self.overdue.len() >= CREDITS || is_full) {
             return None;
+        }
+        let forgotten = self.next_forgotten();
+        if is_settled && self.forgotten.is_empty() {
+            self.follows_micros = self.answered_micros;
         }
         let settings = &self.fetcher.shared.settings;
         let int = |size: usize| i32::try_from(size).unwrap_or(i32::MAX);
@@ -269,7 +287,8 @@ impl<'a> Exchange<'a> {
             max_bytes: int(settings.response_max_bytes),
             partition_max_bytes: int(settings.partition_max_bytes),
             topics: messages::topics(mentions),
-            forgotten: messages::forgotten(self.next_forgotten()),
+            forgotten: messages::forgotten(forgotten),
+            follows_micros: self.follows_micros,
         };
         self.session_epoch = self.session_epoch.wrapping_add(1);
         Some(request)
@@ -335,6 +354,7 @@ impl<'a> Exchange<'a> {
         if response.error_code.is_error() {
             return Err(Ended::Refused(response.error_code));
         }
+        self.answered_micros = self.answered_micros.max(response.sent_micros);
         let (now, now_ms) = (clocks::boot(), clocks::wall_ms());
         let (mut cuts, mut flushes) = (Vec::new(), Vec::new());
         for topic in &response.topics {

@@ -21,6 +21,7 @@ use isthmus_wire::messages::replica_fetch_response::{FetchedPartition, FetchedTo
 use isthmus_wire::messages::{ReplicaFetchRequest, ReplicaFetchResponse};
 use isthmus_wire::{ErrorCode, Records, Uuid};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What a follower says of its partitions, for a request.
 pub(super) fn topics(mentions: Vec<(PartitionKey, ReplicaFetch)>) -> Vec<ReplicaTopic> {
@@ -69,6 +70,7 @@ pub(super) fn mentions(
                 log_start: mention.log_start_offset,
                 log_end: mention.log_end_offset,
                 last_fetched_epoch: Some(mention.last_fetched_epoch).filter(|epoch| *epoch >= 0),
+                follows: follows(request),
             };
             ((topic.topic_id, mention.partition), fetch)
         })
@@ -119,7 +121,18 @@ pub(super) fn answered(
     }
 }
 
-pub(super) fn response(answers: Vec<(PartitionKey, FetchedPartition)>) -> ReplicaFetchResponse {
+/// When the newest answer was sent that the follower had before it asked: by this broker's boot clock, as it
+/// was told with that answer (rule 20).
+pub(super) fn follows(request: &ReplicaFetchRequest) -> Option<Duration> {
+    let micros = u64::try_from(request.follows_micros).ok()?;
+    Some(Duration::from_micros(micros))
+}
+
+/// An answer that is sent at `now` by the boot clock.
+pub(super) fn response(
+    now: Duration,
+    answers: Vec<(PartitionKey, FetchedPartition)>,
+) -> ReplicaFetchResponse {
     let mut topics: BTreeMap<Uuid, Vec<FetchedPartition>> = BTreeMap::new();
     for ((topic_id, _), answer) in answers {
         topics.entry(topic_id).or_default().push(answer);
@@ -130,6 +143,7 @@ pub(super) fn response(answers: Vec<(PartitionKey, FetchedPartition)>) -> Replic
     };
     ReplicaFetchResponse {
         topics: topics.into_iter().map(topic).collect(),
+        sent_micros: i64::try_from(now.as_micros()).unwrap_or(i64::MAX),
         ..ReplicaFetchResponse::default()
     }
 }

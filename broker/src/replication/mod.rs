@@ -38,7 +38,7 @@ use parking_lot::Mutex;
 use session::{Limits, Session};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -83,6 +83,8 @@ pub(crate) struct Replication {
     sessions: Mutex<BTreeMap<i32, Arc<Session>>>,
     fetchers: Mutex<Fetchers>,
     next_session: AtomicI64,
+    /// Changes of metadata whose roles are being taken, and which the fetchers do not know yet.
+    changing: AtomicUsize,
     tasks: TaskTracker,
     stop: CancellationToken,
     /// Cancelled when the disk failed: the broker must not go on.
@@ -158,6 +160,7 @@ impl Replication {
             sessions: Mutex::default(),
             fetchers: Mutex::default(),
             next_session: AtomicI64::new(0),
+            changing: AtomicUsize::new(0),
             tasks: parts.tasks,
             stop: parts.stop,
             failed: parts.failed,
@@ -180,6 +183,18 @@ impl Replication {
     pub(crate) fn roles_taken(self: &Arc<Self>) {
         let all = self.partitions.all().into_iter();
         self.follow(all.map(|it| (it.key(), Some(it))));
+    }
+
+    /// Roles are about to be taken; they are settled once what this gives is dropped, behind
+    /// [`Self::roles_changed`].
+    pub(crate) fn changes_roles(&self) -> RolesChange<'_> {
+        self.changing.fetch_add(1, Ordering::SeqCst);
+        RolesChange(&self.changing)
+    }
+
+    /// Whether the fetchers were told of every role that was taken.
+    fn roles_are_settled(&self) -> bool {
+        self.changing.load(Ordering::SeqCst) == 0
     }
 
     /// Metadata has changed: what it changed, and nothing else, may follow another leader now, or none.
@@ -332,6 +347,15 @@ impl Replication {
     fn storage_failed(&self, error: &dyn std::fmt::Display) {
         tracing::error!(event = "log_directory_failed", %error);
         self.failed.cancel();
+    }
+}
+
+/// Roles are being taken.
+pub(crate) struct RolesChange<'a>(&'a AtomicUsize);
+
+impl Drop for RolesChange<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -8,6 +8,7 @@
 //! taken, so that nothing that comes in between is missed.
 
 use super::messages;
+use crate::clocks;
 use crate::partitions::{Answered, Attached, PartitionKey, Partitions, Ready};
 use isthmus_broker_core::metadata::MetadataImage;
 use isthmus_broker_core::replica::{FetchRefused, ReplicaFetch};
@@ -112,7 +113,7 @@ impl Session {
         }
         if now.saturating_sub(inner.refreshed) >= REFRESH {
             inner.refreshed = now;
-            self.refresh(&mut inner, now, image);
+            self.refresh(&mut inner, (now, image), messages::follows(request));
         }
         Ok(())
     }
@@ -154,10 +155,16 @@ impl Session {
         }
     }
 
-    /// The same word again for all of which nothing new was said.
-    fn refresh(&self, inner: &mut Inner, now: Duration, image: &MetadataImage) {
-        let refused: Vec<(PartitionKey, FetchRefused)> = (inner.followed.iter())
+    /// The same word again for all of which nothing new was said; it is followed still.
+    fn refresh(
+        &self,
+        inner: &mut Inner,
+        (now, image): (Duration, &MetadataImage),
+        follows: Option<Duration>,
+    ) {
+        let refused: Vec<(PartitionKey, FetchRefused)> = (inner.followed.iter_mut())
             .filter_map(|(key, followed)| {
+                followed.fetch.follows = followed.fetch.follows.max(follows);
                 let partition = followed.attached.partition();
                 let asked = partition.replica_asks(now, image, &followed.fetch);
                 asked.err().map(|refused| (*key, refused))
@@ -205,7 +212,7 @@ impl Session {
             }
         }
         self.ready.put_back(keys);
-        messages::response(answers)
+        messages::response(clocks::boot(), answers)
     }
 
     fn answer_one(

@@ -82,6 +82,8 @@ pub struct Settings {
     /// How long a broker may be silent before the controller fences it.
     pub broker_session_timeout: Duration,
     pub broker_heartbeat_interval: Duration,
+    /// Leaders acknowledge nothing without a lease; never at a node that has no others beside it.
+    pub(crate) lease_fencing: bool,
     pub initial_broker_registration_timeout: Duration,
     pub groups: GroupConfig,
     /// Over which the use of clients is measured.
@@ -188,6 +190,7 @@ impl Settings {
         let idle = kafka_names::idle_keys(&loaded, &fixed);
         let dynamic = DynamicSettings::new(loaded.get("node.id"), fixed);
         let size = |key: &str| usize::try_from(loaded.get::<i32>(key)).unwrap_or(usize::MAX);
+        let cluster = ClusterSettings::of(&loaded);
         Ok(Self {
             node_id: loaded.get("node.id"),
             rack: loaded.find("node.rack"),
@@ -257,7 +260,8 @@ impl Settings {
                 loaded.get::<i64>("metadata.log.max.record.bytes.between.snapshots"),
             )
             .unwrap_or(u64::MAX),
-            cluster: ClusterSettings::of(&loaded),
+            lease_fencing: loaded.get::<bool>("lease.fencing") && !cluster.is_alone(),
+            cluster,
             broker_session_timeout: bounded(&loaded, "broker.session.timeout.ms", TICK_MIN),
             broker_heartbeat_interval: bounded(&loaded, "broker.heartbeat.interval.ms", TICK_MIN),
             initial_broker_registration_timeout: bounded(

@@ -53,6 +53,11 @@ const CLUSTER: &[Key] = &[
         .worst("it does not hide what nodes say to each other: where others can listen, use TLS"),
 ];
 
+const LEASE: &[Key] = &[
+    Key::with_default("fencing", Kind::Bool, "true")
+        .doc("Whether a leader that is cut off stops acknowledging writes by itself, before another one is elected; without it, as in Kafka, what it acknowledges with acks=1 is lost for as long as the cut lasts."),
+];
+
 const LISTENERS: &[Key] = &[
     Key::required("name", Kind::Text).doc("Name of the listener; clients are shown addresses of the listener they came through."),
     Key::with_default("kind", Kind::Choice(&["client", "broker", "controller"]), "client")
@@ -126,6 +131,12 @@ fn build(rules: &'static [Rule]) -> Schema {
             Form::Plain,
             CLUSTER,
             "The cluster it belongs to.",
+        ),
+        table(
+            "lease",
+            Form::Plain,
+            LEASE,
+            "What a broker needs to acknowledge writes.",
         ),
         table(
             "listeners",

@@ -12,5 +12,6 @@ mod failover;
 mod groups;
 mod kit;
 mod latency;
+mod leases;
 mod quorum;
 mod stops;

@@ -7,6 +7,7 @@ use crate::disk::{Log, Record};
 use crate::message::{Call, Message};
 use crate::world::Context;
 use isthmus_broker_core::replica::{EpochHistory, Follower, FollowerStep, ReplicaFetchAnswer};
+use std::time::Duration;
 
 impl BrokerNode {
     pub(super) fn following(
@@ -28,6 +29,7 @@ impl BrokerNode {
         &mut self,
         context: &mut Context<'_>,
         call: Call,
+        at: Duration,
         answer: ReplicaFetchAnswer,
         records: &[Record],
     ) {
@@ -42,6 +44,11 @@ impl BrokerNode {
         else {
             return;
         };
+        if let Some(replica) = self.replicas.get_mut(&partition)
+            && replica.role.leader_epoch() == Some(leader_epoch)
+        {
+            replica.follows = replica.follows.max(Some(at));
+        }
         let Some((follower, log)) = self.following(partition, leader_epoch) else {
             return;
         };
@@ -83,9 +90,10 @@ impl BrokerNode {
             };
             let own_copy = own_copy(context, &replica.log);
             let poll = follower.poll(context.mono, broker_epoch, &replica.log, own_copy);
-            let Some(fetch) = poll else {
+            let Some(mut fetch) = poll else {
                 return;
             };
+            fetch.follows = replica.follows;
             let leader = follower.leader();
             let asked = Asked::Fetch {
                 partition,

@@ -1,7 +1,7 @@
 //! The leader's side of a broker: roles as metadata says, writes, followers' fetches, and the ISR.
 
 use super::flushing::own_copy;
-use super::replica::{Leading, Replica, Role, Write};
+use super::replica::{Leading, Replica, Role, Write, may_acknowledge};
 use super::{
     Asked, BrokerNode, CONTROLLER_TIMEOUT, FETCH_WAIT, LAG_MAX, PRODUCE_TIMEOUT, partition_image,
 };
@@ -84,7 +84,7 @@ impl BrokerNode {
         };
         let effects = event(&mut leading.leader, context, &self.image, &mut replica.log);
         replica.show(context, self.id, partition);
-        replica.complete_writes(context, partition);
+        replica.complete_writes(context, partition, self.lease.get());
         replica.answer_fetches(context);
         if let Some(proposal) = effects.alter_partition {
             self.alter_partition(context, partition, proposal);
@@ -179,8 +179,16 @@ impl BrokerNode {
             context.send(client, Message::Produced { id, result });
             return;
         }
-        let mut parked = None;
+        let (mut parked, lease) = (None, self.lease.get());
         self.lead(context, partition, |leader, context, image, log| {
+            if !may_acknowledge(context, leader, lease)
+                && !context.scenario.is(Mutation::AppendsWithoutLease)
+            {
+                context.judge.counts.lease_refusals += 1;
+                let result = Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+                context.send(client, Message::Produced { id, result });
+                return LeaderEffects::default();
+            }
             if acks == Acks::All && leader.admit_acks_all().is_err() {
                 let result = Err(ErrorCode::NOT_ENOUGH_REPLICAS);
                 context.send(client, Message::Produced { id, result });
@@ -199,9 +207,10 @@ impl BrokerNode {
                 Acks::None => {}
                 Acks::Leader if leader.holds(offset + 1) => {
                     let is_durable = log.is_durable(offset + 1);
+                    let by = (leader.epoch(), context.now);
                     context
                         .judge
-                        .acknowledged_one(partition, record, is_durable);
+                        .acknowledged_one(partition, by, record, is_durable);
                     let result = Ok(offset);
                     context.send(client, Message::Produced { id, result });
                 }
@@ -220,7 +229,7 @@ impl BrokerNode {
             if let Role::Leader(leading) = &mut replica.role {
                 leading.writes.push(write);
             }
-            replica.complete_writes(context, partition);
+            replica.complete_writes(context, partition, lease);
         }
     }
 
@@ -235,6 +244,7 @@ impl BrokerNode {
         let refuse = |context: &mut Context<'_>, refused| {
             let message = Message::Fetched {
                 call,
+                at: context.boot,
                 answer: ReplicaFetchAnswer::Refused(refused),
                 records: Vec::new(),
             };
@@ -252,6 +262,8 @@ impl BrokerNode {
                 FetchRefused::Error(ErrorCode::NOT_LEADER_OR_FOLLOWER),
             );
         };
+        let epoch = leading.leader.epoch();
+        context.judge.asked(partition, epoch, fetch.leader_epoch);
         let (verdict, effects) = leading
             .leader
             .fetched(context.boot, &self.image, fetch, log);
@@ -281,11 +293,12 @@ fn begin_to_lead(
     let epoch = image.leader_epoch;
     context
         .judge
-        .leads(partition, epoch, id, replica.log.records());
+        .leads(partition, epoch, id, context.now, replica.log.records());
     let leadership = Leadership {
         broker_id: id,
         partition: image,
         min_insync_replicas: context.scenario.min_insync_replicas,
+        unclean_leader_election: context.scenario.unclean_leader_election,
         replica_lag_time_max: LAG_MAX,
         own_copy: own_copy(context, &replica.log),
         rules: context.scenario.rules,

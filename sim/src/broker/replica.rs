@@ -2,13 +2,15 @@
 
 use crate::disk::{Log, Record};
 use crate::message::{Acks, Call, Message};
-use crate::scenario::Micros;
+use crate::scenario::{Micros, Mutation};
 use crate::world::Context;
+use isthmus_broker_core::lease::BrokerLease;
 use isthmus_broker_core::replica::{
     Completion, FetchRefused, Follower, Leader, ReplicaFetchAnswer,
 };
 use isthmus_wire::ErrorCode;
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 #[derive(Debug)]
 pub(crate) struct Replica {
@@ -16,6 +18,8 @@ pub(crate) struct Replica {
     pub(crate) role: Role,
     /// The high watermark of the role before.
     pub(super) kept: i64,
+    /// When the newest answer of the leader that is followed was sent, by its clock (rule 20).
+    pub(super) follows: Option<Duration>,
     /// The high watermark that the judge knows of.
     pub(super) shown: i64,
 }
@@ -79,6 +83,7 @@ impl Replica {
     pub(super) fn on(log: Log) -> Self {
         Self {
             kept: log.high_watermark_checkpoint,
+            follows: None,
             shown: 0,
             log,
             role: Role::Unknown,
@@ -98,6 +103,7 @@ impl Replica {
     /// Whoever waits is told. The judge looks at the next role's log from its beginning.
     pub(super) fn leave_role(&mut self, context: &mut Context<'_>) {
         self.kept = self.high_watermark();
+        self.follows = None;
         self.shown = 0;
         if let Role::Leader(leading) = &mut self.role {
             for write in leading.writes.drain(..) {
@@ -110,6 +116,7 @@ impl Replica {
                     let code = ErrorCode::NOT_LEADER_OR_FOLLOWER;
                     let message = Message::Fetched {
                         call: *call,
+                        at: context.boot,
                         answer: ReplicaFetchAnswer::Refused(FetchRefused::Error(code)),
                         records: Vec::new(),
                     };
@@ -134,11 +141,18 @@ impl Replica {
         self.shown = high_watermark;
     }
 
-    pub(super) fn complete_writes(&mut self, context: &mut Context<'_>, partition: usize) {
+    pub(super) fn complete_writes(
+        &mut self,
+        context: &mut Context<'_>,
+        partition: usize,
+        lease: BrokerLease,
+    ) {
         let Role::Leader(leading) = &mut self.role else {
             return;
         };
         let (Leading { leader, writes, .. }, log) = (&mut **leading, &self.log);
+        let may_acknowledge = may_acknowledge(context, leader, lease)
+            || context.scenario.is(Mutation::AnswersWithoutLease);
         writes.retain(|write| {
             let end = write.offset + 1;
             let completion = match write.acks {
@@ -147,19 +161,25 @@ impl Replica {
                 Acks::Leader => Completion::Waiting,
                 Acks::All => leader.completion(end),
             };
+            // Its lease may come back: until its time is over it waits.
+            let completion = match completion {
+                Completion::Done if !may_acknowledge => Completion::Waiting,
+                other => other,
+            };
             let result = match completion {
                 Completion::Done if write.acks == Acks::Leader => {
                     let is_durable = log.is_durable(end);
+                    let by = (leader.epoch(), context.now);
                     context
                         .judge
-                        .acknowledged_one(partition, write.record, is_durable);
+                        .acknowledged_one(partition, by, write.record, is_durable);
                     Ok(write.offset)
                 }
                 Completion::Done => {
-                    let (epoch, offset) = (leader.epoch(), write.offset);
+                    let (by, offset) = ((leader.epoch(), context.now), write.offset);
                     context
                         .judge
-                        .acknowledged(partition, epoch, offset, write.record);
+                        .acknowledged(partition, by, offset, write.record);
                     Ok(offset)
                 }
                 Completion::TooFewReplicas => Err(ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND),
@@ -197,6 +217,7 @@ impl Replica {
                 };
                 let message = Message::Fetched {
                     call,
+                    at: context.boot,
                     answer,
                     records,
                 };
@@ -204,4 +225,9 @@ impl Replica {
             }
         }
     }
+}
+
+/// Rule 20, where it is on.
+pub(super) fn may_acknowledge(context: &Context<'_>, leader: &Leader, lease: BrokerLease) -> bool {
+    !context.scenario.lease_fencing || leader.may_acknowledge(context.boot, lease)
 }

@@ -194,6 +194,7 @@ pub struct TopicConfig {
     pub segment_index_bytes: i32,
     pub segment_jitter_ms: i64,
     pub segment_ms: i64,
+    pub unclean_leader_election_enable: bool,
 }
 
 impl TopicConfig {
@@ -248,6 +249,9 @@ impl TopicConfig {
             segment_index_bytes: int("segment.index.bytes"),
             segment_jitter_ms: long("segment.jitter.ms"),
             segment_ms: long("segment.ms"),
+            // Kafka takes TRUE as well, and keeps it as it was written.
+            unclean_leader_election_enable: value("unclean.leader.election.enable")
+                .eq_ignore_ascii_case("true"),
         }
     }
 }

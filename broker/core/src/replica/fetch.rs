@@ -25,6 +25,9 @@ pub struct ReplicaFetch {
     pub log_start: i64,
     pub log_end: i64,
     pub last_fetched_epoch: Option<i32>,
+    /// When the newest answer was sent that had come before this was asked, by the leader's own clock
+    /// (rule 20). The shells of both carry it.
+    pub follows: Option<Duration>,
 }
 
 /// Where the leader's history of an epoch ends, told to a follower that has another one.
@@ -70,12 +73,19 @@ impl Leader {
         fetch: &ReplicaFetch,
         log: &impl EpochHistory,
     ) -> (Result<(), FetchRefused>, LeaderEffects) {
+        self.hear_of(fetch.leader_epoch);
         if let Err(refused) = self.check_fetch(fetch, log) {
             return (Err(refused), LeaderEffects::default());
         }
         let log_end = self.log_end;
+        let follows = if self.rules.obeys(Rule::LeaseFromAnswer) {
+            fetch.follows
+        } else {
+            Some(now)
+        };
         if let Some(follower) = self.followers.get_mut(&fetch.replica_id) {
             follower.fetched(now, fetch, log_end);
+            follower.follows = follower.follows.max(follows);
         }
         (Ok(()), self.settle(now, image, Some(fetch.replica_id)))
     }

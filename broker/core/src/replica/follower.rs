@@ -125,6 +125,7 @@ impl Follower {
             log_start: log.log_start(),
             log_end: log.log_end(),
             last_fetched_epoch: log.latest_epoch(),
+            follows: None,
         })
     }
 

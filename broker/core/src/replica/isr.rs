@@ -254,7 +254,8 @@ impl Leader {
             return;
         }
         self.partition_epoch = new.partition_epoch;
-        self.isr = new.isr.iter().copied().collect();
+        let before = std::mem::replace(&mut self.isr, new.isr.iter().copied().collect());
+        self.lease.may_be_eligible(before.difference(&self.isr));
         self.pending = None;
     }
 }

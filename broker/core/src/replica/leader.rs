@@ -15,6 +15,7 @@
 //! controller has is within the maximal ISR here, committed and proposed together (rule 3).
 
 use super::isr::{AlterPartition, AlterPartitionAnswer, NewIsr, PendingIsr};
+use super::leader_lease::LeaderLease;
 use super::own_copy::OwnCopy;
 use super::progress::Progress;
 use crate::metadata::{MetadataImage, PartitionImage};
@@ -44,6 +45,8 @@ pub struct Leadership<'a> {
     pub broker_id: i32,
     pub partition: &'a PartitionImage,
     pub min_insync_replicas: usize,
+    /// `unclean.leader.election.enable`.
+    pub unclean_leader_election: bool,
     pub replica_lag_time_max: Duration,
     pub own_copy: OwnCopy,
     pub rules: Rules,
@@ -78,6 +81,7 @@ pub struct Leader {
     /// After a refusal the next proposal waits a little.
     pub(super) propose_after: Duration,
     pub(super) followers: BTreeMap<i32, Progress>,
+    pub(super) lease: LeaderLease,
     replicas: usize,
     min_insync_replicas: usize,
     pub(super) replica_lag_time_max: Duration,
@@ -112,6 +116,7 @@ impl Leader {
             broker_id,
             partition: &partition,
             min_insync_replicas,
+            unclean_leader_election: false,
             replica_lag_time_max: Duration::MAX,
             own_copy: OwnCopy::Written,
             rules: Rules::ALL,
@@ -156,6 +161,7 @@ impl Leader {
             isr,
             pending: None,
             proposals: 0,
+            lease: LeaderLease::new(partition, leadership.unclean_leader_election),
             propose_after: Duration::ZERO,
             replicas,
             min_insync_replicas: leadership.min_insync_replicas,
@@ -306,8 +312,9 @@ impl Leader {
         image: &MetadataImage,
         partition: &PartitionImage,
     ) -> LeaderEffects {
-        if partition.leader_epoch == self.epoch && partition.partition_epoch >= self.partition_epoch
-        {
+        let is_news = partition.leader_epoch == self.epoch
+            && partition.partition_epoch >= self.partition_epoch;
+        if is_news {
             self.meet_replicas(&partition.replicas);
         }
         self.commit_isr(&NewIsr {
@@ -315,6 +322,9 @@ impl Leader {
             partition_epoch: partition.partition_epoch,
             isr: partition.isr.clone(),
         });
+        if is_news {
+            self.lease.metadata_changed(partition);
+        }
         self.settle(now, image, None)
     }
 

@@ -10,6 +10,7 @@ pub mod follower;
 mod isr;
 mod known_log;
 pub mod leader;
+mod leader_lease;
 mod own_copy;
 mod progress;
 pub mod role;

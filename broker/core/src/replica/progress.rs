@@ -20,6 +20,9 @@ pub(super) struct Progress {
     pub(super) told_high_watermark: i64,
     /// The log start as of the last answer.
     pub(super) told_log_start: i64,
+    /// When the newest answer was sent after which the follower has asked again in this leader epoch
+    /// (rule 20).
+    pub(super) follows: Option<Duration>,
     /// The latest time at which the follower had everything.
     last_caught_up: Duration,
     /// Where the leader's log ended at the time of an earlier request; what the follower is to reach.
@@ -38,6 +41,7 @@ impl Progress {
             sent: -1,
             told_high_watermark: -1,
             told_log_start: -1,
+            follows: None,
             last_caught_up: in_isr_at.unwrap_or(Duration::ZERO),
             mark: None,
         }

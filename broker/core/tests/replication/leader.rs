@@ -69,6 +69,7 @@ impl Story {
             broker_id: 1,
             partition: cluster.partition(),
             min_insync_replicas,
+            unclean_leader_election: false,
             replica_lag_time_max: LAG,
             own_copy: OwnCopy::Written,
             rules: Rules::ALL,
@@ -100,6 +101,7 @@ impl Story {
             log_start: 0,
             log_end,
             last_fetched_epoch: Some(if log_end <= 20 { 4 } else { EPOCH }),
+            follows: None,
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Every voter gets it, and notes when it came (design, decision 7); only the active controller
 //! answers anything but NOT_CONTROLLER. Directories that failed (version 1) are not acted on: a
-//! broker whose directory failed stops.
+//! broker whose directory failed stops. Two tagged fields are ours: a broker that wants a lease has a
+//! majority of the voters asked, and is told how far the metadata was (rule 20).
 
 use super::super::{Call, Reply, Serve};
 use crate::quotas::Metered;
@@ -39,12 +40,19 @@ impl Serve for BrokerHeartbeat {
         };
         let limit = call.broker.settings.broker_session_timeout;
         match call.broker.controller.heartbeat(limit, beat).await {
-            Ok(ControllerReply::Heartbeat(reply)) => Reply::Now(BrokerHeartbeatResponse {
-                is_caught_up: reply.is_caught_up,
-                is_fenced: reply.is_fenced,
-                should_shut_down: reply.should_shut_down,
-                ..BrokerHeartbeatResponse::default()
-            }),
+            Ok(ControllerReply::Heartbeat(reply)) => {
+                let confirmed = match request.want_lease {
+                    true => call.broker.confirmed_offset().await,
+                    false => None,
+                };
+                Reply::Now(BrokerHeartbeatResponse {
+                    is_caught_up: reply.is_caught_up,
+                    is_fenced: reply.is_fenced,
+                    should_shut_down: reply.should_shut_down,
+                    confirmed_offset: confirmed.unwrap_or(-1),
+                    ..BrokerHeartbeatResponse::default()
+                })
+            }
             Ok(ControllerReply::Refused(code)) => refused(code),
             Ok(other) => Reply::Malformed(format!("a heartbeat came to {other:?}")),
             Err(failure) => refused(failure.code()),

@@ -288,6 +288,11 @@ impl Story {
         self.sim.elapsed() - began
     }
 
+    /// By the story's clock.
+    pub(super) fn now(&self) -> Duration {
+        self.sim.elapsed()
+    }
+
     pub(super) fn pass(&mut self, time: Duration) {
         let until = self.sim.elapsed() + time;
         while self.sim.elapsed() < until {

@@ -20,6 +20,8 @@ pub(crate) struct Layout {
     pub(crate) founders: Vec<i32>,
     /// Lines for the files' `[kafka]`.
     pub(crate) kafka: &'static str,
+    /// `lease.fencing`.
+    pub(crate) lease_fencing: bool,
 }
 
 pub(crate) const BOTH: &str = "\"broker\", \"controller\"";
@@ -36,6 +38,7 @@ impl Layout {
             roles: roles.to_vec(),
             founders: Vec::new(),
             kafka: "",
+            lease_fencing: true,
         };
         layout.founders = layout.controllers();
         layout
@@ -127,12 +130,13 @@ pub(super) fn settings(layout: &Layout, controllers: &[i32], path: &Path, id: i3
     }
     let text = format!(
         "[node]\nid = {id}\nroles = [{roles}]\ndata = \"{}\"\n\
-         [cluster]\ncontrollers = [{}]\nsecret_file = \"{}\"\n{listeners}\
+         [cluster]\ncontrollers = [{}]\nsecret_file = \"{}\"\n[lease]\nfencing = {}\n{listeners}\
          [kafka]\n\"group.initial.rebalance.delay.ms\" = 0\n\
          \"offsets.topic.num.partitions\" = 1\n{}\n",
         data(path, id).display(),
         controllers.join(", "),
         path.join("secret").display(),
+        layout.lease_fencing,
         layout.kafka,
     );
     let layers = Layers {

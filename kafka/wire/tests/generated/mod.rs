@@ -397,6 +397,7 @@ fields! {
         want_fence: "wantFence",
         want_shut_down: "wantShutDown",
         offline_log_dirs: "offlineLogDirs",
+        want_lease: "wantLease",
     }
     broker_heartbeat_response::BrokerHeartbeatResponse {
         throttle_time_ms: "throttleTimeMs",
@@ -404,6 +405,7 @@ fields! {
         is_caught_up: "isCaughtUp",
         is_fenced: "isFenced",
         should_shut_down: "shouldShutDown",
+        confirmed_offset: "confirmedOffset",
     }
     broker_registration_change_record::BrokerRegistrationChangeRecord {
         broker_id: "brokerId",
@@ -2559,6 +2561,7 @@ fields! {
         partition_max_bytes: "partitionMaxBytes",
         topics: "topics",
         forgotten: "forgotten",
+        follows_micros: "followsMicros",
     }
     replica_fetch_request::ForgottenTopic {
         topic_id: "topicId",
@@ -2579,6 +2582,7 @@ fields! {
     replica_fetch_response::ReplicaFetchResponse {
         error_code: "errorCode",
         topics: "topics",
+        sent_micros: "sentMicros",
     }
     replica_fetch_response::FetchedPartition {
         partition: "partition",

@@ -379,11 +379,13 @@ impl Node {
     }
 
     fn publish(&self, image: &Arc<MetadataImage>, delta: &MetadataDelta) {
+        let changing = self.replication.changes_roles();
         self.partitions.add(image, delta);
         self.image.store(Arc::clone(image));
         self.partitions.remove(image, delta);
         self.coordinate(image);
         self.replication.roles_changed(image, delta);
+        drop(changing);
     }
 
     fn coordinate(&self, image: &Arc<MetadataImage>) {

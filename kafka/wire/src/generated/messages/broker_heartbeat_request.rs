@@ -15,6 +15,8 @@ pub struct BrokerHeartbeatRequest {
     pub want_shut_down: bool,
     /// Version 1.
     pub offline_log_dirs: Vec<Uuid>,
+    /// Version 1.
+    pub want_lease: bool,
 }
 
 impl Default for BrokerHeartbeatRequest {
@@ -26,6 +28,7 @@ impl Default for BrokerHeartbeatRequest {
             want_fence: false,
             want_shut_down: false,
             offline_log_dirs: Vec::new(),
+            want_lease: false,
         }
     }
 }
@@ -39,11 +42,15 @@ impl Element for BrokerHeartbeatRequest {
             want_fence: d.get_bool()?,
             want_shut_down: d.get_bool()?,
             offline_log_dirs: Vec::new(),
+            want_lease: false,
         };
         d.get_tags(&mut |tag, d| {
             match tag {
                 0 if version >= 1 => {
                     it.offline_log_dirs = d.get_array(version, flexible)?;
+                }
+                10000 if version >= 1 => {
+                    it.want_lease = d.get_bool()?;
                 }
                 _ => return Ok(false),
             }
@@ -65,6 +72,12 @@ impl Element for BrokerHeartbeatRequest {
         if version >= 1 && !self.offline_log_dirs.is_empty() {
             tags.put(0, &mut |e| {
                 e.put_array(&self.offline_log_dirs, version, flexible)?;
+                Ok(())
+            })?;
+        }
+        if version >= 1 && self.want_lease {
+            tags.put(10000, &mut |e| {
+                e.put_bool(self.want_lease);
                 Ok(())
             })?;
         }

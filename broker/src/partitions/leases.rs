@@ -1,0 +1,52 @@
+//! The broker's lease, for all who acknowledge writes (rule 20): one writer, many readers, no lock.
+
+use crate::clocks;
+use isthmus_broker_core::lease::BrokerLease;
+use isthmus_broker_core::replica::Leader;
+use prometheus::IntCounter;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+pub(crate) struct Leases {
+    /// `lease.fencing`, among other nodes; a lone broker has nobody who could be elected in its place.
+    is_on: bool,
+    /// On the boot clock, in microseconds.
+    until: AtomicU64,
+    length: AtomicU64,
+    /// Writes that were not taken.
+    pub(crate) refusals: IntCounter,
+}
+
+impl Leases {
+    pub(super) fn new(is_on: bool, refusals: IntCounter) -> Self {
+        Self {
+            is_on,
+            until: AtomicU64::new(0),
+            length: AtomicU64::new(0),
+            refusals,
+        }
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// It is longer now, or counts for another session.
+    pub(crate) fn set(&self, lease: BrokerLease) {
+        let micros = |it: Duration| u64::try_from(it.as_micros()).unwrap_or(u64::MAX);
+        self.length.store(micros(lease.length), Ordering::Release);
+        self.until.store(micros(lease.until), Ordering::Release);
+    }
+
+    pub(crate) fn get(&self) -> BrokerLease {
+        BrokerLease {
+            until: Duration::from_micros(self.until.load(Ordering::Acquire)),
+            length: Duration::from_micros(self.length.load(Ordering::Acquire)),
+        }
+    }
+
+    /// Whether that leader may acknowledge a write now.
+    pub(super) fn allow(&self, leader: &Leader) -> bool {
+        !self.is_on || leader.may_acknowledge(clocks::boot(), self.get())
+    }
+}
