@@ -232,7 +232,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn what_a_cut_off_leader_acknowledges_alone_is_lost_and_was_read_by_nobody() {
+fn what_a_cut_off_leader_acknowledges_alone_is_lost_and_ends_with_its_lease() {
     let Some(binary) = needed(BINARY) else {
         return;
     };
@@ -240,7 +240,8 @@ fn what_a_cut_off_leader_acknowledges_alone_is_lost_and_was_read_by_nobody() {
         return;
     }
     let (out, _room) = room("splits");
-    let mut command = splits(&binary, &["--rows", "D-08", "--json"], &out);
+    let words = ["--rows", "D-08", "--lease", "on,off", "--json"];
+    let mut command = splits(&binary, &words, &out);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
     let pid = child.id();
@@ -249,15 +250,25 @@ fn what_a_cut_off_leader_acknowledges_alone_is_lost_and_was_read_by_nobody() {
     assert_eq!(output.status.code(), Some(0), "{lines}{}", said(&output));
     let outcome: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
     assert_eq!(outcome["schema"], "isthmus.lab-splits/1");
-    let row = &outcome["rows"][0];
-    assert_eq!(row["row"]["id"], "D-08");
-    assert_eq!(row["wrong"], Value::Array(Vec::new()), "{outcome}");
-    let count = |what: &str| row["counts"][what].as_u64().unwrap();
-    assert!(count("dirty") > 0, "{outcome}");
-    assert_eq!(count("dirty_lost"), count("dirty"), "{outcome}");
-    assert!(count("cut_off") >= count("dirty"), "{outcome}");
-    assert_eq!((count("dirty_reads"), count("stayed")), (0, 0), "{outcome}");
-    assert!(row["others"]["acked"].as_u64().unwrap() > 0, "{outcome}");
+    let [with, without] = [0, 1].map(|place| &outcome["rows"][place]);
+    assert_eq!(
+        (&with["lease"], &without["lease"]),
+        (&"on".into(), &"off".into())
+    );
+    let count = |row: &Value, what: &str| row["counts"][what].as_u64().unwrap();
+    for row in [with, without] {
+        assert_eq!(row["row"]["id"], "D-08");
+        assert_eq!(row["wrong"], Value::Array(Vec::new()), "{outcome}");
+        assert_eq!(count(row, "dirty_lost"), count(row, "dirty"), "{outcome}");
+        assert!(count(row, "cut_off") >= count(row, "dirty"), "{outcome}");
+        assert_eq!(
+            (count(row, "dirty_reads"), count(row, "stayed")),
+            (0, 0),
+            "{outcome}"
+        );
+        assert!(row["others"]["acked"].as_u64().unwrap() > 0, "{outcome}");
+    }
+    assert!(count(with, "dirty") < count(without, "dirty"), "{outcome}");
 
     let written = fs::read_to_string(out.join("splits.json")).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), outcome);

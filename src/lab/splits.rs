@@ -26,7 +26,7 @@ pub(crate) struct SplitsOptions {
     #[arg(long, value_name = "ROW,…", value_delimiter = ',', value_parser = row)]
     rows: Vec<Row>,
     /// Whether leaders that are cut off stop by themselves (lease.fencing), with Isthmus; each row runs
-    /// with each of them [default: as the program is shipped].
+    /// with each of them [default: on].
     #[arg(long, value_enum, value_delimiter = ',')]
     lease: Vec<LeaseName>,
     /// Ledgers and reports go there; it must be empty or missing.
@@ -104,7 +104,10 @@ fn prepare(options: &SplitsOptions) -> Result<Options, String> {
     let mut leases: Vec<Option<Lease>> = options.lease.iter().map(|it| Some(it.lease())).collect();
     leases.dedup();
     if leases.is_empty() {
-        leases.push(None);
+        leases.push(match options.target {
+            TargetName::Isthmus => Some(Lease::On),
+            TargetName::ApacheKafka => None,
+        });
     }
     let rows = match options.rows.is_empty() {
         true => ROWS.to_vec(),

@@ -45,7 +45,7 @@ pub(super) struct Common<'a> {
     pub(super) controllers: &'a [(i32, Ipv4Addr)],
     /// A file with it.
     pub(super) secret: &'a Path,
-    /// None to leave the key to the program.
+    /// None where there is no such key.
     pub(super) lease: Option<Lease>,
     pub(super) cores: usize,
 }

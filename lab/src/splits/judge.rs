@@ -12,9 +12,6 @@ use crate::checker::{Verdict, check};
 use crate::ledger::Cell;
 use crate::targets::Description;
 
-/// Without the key a program does as it is shipped.
-const AS_SHIPPED: Lease = Lease::Off;
-
 /// What was seen of a cut besides the checker's verdict.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
@@ -89,7 +86,7 @@ pub(super) fn judge(
 ) -> Result<Judged, SplitsError> {
     let verdict = check(&Cell::open(ledgers.to_owned())?)?;
     let counts = Counts::of(seen, &verdict);
-    let expected = row.expected(lease.unwrap_or(AS_SHIPPED));
+    let expected = row.expected(lease.unwrap_or(Lease::Off));
     Ok(Judged {
         row,
         lease,

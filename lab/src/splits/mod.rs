@@ -52,8 +52,7 @@ pub struct Options {
     /// Whose load clients are used, on either target.
     pub lab: IsthmusProgram,
     pub rows: Vec<Row>,
-    /// Each row runs with each of them. None leaves it to the program, and is all that a target without
-    /// one has.
+    /// Each row runs with each of them. None for a target that has no such thing.
     pub leases: Vec<Option<Lease>>,
     /// Ledgers and reports go there.
     pub out: PathBuf,
