@@ -11,6 +11,7 @@ use crate::byte_pool::{self, BytePool};
 use crate::clocks;
 use crate::cluster::{CallError, Connector, NodeAddress, NodeConnection, Voices};
 use crate::controller::ControllerFailure;
+use crate::features::leases_are_given;
 use crate::partitions::Leases;
 use crate::replaced_disk;
 use crate::threads::run_apart;
@@ -204,7 +205,8 @@ impl Lifecycle {
         }
     }
 
-    /// A lease counts once what it was confirmed with is applied, and is as long as sessions are.
+    /// A lease counts once what it was confirmed with is applied, and is as long as sessions are. It is
+    /// looked at only where all nodes know of it.
     fn applied(&self, image: &MetadataImage, offset: i64) {
         let mut lease = self.lease.lock();
         if let Some(session) = committed_session(image) {
@@ -212,6 +214,7 @@ impl Lifecycle {
         }
         lease.applied(offset);
         self.leases.set(lease.get());
+        self.leases.set_given(leases_are_given(image));
     }
 
     /// Tells those who wait, if something changed.
@@ -279,7 +282,7 @@ impl Lifecycle {
             let (life, broker, voter) = (Arc::clone(self), Arc::clone(broker), Arc::clone(voter));
             tokio::spawn(async move {
                 let sent = clocks::boot();
-                match voter.beat(&broker, beat, life.leases.is_on()).await {
+                match voter.beat(&broker, beat, life.leases.is_wanted()).await {
                     Ok((reply, confirmed)) => {
                         let now = clocks::boot();
                         life.core.lock().heartbeat_answered(now, reply);

@@ -8,7 +8,8 @@
 //!
 //! 1. the voters: this one alone;
 //! 2. a change with the record of the recovery, which names the new incarnation (`metadata/incarnations` in
-//!    the core).
+//!    the core), and before it the metadata level that such a record needs, where that is not there yet:
+//!    builds that do not know it would take the quorum for the one before.
 //!
 //! Their term is one that this voter never saw. The lost ones may have got as far by themselves; that two
 //! entries then bear the same term and index is why quorums are told by their incarnations, and not by
@@ -20,9 +21,12 @@ use super::machine::Machine;
 use super::store::LogStore;
 use super::types::{EncodedChange, Entry, Leader, LogId, Membership, Vote, Voter, log_id};
 use super::{MetadataLogError, directory_of};
-use isthmus_broker_core::metadata::{LogPlace, MetadataImage, QuorumRecovery};
+use crate::features::{METADATA_LEVEL, RECOVERY_LEVEL, level};
+use bytes::Bytes;
+use isthmus_broker_core::metadata::{LogPlace, MetadataImage, MetadataRecord, QuorumRecovery};
 use isthmus_log::disk::Disk;
 use isthmus_wire::Uuid;
+use isthmus_wire::messages::FeatureLevelRecord;
 use openraft::EntryPayload;
 use openraft::entry::RaftEntry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,10 +130,18 @@ pub(crate) fn recover<D: Disk>(
     let id = owner.raft_id();
     let alone = Membership::new(vec![BTreeSet::from([id])], BTreeMap::from([(id, *owner)]));
     let alone = alone.map_err(|error| MetadataLogError::Stopped(error.to_string()))?;
+    let raised = (level(image) < RECOVERY_LEVEL).then(|| {
+        MetadataRecord::from(FeatureLevelRecord {
+            name: METADATA_LEVEL.name.to_owned(),
+            feature_level: RECOVERY_LEVEL,
+        })
+    });
+    let records = raised.into_iter().chain([recovery.record()]);
+    let records: Result<Vec<Bytes>, _> = records.map(|it| it.to_bytes()).collect();
     let change = EncodedChange {
         controller_epoch: image.controller_epoch,
         expected_last_offset: image.offset,
-        records: vec![recovery.record().to_bytes()?],
+        records: records?,
     };
     let term = survivor.term + 1;
     let next = |step| log_id(term, survivor.last.index + step);

@@ -4,12 +4,14 @@ use crate::clocks;
 use isthmus_broker_core::lease::BrokerLease;
 use isthmus_broker_core::replica::Leader;
 use prometheus::IntCounter;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 pub(crate) struct Leases {
     /// `lease.fencing`, among other nodes; a lone broker has nobody who could be elected in its place.
-    is_on: bool,
+    is_wanted: bool,
+    /// All nodes know of leases: the metadata level says so.
+    is_given: AtomicBool,
     /// On the boot clock, in microseconds.
     until: AtomicU64,
     length: AtomicU64,
@@ -18,17 +20,24 @@ pub(crate) struct Leases {
 }
 
 impl Leases {
-    pub(super) fn new(is_on: bool, refusals: IntCounter) -> Self {
+    pub(super) fn new(is_wanted: bool, refusals: IntCounter) -> Self {
         Self {
-            is_on,
+            is_wanted,
+            is_given: AtomicBool::new(false),
             until: AtomicU64::new(0),
             length: AtomicU64::new(0),
             refusals,
         }
     }
 
-    pub(crate) fn is_on(&self) -> bool {
-        self.is_on
+    /// Whether this broker asks for leases; it does before the others know of them.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.is_wanted
+    }
+
+    /// Whether the metadata level allows to rely on them.
+    pub(crate) fn set_given(&self, is_given: bool) {
+        self.is_given.store(is_given, Ordering::Release);
     }
 
     /// It is longer now, or counts for another session.
@@ -47,6 +56,7 @@ impl Leases {
 
     /// Whether that leader may acknowledge a write now.
     pub(super) fn allow(&self, leader: &Leader) -> bool {
-        !self.is_on || leader.may_acknowledge(clocks::boot(), self.get())
+        let is_on = self.is_wanted && self.is_given.load(Ordering::Acquire);
+        !is_on || leader.may_acknowledge(clocks::boot(), self.get())
     }
 }

@@ -1,5 +1,4 @@
-//! A cluster of one node that supports levels this build does not know: the only way to see a level
-//! raised while there is one level.
+//! A cluster of one node that supports levels this build does not know, and answers as it is told to.
 //!
 //! It answers what the command asks, keeps the orders it was given, and can lose an answer.
 

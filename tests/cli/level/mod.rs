@@ -8,6 +8,7 @@ use super::support::broker::{DevBroker, isthmus};
 use super::support::process::{Finished, run};
 use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
 
 /// Short enough not to be waited for, long enough for a busy machine.
 const TIMEOUT: &str = "20s";
@@ -40,26 +41,26 @@ fn a_broker_is_at_the_highest_level_and_stays_there() {
     assert_eq!(
         said,
         format!(
-            "isthmus.metadata.level of cluster {cluster}: 1, the highest that all nodes support\n\
-             node 1 at {address}: supports 1 to 1\n"
+            "isthmus.metadata.level of cluster {cluster}: 2, the highest that all nodes support\n\
+             node 1 at {address}: supports 1 to 2\n"
         )
     );
     let (said, _) = check(&address, &["show", "--json"], 0);
     let expected = serde_json::json!({
         "schema": "isthmus.level.show/1", "cluster": cluster, "feature": "isthmus.metadata.level",
-        "level": 1, "highest": 1,
-        "nodes": [{"id": 1, "address": address, "reached": true, "min": 1, "max": 1}],
+        "level": 2, "highest": 2,
+        "nodes": [{"id": 1, "address": address, "reached": true, "min": 1, "max": 2}],
     });
     assert_eq!(json(&said), expected);
     for words in [
         &["raise"][..],
-        &["raise", "--to", "1"],
+        &["raise", "--to", "2"],
         &["raise", "--dry-run"],
     ] {
         let (said, _) = check(&address, words, 0);
         assert_eq!(
             said,
-            "isthmus.metadata.level is 1 already, the highest that all nodes support: nothing to \
+            "isthmus.metadata.level is 2 already, the highest that all nodes support: nothing to \
              do\n"
         );
     }
@@ -68,15 +69,45 @@ fn a_broker_is_at_the_highest_level_and_stays_there() {
     assert_eq!(said["schema"], "isthmus.level.raise/1");
     assert_eq!(
         (&said["verdict"], &said["to"]),
-        (&"unchanged".into(), &1.into())
+        (&"unchanged".into(), &2.into())
     );
-    let (_, said) = check(&address, &["raise", "--to", "2", "--yes"], 3);
+    let (_, said) = check(&address, &["raise", "--to", "3", "--yes"], 3);
     assert_eq!(
         said,
-        "could not raise isthmus.metadata.level to 2: supported by node 1 up to 1; nothing was \
+        "could not raise isthmus.metadata.level to 3: supported by node 1 up to 2; nothing was \
          changed: start newer builds there first\n"
     );
     broker.stop().succeeded();
+}
+
+/// A directory of the first level that was ever written.
+#[test]
+fn a_broker_of_the_level_before_is_raised_and_stays_raised() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("broker/tests/data/level-1/data");
+    copy_folder(&kept, dir.path());
+    let broker = DevBroker::on(dir.path()).start();
+    let (said, _) = check(&broker.bootstrap(), &["show"], 0);
+    assert!(said.contains(": 1, can be raised to 2\n"), "{said}");
+    let (said, _) = check(&broker.bootstrap(), &["raise", "--yes"], 0);
+    assert_eq!(said, "raised isthmus.metadata.level from 1 to 2\n");
+    broker.stop().succeeded();
+    let broker = DevBroker::on(dir.path()).start();
+    let (said, _) = check(&broker.bootstrap(), &["show"], 0);
+    assert!(said.contains(": 2, the highest"), "{said}");
+    broker.stop().succeeded();
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy_folder(&path, &target),
+            false => drop(fs::copy(&path, &target).unwrap()),
+        }
+    }
 }
 
 #[test]
