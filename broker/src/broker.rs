@@ -5,6 +5,7 @@
 use crate::authorization::Denials;
 use crate::bad_requests::BadRequests;
 use crate::byte_pool::BytePool;
+use crate::clocks;
 use crate::cluster::{Cluster, Connector, ControllerAnswer, Deadlines, ToControllerError};
 use crate::controller::{Controller, ControllerFailure};
 use crate::groups::{Answer, Groups};
@@ -309,6 +310,10 @@ impl Broker {
         replicas.count(&self.settings, &image);
         replicas.lag(&self.partitions.all());
         replicas.cluster(self.controller.is_active(), &image);
+        let offline = self.controller.offline(self.quorum.as_ref());
+        self.metrics.controller.offline(offline);
+        let lease = self.partitions.leases().remaining(clocks::boot());
+        self.metrics.life.lease(lease);
         if let Some(quorum) = &self.quorum {
             self.metrics.quorum(quorum);
         }

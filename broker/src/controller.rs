@@ -26,7 +26,7 @@ use crate::quotas::Mutations;
 use arc_swap::ArcSwap;
 use isthmus_broker_core::controller::{
     BrokerHeartbeat, Controller as Core, ControllerConfig, ControllerEvent, ControllerReply,
-    UncleanElection, UncleanKind, unclean_elections,
+    Offline, QuorumStanding, UncleanElection, UncleanKind, replaced_leader, unclean_elections,
 };
 use isthmus_broker_core::metadata::{
     CreatePartitions, CreateTopic, CreatedTopic, DeletionVerdict, MetadataDelta, MetadataImage,
@@ -142,8 +142,13 @@ impl Controller {
     /// Leads whenever this voter is elected, until `stop` is cancelled.
     pub(crate) async fn follow_elections(&self, mut watch: QuorumWatch, stop: CancellationToken) {
         let mut begun = None;
+        // Since when there is no leader, as far as this voter knows.
+        let mut without_since = None;
         loop {
             let term = watch.leads();
+            if !watch.is_led() && term.is_none() {
+                without_since.get_or_insert_with(clocks::boot);
+            }
             if term != begun {
                 self.is_active.store(false, Ordering::Release);
                 begun = None;
@@ -151,6 +156,12 @@ impl Controller {
             // A change that could not be committed has ended this lead from inside.
             if term.is_some() && !self.is_active() {
                 begun = self.begin_to_lead(term).await;
+            }
+            if watch.is_led() || begun.is_some() {
+                let since = without_since.take().filter(|_| begun.is_some());
+                if let Some(since) = since {
+                    self.metrics.took_over(clocks::boot().saturating_sub(since));
+                }
             }
             let is_waiting = term.is_some() && begun.is_none();
             let pause = if is_waiting {
@@ -308,6 +319,17 @@ impl Controller {
         sightings
     }
 
+    /// What is offline, and why, as far as this node has to say it: nothing at one that is no controller.
+    pub(crate) fn offline(&self, quorum: Option<&QuorumWatch>) -> Offline {
+        let standing = match quorum {
+            _ if self.is_active() => QuorumStanding::Active,
+            Some(quorum) if self.log.is_some() && !quorum.is_led() => QuorumStanding::Alone,
+            _ => QuorumStanding::Standby,
+        };
+        let (image, core) = (self.image.load(), self.core.lock());
+        core.offline(clocks::boot(), &image, standing)
+    }
+
     /// `mutations` is what the client may change; `None` where the broker does it for itself.
     pub(crate) async fn create_topics(
         &self,
@@ -374,6 +396,7 @@ impl Controller {
             return Err(ControllerFailure::NotController);
         }
         let (image, metrics) = (Arc::clone(&self.image), self.metrics.clone());
+        let core = Arc::clone(&self.core);
         let run = async move {
             let before = image.load_full();
             let decided_on = Arc::clone(&before);
@@ -385,6 +408,12 @@ impl Controller {
                 let unclean = unclean_elections(&before, &records);
                 metrics.elected(&unclean);
                 unclean.iter().for_each(tell);
+                if let Some(gone) = replaced_leader(&records) {
+                    let seen = core.lock().sightings(&before).get(&gone).copied();
+                    if let Some((heard, _)) = seen {
+                        metrics.replaced(clocks::boot().saturating_sub(heard));
+                    }
+                }
             }
             Ok(answer)
         };

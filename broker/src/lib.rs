@@ -40,6 +40,7 @@ mod running;
 mod security;
 mod server;
 mod settings;
+mod stalls;
 mod start;
 #[cfg(test)]
 mod stories;

@@ -14,6 +14,7 @@ use crate::controller::ControllerFailure;
 use crate::features::leases_are_given;
 use crate::partitions::Leases;
 use crate::replaced_disk;
+use crate::stalls;
 use crate::threads::run_apart;
 use crate::vital::vital;
 use isthmus_broker_core::controller::{
@@ -149,9 +150,11 @@ impl Lifecycle {
         let (life, broker) = (Arc::clone(self), Arc::clone(broker));
         let run = async move {
             let lives = vital("heartbeats", broker.failed.clone(), life.run(&broker));
+            let shown = broker.metrics.life.longest_stall("heartbeats");
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = lives => {}
+                () = stalls::watch(shown, stop.clone()) => {}
             }
         };
         run_apart("heartbeats", Box::pin(run))

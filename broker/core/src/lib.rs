@@ -7,7 +7,7 @@
 //! Reading order: [`topic_name`], [`config`], [`metadata`] (records, image, decisions on topics),
 //! [`replica`] (what a partition's leader and followers do), [`group_commit`] (which logs are flushed together), [`controller`] (what becomes of brokers
 //! and partitions), [`lifecycle`] (a broker's own side of that), [`lease`] (until when it may acknowledge), [`rules`] (what both obey, by name), [`groups`] (consumer groups
-//! and their offsets), [`security`] (who is who, and who may do what), [`quotas`] (how much a
+//! and their offsets), [`stalls`] (how long a process stood still), [`security`] (who is who, and who may do what), [`quotas`] (how much a
 //! client may use).
 
 pub mod config;
@@ -22,4 +22,5 @@ pub mod replica;
 pub mod retention_clock;
 pub mod rules;
 pub mod security;
+pub mod stalls;
 pub mod topic_name;

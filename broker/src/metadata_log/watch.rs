@@ -53,6 +53,18 @@ impl QuorumWatch {
         voters.get_node(&leader).map(|voter| voter.node_id)
     }
 
+    /// Whether somebody leads the quorum, as far as this node knows: not itself, once a majority is silent.
+    pub(crate) fn is_led(&self) -> bool {
+        let metrics = self.metrics.borrow_watched();
+        let (leader, own) = (metrics.current_leader, metrics.id);
+        drop(metrics);
+        match leader {
+            Some(leader) if leader == own => self.leads().is_some(),
+            Some(_) => true,
+            None => false,
+        }
+    }
+
     /// Offset behind the last committed record.
     pub(crate) fn high_watermark(&self) -> i64 {
         self.state.lock().image.offset + 1

@@ -2,6 +2,7 @@
 //! paragraph.
 
 use super::Metrics;
+use isthmus_broker_core::controller::Offline;
 use isthmus_wire::ApiKey;
 use std::collections::BTreeSet;
 
@@ -19,6 +20,8 @@ fn exported() -> BTreeSet<String> {
         .lag_records
         .with_label_values(&["2"])
         .set(1);
+    metrics.life.longest_stall("heartbeats").set(0.1);
+    metrics.controller.offline(Offline::default());
     let text = metrics.text();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let names = lines.filter_map(|line| line.split(['{', ' ']).next());
@@ -62,6 +65,9 @@ fn panels_and_alerts_ask_for_what_is_exported() {
         "isthmus_broker_replica_lag_records",
         "isthmus_broker_metadata_quorum_term",
         "isthmus_broker_refused_nodes_total",
+        "isthmus_broker_lease_refusals_total",
+        "isthmus_broker_longest_stall_seconds",
+        "isthmus_controller_leader_election_seconds_bucket",
     ] {
         assert!(used.contains(name), "no panel and no alert uses {name}");
     }

@@ -1,14 +1,17 @@
 //! The broker's metrics: name, unit, help and labels of each in this one place; those of replicas in
-//! `replicas`, those of flushes in `group_commit`, those of the controller in `controller`.
+//! `replicas`, those of flushes in `group_commit`, those of the controller in `controller`, those of the
+//! process in `life`.
 
 #[cfg(test)]
 mod boards;
 mod controller;
 mod group_commit;
+mod life;
 mod replicas;
 
 pub(crate) use controller::ControllerMetrics;
 pub(crate) use group_commit::GroupCommitMetrics;
+pub(crate) use life::LifeMetrics;
 pub(crate) use replicas::ReplicaMetrics;
 
 use crate::clocks;
@@ -52,6 +55,7 @@ pub(crate) struct Metrics {
     pub(crate) group_commit: GroupCommitMetrics,
     pub(crate) controller: ControllerMetrics,
     pub(crate) replicas: Arc<ReplicaMetrics>,
+    pub(crate) life: LifeMetrics,
 }
 
 /// Of client quotas, by their keys.
@@ -253,6 +257,7 @@ impl Metrics {
             group_commit: GroupCommitMetrics::new(&registry),
             controller: ControllerMetrics::new(&registry),
             replicas: Arc::new(ReplicaMetrics::new(&registry)),
+            life: LifeMetrics::new(&registry),
             registry,
         };
         metrics

@@ -11,9 +11,6 @@ use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// No broker leads it.
-const NO_LEADER: i32 = -1;
-
 pub(crate) struct ReplicaMetrics {
     led: IntGauge,
     under_replicated: IntGauge,
@@ -26,7 +23,6 @@ pub(crate) struct ReplicaMetrics {
     active_controller: IntGauge,
     brokers: IntGauge,
     fenced_brokers: IntGauge,
-    offline: IntGauge,
 }
 
 #[derive(Default)]
@@ -100,10 +96,6 @@ impl ReplicaMetrics {
                 "isthmus_broker_fenced_brokers",
                 "Brokers that serve nobody, because they are silent or not yet caught up, by the active controller.",
             ),
-            offline: gauge(
-                "isthmus_broker_offline_partitions",
-                "Partitions of the cluster that nobody leads, by the active controller.",
-            ),
         }
     }
 
@@ -152,12 +144,9 @@ impl ReplicaMetrics {
             false => 0,
         };
         let fenced = image.brokers().filter(|it| it.fenced).count();
-        let partitions = image.topics().flat_map(|topic| &topic.partitions);
-        let offline = partitions.filter(|it| it.leader == NO_LEADER).count();
         self.active_controller.set(i64::from(is_active_controller));
         self.brokers.set(shown(image.brokers().count()));
         self.fenced_brokers.set(shown(fenced));
-        self.offline.set(shown(offline));
     }
 
     /// Counts the ISRs that a change made smaller or larger, where this broker led before and after.

@@ -54,6 +54,11 @@ impl Leases {
         }
     }
 
+    /// For how long this broker's lease lasts yet.
+    pub(crate) fn remaining(&self, now: Duration) -> Duration {
+        self.get().until.saturating_sub(now)
+    }
+
     /// Whether that leader may acknowledge a write now.
     pub(super) fn allow(&self, leader: &Leader) -> bool {
         let is_on = self.is_wanted && self.is_given.load(Ordering::Acquire);

@@ -10,6 +10,7 @@ use crate::publisher::Publisher;
 use crate::running::Running;
 use crate::server::BoundListener;
 use crate::settings::ListenerKind;
+use crate::stalls;
 use crate::vital::vital;
 use isthmus_wire::messages::RegisterBrokerRecord;
 use std::net::SocketAddr;
@@ -161,6 +162,8 @@ impl Serving {
         let set = broker.quotas.subscribe();
         tasks.spawn(async move { limits.follow_quotas(set, stopped).await });
         housekeeping::start(&broker, &tasks);
+        let shown = broker.metrics.life.longest_stall("requests");
+        tasks.spawn(stalls::watch(shown, broker.stop.clone()));
         broker.ready.store(true, Ordering::Release);
         Running {
             broker,

@@ -13,5 +13,6 @@ mod groups;
 mod kit;
 mod latency;
 mod leases;
+mod offline;
 mod quorum;
 mod stops;

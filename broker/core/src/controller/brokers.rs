@@ -219,7 +219,7 @@ impl Controller {
     }
 
     /// The cluster's session, or before there is one, that of this controller's own file.
-    fn patience(&self, image: &MetadataImage) -> Patience {
+    pub(super) fn patience(&self, image: &MetadataImage) -> Patience {
         let own = self.config.broker_hang_up_timeout;
         match committed_session(image) {
             Some(session) => Patience {
@@ -324,4 +324,20 @@ fn registration_change(
         log_dirs: Vec::<Uuid>::new(),
     };
     record.into()
+}
+
+/// The broker that these records fence, where partitions get other leaders by it; for those who time
+/// elections.
+pub fn replaced_leader(records: &[MetadataRecord]) -> Option<i32> {
+    let fenced = records.iter().find_map(|record| match record {
+        MetadataRecord::BrokerRegistrationChange(change) if change.fenced == 1 => {
+            Some(change.broker_id)
+        }
+        _ => None,
+    });
+    let elects = |record: &MetadataRecord| match record {
+        MetadataRecord::PartitionChange(change) => change.leader >= 0,
+        _ => false,
+    };
+    fenced.filter(|_| records.iter().any(elects))
 }

@@ -10,21 +10,23 @@
 //! Reading order: [`heartbeats`], [`brokers`] (registration, fencing, controlled shutdown),
 //! [`alter_partition`], [`partition_change`] (how a partition's ISR, ELR and leader follow from
 //! each other), [`successor`] (who leads next), [`assignment`] and [`reassignment`], [`elections`],
-//! [`unclean`] (what an election may have cost). The tables of events stand in docs/replication.md.
+//! [`unclean`] (what an election may have cost), [`offline`] (what nobody leads, and why). The tables of events stand in docs/replication.md.
 
 mod alter_partition;
 mod assignment;
 mod brokers;
 mod elections;
 mod heartbeats;
+mod offline;
 mod partition_change;
 mod reassignment;
 mod successor;
 mod unclean;
 
 pub use alter_partition::{AlterPartitionRequest, PartitionState};
-pub use brokers::{BrokerHeartbeat, BrokerRegistrationRequest, HeartbeatReply};
+pub use brokers::{BrokerHeartbeat, BrokerRegistrationRequest, HeartbeatReply, replaced_leader};
 pub use elections::ElectionType;
+pub use offline::{Offline, QuorumStanding};
 pub use reassignment::is_reassigning;
 pub use successor::{Candidates, Election, Successor};
 pub use unclean::{UncleanElection, UncleanKind, unclean_elections};

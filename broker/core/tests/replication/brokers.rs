@@ -2,7 +2,8 @@
 
 use crate::cluster::{Cluster, TOPIC, directory, told};
 use isthmus_broker_core::controller::{
-    ControllerConfig, ControllerEvent, ControllerReply, ElectionType, hang_up_timeout,
+    ControllerConfig, ControllerEvent, ControllerReply, ElectionType, Offline, QuorumStanding,
+    hang_up_timeout, replaced_leader,
 };
 use isthmus_broker_core::metadata::commit_session;
 use isthmus_wire::ErrorCode;
@@ -336,4 +337,74 @@ fn an_epoch_that_is_not_registered_is_told_so() {
     assert_eq!(cluster.event(&ControllerEvent::Heartbeat(old)), stale);
     let unknown = ControllerReply::Refused(ErrorCode::BROKER_ID_NOT_REGISTERED);
     assert_eq!(cluster.beat(8, 0, false), unknown);
+}
+
+/// Requirement S2-03: each reason is told, and the others are 0.
+#[test]
+fn what_is_offline_is_told_by_its_reason() {
+    let offline = |cluster: &Cluster, standing| {
+        cluster
+            .controller
+            .offline(cluster.now, &cluster.image, standing)
+    };
+    let mut cluster = two_brokers();
+    for standing in [QuorumStanding::Active, QuorumStanding::Alone] {
+        assert_eq!(offline(&cluster, standing), Offline::default());
+    }
+    // The leader falls silent, and there is no quorum that could elect another.
+    cluster.now += Duration::from_millis(2_001);
+    cluster.hear(2);
+    let no_quorum = Offline {
+        no_quorum: 1,
+        ..Offline::default()
+    };
+    assert_eq!(offline(&cluster, QuorumStanding::Alone), no_quorum);
+    assert_eq!(
+        offline(&cluster, QuorumStanding::Standby),
+        Offline::default()
+    );
+    // With one, the other leads, until it is gone as well.
+    cluster.event(&ControllerEvent::Tick);
+    assert_eq!(cluster.partition().leader, 2);
+    assert_eq!(
+        offline(&cluster, QuorumStanding::Active),
+        Offline::default()
+    );
+    cluster.now += Duration::from_millis(2_001);
+    cluster.event(&ControllerEvent::Tick);
+    let brokers_gone = Offline {
+        brokers_gone: 1,
+        ..Offline::default()
+    };
+    assert_eq!(offline(&cluster, QuorumStanding::Active), brokers_gone);
+    // Who was not in sync comes back, and may not lead.
+    cluster.broker(1, false, false);
+    let no_in_sync_replica = Offline {
+        no_in_sync_replica: 1,
+        ..Offline::default()
+    };
+    assert_eq!(
+        offline(&cluster, QuorumStanding::Active),
+        no_in_sync_replica
+    );
+    assert_eq!(
+        offline(&cluster, QuorumStanding::Standby),
+        Offline::default()
+    );
+}
+
+#[test]
+fn whose_leaders_were_replaced_is_found_for_those_who_time_it() {
+    let mut cluster = two_brokers();
+    cluster.now += Duration::from_millis(2_001);
+    cluster.hear(2);
+    let tick = ControllerEvent::Tick;
+    let (_, records) = (cluster.controller).on_event(cluster.now, &cluster.image, &tick);
+    assert_eq!(replaced_leader(&records), Some(1));
+    cluster.apply(records);
+    // Nobody is left to take over.
+    cluster.now += Duration::from_millis(2_001);
+    let (_, records) = (cluster.controller).on_event(cluster.now, &cluster.image, &tick);
+    assert!(!records.is_empty());
+    assert_eq!(replaced_leader(&records), None);
 }
