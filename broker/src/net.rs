@@ -4,16 +4,36 @@
 //! that a story owns (`turmoil`): it delays, holds and cuts, and its clock stands still meanwhile.
 
 pub(crate) use sockets::{
-    OwnedReadHalf, OwnedWriteHalf, TcpListener, TcpStream, send_some, write_some,
+    OwnedReadHalf, OwnedWriteHalf, TcpListener, TcpStream, end_in_silence, send_some, write_some,
 };
 
 #[cfg(not(test))]
 mod sockets {
     use isthmus_wire::FileRegion;
+    use rustix::net::sockopt;
     use std::io::{self, IoSlice};
+    use std::time::Duration;
     use tokio::io::Interest;
     pub(crate) use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
     pub(crate) use tokio::net::{TcpListener, TcpStream};
+
+    /// How long a connection may be idle before the other machine is asked whether it is there, and how
+    /// often then.
+    const ASK_EVERY: Duration = Duration::from_secs(1);
+
+    /// For how long nothing may come of what was sent or asked.
+    const SILENCE_MAX: Duration = Duration::from_secs(3);
+
+    /// Has a connection end when the machine at its other end is silent. By itself TCP sends again for a
+    /// quarter of an hour, ever more rarely, and who only waits for an answer is never told.
+    pub(crate) fn end_in_silence(stream: &TcpStream) -> io::Result<()> {
+        sockopt::set_socket_keepalive(stream, true)?;
+        sockopt::set_tcp_keepidle(stream, ASK_EVERY)?;
+        sockopt::set_tcp_keepintvl(stream, ASK_EVERY)?;
+        let silence_ms = u32::try_from(SILENCE_MAX.as_millis()).unwrap_or(u32::MAX);
+        sockopt::set_tcp_user_timeout(stream, silence_ms)?;
+        Ok(())
+    }
 
     /// Writes what the socket takes at once, waiting until it takes something; how much that was.
     pub(crate) async fn write_some(
@@ -65,6 +85,12 @@ mod sockets {
     use tokio::io::AsyncWriteExt;
     pub(crate) use turmoil::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
     pub(crate) use turmoil::net::{TcpListener, TcpStream};
+
+    /// The story's network knows no such thing.
+    #[expect(clippy::unnecessary_wraps, reason = "a socket may refuse it")]
+    pub(crate) fn end_in_silence(_: &TcpStream) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Most bytes of a file in one segment.
     const SEGMENT_MAX: usize = 64 << 10;

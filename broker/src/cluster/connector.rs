@@ -8,7 +8,7 @@ use super::connection::{CallError, NodeConnection, ReadHalf, WriteHalf};
 use crate::byte_pool::BytePool;
 use crate::ids::random_key;
 use crate::metadata_log::QuorumBond;
-use crate::net::TcpStream;
+use crate::net::{TcpStream, end_in_silence};
 use crate::security::{TlsError, client_tls};
 use crate::server::FrameReader;
 use crate::settings::TlsSettings;
@@ -24,12 +24,18 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 /// Version of the handshake this build speaks; there is one.
 const HANDSHAKE_VERSION: i16 = 0;
+
+/// Longest wait for a connection. TCP, TLS and the handshake are five ways there and back, which is more
+/// than a vote may take over a long line. Not longer, because TCP asks again ever more rarely: a line that
+/// is there again is found a second later.
+pub(crate) const CONNECT_MAX: Duration = Duration::from_secs(2);
 
 /// Largest answer of another node: one of its own largest frames.
 const ANSWER_BYTES_MAX: usize = 100 << 20;
@@ -167,6 +173,7 @@ impl Connector {
         let stream = stream.map_err(failed)?;
         // Requests are small and awaited: none may wait for an acknowledgement.
         stream.set_nodelay(true).map_err(failed)?;
+        end_in_silence(&stream).map_err(failed)?;
         let Some(tls) = self.security.tls.clone() else {
             let (read, write) = stream.into_split();
             return Ok((Box::new(read), Box::new(write)));

@@ -6,7 +6,7 @@
 
 use super::NodeAddress;
 use super::connection::NodeConnection;
-use super::connector::Connector;
+use super::connector::{CONNECT_MAX, Connector};
 use crate::metadata_log::{Lane, QuorumTransport, TransportError, Voter};
 use isthmus_wire::codec::Request;
 use parking_lot::Mutex;
@@ -18,11 +18,6 @@ use tokio::time::Instant;
 
 /// Version of the voters' messages this build speaks; there is one.
 const VERSION: i16 = 0;
-
-/// Longest wait for a connection. TCP, TLS and the handshake are five ways there and back, which is more
-/// than a vote may take over a long line. Not longer, because TCP asks again ever more rarely: a line that
-/// is there again is found a second later.
-const CONNECT_MAX: Duration = Duration::from_secs(2);
 
 /// One request at a time uses a link.
 type Link = Arc<tokio::sync::Mutex<Option<NodeConnection>>>;

@@ -22,7 +22,7 @@ mod voices;
 #[cfg(test)]
 pub(crate) use connection::ReadHalf;
 pub(crate) use connection::{CallError, NodeAnswer, NodeConnection, NodeReceiver, NodeSender};
-pub(crate) use connector::{ConnectError, Connector, LinkSecurity, ids_of};
+pub(crate) use connector::{CONNECT_MAX, ConnectError, Connector, LinkSecurity, ids_of};
 pub(crate) use controllers::{ControllerAnswer, Deadlines, ToControllerError};
 pub(crate) use links::Links;
 pub(crate) use voices::Voices;

@@ -11,7 +11,9 @@ use super::messages;
 use super::peers::PeerFailure;
 use super::{CREDITS, CREDITS_MAX, Replication};
 use crate::clocks;
-use crate::cluster::{CallError, NodeAnswer, NodeConnection, NodeReceiver, NodeSender};
+use crate::cluster::{
+    CONNECT_MAX, CallError, NodeAnswer, NodeConnection, NodeReceiver, NodeSender,
+};
 use crate::partitions::{
     AppendFailure, Due, Partition, PartitionKey, PartitionsError, Ready, Turn,
 };
@@ -148,7 +150,8 @@ impl Fetcher {
     /// One connection, until it ends.
     async fn exchange(&self) -> Ended {
         let outcome = async {
-            let deadline = Instant::now() + self.shared.settings.socket_timeout;
+            let patience = self.shared.settings.socket_timeout.min(CONNECT_MAX);
+            let deadline = Instant::now() + patience;
             let connection = self.shared.peers.reach(self.leader, deadline).await?;
             Exchange::run(self, connection).await
         };

@@ -20,9 +20,9 @@ pub(crate) use frame::{FrameError, FrameReader};
 pub(crate) use limits::Limits;
 
 use crate::broker::Broker;
-use crate::net::{TcpListener, TcpStream};
+use crate::net::{TcpListener, TcpStream, end_in_silence};
 use crate::security::ListenerSecurity;
-use crate::settings::Listener;
+use crate::settings::{Listener, ListenerKind};
 use acceptor::Acceptor;
 use limits::{Counted, ListenerLimits, TurnedAway};
 use lobby::{Lobby, Place};
@@ -179,6 +179,9 @@ async fn accept(socket: &TcpListener, acceptor: &Acceptor) -> Option<Newcomer> {
     };
     // Answers are small and awaited: none may wait for the one before to be acknowledged.
     stream.set_nodelay(true).ok()?;
+    if acceptor.listener.kind != ListenerKind::Client {
+        end_in_silence(&stream).ok()?;
+    }
     let place = acceptor.place(peer).await;
     Some(Newcomer::MayStay(Accepted {
         stream,
