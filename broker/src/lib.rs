@@ -48,6 +48,7 @@ mod threads;
 mod vital;
 
 pub use format::{FormatError, Formatted, Founders, format_directory};
+pub use isthmus_broker_core::controller::GivenUp;
 pub use quorum_recovery::{Recovered, RecoveryError, RecoveryPlan, SurvivorReport, VoterName};
 pub use running::{Running, StopReason};
 pub use security::{MappingError, PlainUsersError, PrincipalMapping, SecurityError, TlsError};

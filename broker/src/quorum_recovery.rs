@@ -9,6 +9,8 @@ use crate::clocks;
 use crate::ids::random_uuid;
 use crate::metadata_log::{MetadataLogError, Survivor, Voter, recover, survey};
 use crate::settings::Settings;
+use crate::start::controller_config;
+use isthmus_broker_core::controller::{ControllerConfig, GivenUp, give_up_brokers};
 use isthmus_broker_core::metadata::{Kin, LogPlace};
 use isthmus_log::disk::{FaultPlanError, ProcessDisk, process_disk};
 use isthmus_log::{DirectoryError, LogDirectory};
@@ -183,6 +185,7 @@ pub struct RecoveryPlan {
     disk: Arc<ProcessDisk>,
     /// The one that becomes the only voter first, then the others from the most advanced to the least.
     found: Vec<Found>,
+    brokers: GivenUp,
 }
 
 /// A quorum that was recovered.
@@ -209,14 +212,18 @@ impl RecoveryPlan {
         }
         let found = all.into_iter().map(|data| look(&disk, data));
         let found = found.collect::<Result<Vec<Found>, RecoveryError>>()?;
-        let plan = Self {
-            disk,
-            found: judge(found, own_data.as_deref())?,
-        };
+        let found = judge(found, own_data.as_deref())?;
         if let Some(settings) = own {
             check_node(settings)?;
         }
-        Ok(plan)
+        let lost: Vec<Uuid> = given_up(&found).map(|it| it.directory_id).collect();
+        // What a topic does not say itself is of the node's file.
+        let config = own.map_or_else(ControllerConfig::default, controller_config);
+        Ok(Self {
+            brokers: give_up_brokers(config, &found[0].survivor.image, &lost),
+            disk,
+            found,
+        })
     }
 
     pub fn cluster_id(&self) -> &str {
@@ -230,9 +237,12 @@ impl RecoveryPlan {
 
     /// Voters of the quorum that are given up.
     pub fn given_up(&self) -> Vec<VoterName> {
-        let chosen = &self.found[0].survivor;
-        let voters = chosen.voters.iter().filter(|it| **it != chosen.owner);
-        voters.map(name).collect()
+        given_up(&self.found).map(name).collect()
+    }
+
+    /// What becomes of brokers that were in the directories of those voters.
+    pub fn brokers_given_up(&self) -> &GivenUp {
+        &self.brokers
     }
 
     /// Makes the first survivor the only voter, in one step: a crash leaves it as it was, or recovered.
@@ -240,7 +250,14 @@ impl RecoveryPlan {
         let chosen = &self.found[0];
         let now = clocks::wall_ms();
         let id = random_uuid();
-        let recovery = recover(&*self.disk, &chosen.data, &chosen.survivor, id, now);
+        let given_up = &self.brokers.records;
+        let recovery = recover(
+            &*self.disk,
+            &chosen.data,
+            &chosen.survivor,
+            (id, now),
+            given_up,
+        );
         let recovery = recovery.map_err(|error| RecoveryError::NotWritten {
             data: chosen.data.clone(),
             why: error.to_string(),
@@ -252,6 +269,13 @@ impl RecoveryPlan {
             kept_offset: recovery.kept_offset,
         })
     }
+}
+
+/// The other voters that the first survivor knows.
+fn given_up(found: &[Found]) -> impl Iterator<Item = &Voter> {
+    let chosen = &found[0].survivor;
+    let others = chosen.voters.iter();
+    others.filter(|it| **it != chosen.owner)
 }
 
 fn name(voter: &Voter) -> VoterName {

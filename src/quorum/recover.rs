@@ -6,13 +6,17 @@ use crate::cluster::{consent, say, say_no};
 use crate::options::{ConfigOptions, fail, refuse};
 use clap::Args;
 use isthmus_broker::{
-    Recovered, RecoveryError, RecoveryPlan, Settings, SurvivorReport, VoterName, read_config,
+    GivenUp, Recovered, RecoveryError, RecoveryPlan, Settings, SurvivorReport, VoterName,
+    read_config,
 };
 use isthmus_config::units::show_millis;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// More are counted, and stand in the document of --json.
+const PARTITIONS_SHOWN: usize = 10;
 
 #[derive(Args)]
 pub(super) struct RecoverOptions {
@@ -143,6 +147,7 @@ fn in_words(plan: &RecoveryPlan) -> String {
     for lost in plan.given_up() {
         text.push_str(&format!("\n  {}", voter(&lost)));
     }
+    text.push_str(&brokers_in_words(plan.brokers_given_up()));
     let snapshot = first.snapshot_ms.map_or_else(
         || "no snapshot of it was made".to_owned(),
         |at| format!("its latest snapshot was made {}", ago(at)),
@@ -165,6 +170,35 @@ fn in_words(plan: &RecoveryPlan) -> String {
     text
 }
 
+/// What goes with those voters that were brokers as well; nothing where none was.
+fn brokers_in_words(given_up: &GivenUp) -> String {
+    let GivenUp { brokers, lost, .. } = given_up;
+    let mut text = String::new();
+    if !brokers.is_empty() {
+        let ids: Vec<String> = brokers.iter().map(ToString::to_string).collect();
+        text.push_str(&format!(
+            "\nbrokers that were in these directories, and are registered no more: {}; formatted anew they get \
+             their replicas from others",
+            ids.join(", ")
+        ));
+    }
+    if !lost.is_empty() {
+        let shown = lost.iter().take(PARTITIONS_SHOWN);
+        let shown: Vec<String> = shown.map(|(topic, it)| format!("{topic}-{it}")).collect();
+        let more = match lost.len() > PARTITIONS_SHOWN {
+            true => ", …",
+            false => "",
+        };
+        text.push_str(&format!(
+            "\npartitions of which all who were in sync are lost with them: {} ({}{more}); they stay without a \
+             leader until isthmus elect --unclean gives up what is missing",
+            lost.len(),
+            shown.join(", ")
+        ));
+    }
+    text
+}
+
 fn done(recovered: &Recovered) -> String {
     let Recovered {
         cluster_id,
@@ -182,6 +216,7 @@ fn done(recovered: &Recovered) -> String {
 
 fn document(plan: &RecoveryPlan) -> Value {
     let name = |it: &VoterName| json!({"id": it.node_id, "directory": it.directory_id.to_string()});
+    let partition = |(topic, number): &(String, i32)| json!({"topic": topic, "partition": number});
     let survivor = |it: &SurvivorReport| {
         json!({
             "id": it.voter.node_id,
@@ -207,6 +242,8 @@ fn document(plan: &RecoveryPlan) -> Value {
         "kept_offset": survivors[0].offset,
         "survivors": survivors.iter().map(survivor).collect::<Vec<_>>(),
         "given_up": plan.given_up().iter().map(name).collect::<Vec<_>>(),
+        "brokers_given_up": plan.brokers_given_up().brokers,
+        "partitions_lost": plan.brokers_given_up().lost.iter().map(partition).collect::<Vec<_>>(),
     })
 }
 

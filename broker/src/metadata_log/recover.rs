@@ -9,7 +9,8 @@
 //! 1. the voters: this one alone;
 //! 2. a change with the record of the recovery, which names the new incarnation (`metadata/incarnations` in
 //!    the core), and before it the metadata level that such a record needs, where that is not there yet:
-//!    builds that do not know it would take the quorum for the one before.
+//!    builds that do not know it would take the quorum for the one before. Behind it what becomes of
+//!    brokers that are lost with the voters (`controller/given_up` in the core).
 //!
 //! Their term is one that this voter never saw. The lost ones may have got as far by themselves; that two
 //! entries then bear the same term and index is why quorums are told by their incarnations, and not by
@@ -109,14 +110,14 @@ pub(crate) fn survey<D: Disk>(
     })
 }
 
-/// Makes the survivor the only voter of a quorum that bears that name. Its directory is not in use, and is
-/// as it was surveyed.
+/// Makes the survivor the only voter of a quorum that bears that name; `given_up` is what becomes of the
+/// others as brokers. Its directory is not in use, and is as it was surveyed.
 pub(crate) fn recover<D: Disk>(
     disk: &D,
     data: &Path,
     survivor: &Survivor,
-    incarnation: Uuid,
-    at_ms: i64,
+    (incarnation, at_ms): (Uuid, i64),
+    given_up: &[MetadataRecord],
 ) -> Result<QuorumRecovery, MetadataLogError> {
     let Survivor { owner, image, .. } = survivor;
     let recovery = QuorumRecovery {
@@ -137,6 +138,7 @@ pub(crate) fn recover<D: Disk>(
         })
     });
     let records = raised.into_iter().chain([recovery.record()]);
+    let records = records.chain(given_up.iter().cloned());
     let records: Result<Vec<Bytes>, _> = records.map(|it| it.to_bytes()).collect();
     let change = EncodedChange {
         controller_epoch: image.controller_epoch,

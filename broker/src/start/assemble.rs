@@ -303,7 +303,7 @@ fn follow(
     }
 }
 
-fn controller_config(settings: &Settings) -> ControllerConfig {
+pub(crate) fn controller_config(settings: &Settings) -> ControllerConfig {
     let topics = settings.topic_config(None);
     ControllerConfig {
         broker_session_timeout: settings.broker_session_timeout,

@@ -30,6 +30,7 @@ use crate::running::Running;
 use crate::security::{ListenerSecurity, SecurityError};
 use crate::server::BoundListener;
 use crate::settings::{Listener, ListenerKind, Settings};
+pub(crate) use assemble::controller_config;
 use assemble::{Others, Parts, assemble, open_log};
 use isthmus_broker_core::metadata::MetadataImage;
 use isthmus_broker_core::security::{ClusterSecret, NodeIdentity};

@@ -10,12 +10,14 @@
 //! Reading order: [`heartbeats`], [`brokers`] (registration, fencing, controlled shutdown),
 //! [`alter_partition`], [`partition_change`] (how a partition's ISR, ELR and leader follow from
 //! each other), [`successor`] (who leads next), [`assignment`] and [`reassignment`], [`elections`],
-//! [`unclean`] (what an election may have cost), [`offline`] (what nobody leads, and why). The tables of events stand in docs/replication.md.
+//! [`unclean`] (what an election may have cost), [`offline`] (what nobody leads, and why),
+//! [`given_up`] (brokers that are lost with most voters). The tables of events stand in docs/replication.md.
 
 mod alter_partition;
 mod assignment;
 mod brokers;
 mod elections;
+mod given_up;
 mod heartbeats;
 mod offline;
 mod partition_change;
@@ -26,6 +28,7 @@ mod unclean;
 pub use alter_partition::{AlterPartitionRequest, PartitionState};
 pub use brokers::{BrokerHeartbeat, BrokerRegistrationRequest, HeartbeatReply, replaced_leader};
 pub use elections::ElectionType;
+pub use given_up::{GivenUp, give_up_brokers};
 pub use offline::{Offline, QuorumStanding};
 pub use reassignment::is_reassigning;
 pub use successor::{Candidates, Election, Successor};

@@ -1,13 +1,13 @@
 //! The life of a broker, as the controller sees it: rules 7, 8, 17, 23.
 
-use crate::cluster::{Cluster, TOPIC, directory, told};
+use crate::cluster::{Cluster, TOPIC, directory, incarnation, told};
 use isthmus_broker_core::controller::{
-    ControllerConfig, ControllerEvent, ControllerReply, ElectionType, Offline, QuorumStanding,
-    hang_up_timeout, replaced_leader,
+    ControllerConfig, ControllerEvent, ControllerReply, ElectionType, GivenUp, Offline,
+    QuorumStanding, give_up_brokers, hang_up_timeout, replaced_leader,
 };
 use isthmus_broker_core::metadata::commit_session;
-use isthmus_wire::ErrorCode;
-use isthmus_wire::messages::PartitionRecord;
+use isthmus_wire::messages::{PartitionRecord, RegisterBrokerRecord};
+use isthmus_wire::{ErrorCode, Uuid};
 use std::time::Duration;
 
 fn two_brokers() -> Cluster {
@@ -407,4 +407,40 @@ fn whose_leaders_were_replaced_is_found_for_those_who_time_it() {
     let (_, records) = (cluster.controller).on_event(cluster.now, &cluster.image, &tick);
     assert!(!records.is_empty());
     assert_eq!(replaced_leader(&records), None);
+}
+
+/// Nobody could fence them without a quorum: as metadata stands they are in sync.
+#[test]
+fn who_is_lost_with_the_voters_leaves_before_the_survivor_comes() {
+    let mut cluster = two_brokers();
+    for id in 1..=2 {
+        let record = RegisterBrokerRecord {
+            broker_id: id,
+            broker_epoch: i64::from(id),
+            incarnation_id: incarnation(id, 1),
+            log_dirs: vec![directory(id, 1)],
+            ..RegisterBrokerRecord::default()
+        };
+        cluster.apply(vec![record.into()]);
+    }
+    let give_up = |cluster: &Cluster, lost: &[Uuid]| {
+        give_up_brokers(ControllerConfig::default(), &cluster.image, lost)
+    };
+    let all = give_up(&cluster, &[directory(1, 1), directory(2, 1)]);
+    assert_eq!(all.brokers, [1, 2]);
+    assert_eq!(all.lost, [("t".to_owned(), 0)]);
+    // Another directory of the same node is not the one that is lost.
+    assert_eq!(give_up(&cluster, &[directory(1, 2)]), GivenUp::default());
+
+    let first = give_up(&cluster, &[directory(1, 1), directory(9, 1)]);
+    assert_eq!((&first.brokers[..], &first.lost[..]), (&[1][..], &[][..]));
+    cluster.apply(first.records);
+    assert!(cluster.image.broker(1).is_none());
+    // The survivor was stopped in order, and comes with all that was acknowledged.
+    cluster.now += Duration::from_secs(10);
+    cluster.register(2, 2, 2);
+    let offset = cluster.image.offset;
+    cluster.beat(2, offset, false);
+    assert_eq!(cluster.partition().leader, 2);
+    assert_eq!(cluster.partition().isr, [2]);
 }

@@ -21,7 +21,7 @@ fn look(disk: &Arc<TestDisk>, owner: Voter) -> Survivor {
 
 fn recovered(disk: &Arc<TestDisk>, owner: Voter) -> QuorumRecovery {
     let survivor = look(disk, owner);
-    recover(&**disk, &data(), &survivor, NEXT, 7).unwrap()
+    recover(&**disk, &data(), &survivor, (NEXT, 7), &[]).unwrap()
 }
 
 /// Starts the survivor alone, and waits until it leads.
@@ -129,7 +129,7 @@ async fn a_broker_that_has_more_stops_in_place_of_going_back() {
     let survivor = look(&broker, voter(9));
     assert!(survivor.last > look(&disks[&3], voter(3)).image.recoveries()[0].kept);
     assert_eq!(names(&survivor.image), topics(1..=4));
-    recover(&*broker, &data(), &survivor, Uuid([0xbb; 16]), 7).unwrap();
+    recover(&*broker, &data(), &survivor, (Uuid([0xbb; 16]), 7), &[]).unwrap();
     let mut cluster = start_alone(9, &broker).await;
     cluster.node(9).append(7).await.unwrap();
     assert_eq!(names(&cluster.node(9).image()), topics([1, 2, 3, 4, 7]));
@@ -213,7 +213,7 @@ async fn a_recovery_that_died_is_done_or_not_begun() {
             let disk = fresh();
             disk.arm(point, nth, FaultAction::Stop);
             let survivor = survey(&disk, &data(), voter(3));
-            let died = survivor.and_then(|it| recover(&*disk, &data(), &it, NEXT, 7));
+            let died = survivor.and_then(|it| recover(&*disk, &data(), &it, (NEXT, 7), &[]));
             let crashed = disk.inner().crash(mode, u64::from(runs));
             let after = Arc::new(FaultDisk::new(crashed));
             let found = look(&after, voter(3));
