@@ -12,11 +12,10 @@
 //! before the node is started again. It counts from the last acknowledgement before, so it is never
 //! shorter than what a caller of the client waits.
 //!
-//! Reading order: [`run`], [`silence`], [`report`].
+//! Reading order: [`run`], [`report`].
 
 mod report;
 mod run;
-mod silence;
 
 use std::path::PathBuf;
 

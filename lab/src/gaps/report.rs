@@ -8,11 +8,11 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
-use super::silence::Silence;
 use super::{GapsError, Options};
 use crate::bench::statistics::Spread;
 use crate::targets::Description;
 use crate::trio::clients::{Acks, Library};
+use crate::trio::silence::Silence;
 
 /// The document.
 pub const REPORT_FILE: &str = "gaps.json";

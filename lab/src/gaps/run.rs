@@ -9,12 +9,11 @@ use isthmus_client::admin::NewTopic;
 use tokio::time::Instant;
 
 use super::report::{self, ClientGaps, Kill};
-use super::silence::Acknowledged;
 use super::{GapsError, Options, Outcome};
 use crate::clock::{Micros, now};
 use crate::folder::Folder;
-use crate::ledger::{ENDING, read_file};
 use crate::trio::clients::{Acks, Client, Clients, Library, Producer};
+use crate::trio::silence::Acknowledged;
 use crate::trio::{NODES, Trio};
 
 /// Of each client. A third of it goes to each partition, so that a gap is known to some 10 ms.
@@ -182,7 +181,7 @@ impl Load {
             let mut silent = None;
             for writer in &mut self.writers {
                 writer.client.check()?;
-                let partitions = read(ledgers, &writer.name)?.partitions_since(since);
+                let partitions = Acknowledged::read(ledgers, &writer.name)?.partitions_since(since);
                 if partitions < NODES {
                     silent = Some(writer.name.clone());
                 }
@@ -205,7 +204,7 @@ impl Load {
         let mut measured = Vec::new();
         for writer in self.writers {
             writer.client.stop().await?;
-            let acknowledged = read(ledgers, &writer.name)?;
+            let acknowledged = Acknowledged::read(ledgers, &writer.name)?;
             let gaps = kills.iter();
             let gaps = gaps.map(|kill| acknowledged.longest_silence(kill.at_us, kill.back_us));
             measured.push(ClientGaps {
@@ -216,17 +215,6 @@ impl Load {
         }
         Ok(measured)
     }
-}
-
-/// What a client has written down so far.
-fn read(ledgers: &Path, name: &str) -> Result<Acknowledged, GapsError> {
-    let mut ledger = read_file(&ledgers.join(format!("{name}-1.{ENDING}")))?;
-    let mut acknowledged = Acknowledged::default();
-    while let Some(row) = ledger.next_row()? {
-        acknowledged.row(&row);
-    }
-    acknowledged.sort();
-    Ok(acknowledged)
 }
 
 /// Each node is preferred once.

@@ -8,13 +8,13 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::draw::Kind;
-use super::replicas::Comparison;
 use super::{Options, StrikesError};
 use crate::checker::Verdict;
 use crate::ledger::find_cells;
 use crate::report::Report;
 use crate::targets::Description;
 use crate::trio::clients::{Acks, Library};
+use crate::trio::replicas::Comparison;
 
 /// The outcome's file, beside the report of the ledgers.
 pub const REPORT_FILE: &str = "strikes.json";

@@ -1,8 +1,8 @@
 //! Strikes: nodes of a cluster of three are killed, frozen and stopped in a loop under load, and then
 //! everything is read back.
 //!
-//! Owns: which fault comes when, and the comparison of the replicas. Must not know: how a node is
-//! ended ([`crate::trio`]), and what the ledgers say ([`crate::checker`]).
+//! Owns: which fault comes when. Must not know: how a node is ended and replicas are compared
+//! ([`crate::trio`]), and what the ledgers say ([`crate::checker`]).
 //!
 //! | Step | |
 //! |---|---|
@@ -16,11 +16,10 @@
 //! Faults never overlap: two of three nodes are always well, so whoever keeps acknowledged records on
 //! two of them loses none.
 //!
-//! Reading order: [`draw`], [`run`], [`replicas`], [`judge`].
+//! Reading order: [`draw`], [`run`], [`judge`].
 
 mod draw;
 mod judge;
-mod replicas;
 mod run;
 
 use std::path::PathBuf;
@@ -33,8 +32,8 @@ use crate::report::WriteError;
 use crate::targets::{IsthmusProgram, KafkaJars, Software};
 use crate::trio::TrioError;
 use crate::trio::clients::{Acks, Library};
+use crate::trio::replicas::ReplicasError;
 pub use judge::{Outcome, REPORT_FILE};
-pub use replicas::Comparison;
 
 /// Partitions of the topic: every node leads two of them.
 pub const PARTITIONS: i32 = 6;
@@ -74,13 +73,8 @@ pub enum StrikesError {
     Clock(std::io::Error),
     #[error("watch the clients: {0}")]
     Watch(#[from] LoadError),
-    #[error("read what the dump tool printed: {0}")]
-    Dumped(std::io::Error),
-    #[error("list the segments in {}: {cause}", path.display())]
-    Segments {
-        path: PathBuf,
-        cause: std::io::Error,
-    },
+    #[error(transparent)]
+    Replicas(#[from] ReplicasError),
     #[error(transparent)]
     Judge(#[from] CheckError),
     #[error(transparent)]

@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use super::draw::{Draw, Fault, Kind};
 use super::judge::{self, Struck};
-use super::replicas::{Comparison, compare};
 use super::{Options, Outcome, PARTITIONS, StrikesError};
 use crate::clock::{Clock, now};
 use crate::folder::Folder;
@@ -17,6 +16,7 @@ use crate::ledger::{DRILL_FILE, LedgerWriter, Row, SCHEMA};
 use crate::load::resume::written_bytes;
 use crate::trio::Trio;
 use crate::trio::clients::{Client, Clients, Producer};
+use crate::trio::replicas::{Comparison, compare};
 
 /// The topic, and the drill's clients.
 const TOPIC: &str = "strikes";

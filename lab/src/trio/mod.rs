@@ -6,10 +6,12 @@
 //! Invariants: every process is dead when the [`Trio`] is dropped, a frozen one too. A node keeps its
 //! ports and its data in every start. Nothing here waits without a limit.
 //!
-//! Reading order: [`files`], [`view`], [`clients`].
+//! Reading order: [`files`], [`view`], [`clients`], [`silence`], [`replicas`].
 
 pub mod clients;
 pub(crate) mod files;
+pub mod replicas;
+pub(crate) mod silence;
 pub mod view;
 
 use std::collections::BTreeMap;

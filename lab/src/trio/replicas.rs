@@ -13,11 +13,10 @@ use std::time::Duration;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::StrikesError;
+use super::Trio;
 use crate::process::{Process, ToolError};
 use crate::targets::KafkaJars;
 use crate::targets::software::TOOL_JVM;
-use crate::trio::{Trio, TrioError};
 
 const TOOL: &str = "kafka.tools.DumpLogSegments";
 
@@ -29,6 +28,17 @@ const TOLD_MAX: usize = 10;
 
 /// Kafka's name for a partition's folder: `topic-0`.
 type Partition = String;
+
+/// The replicas could not be compared. Reads after "could not".
+#[derive(Debug, thiserror::Error)]
+pub enum ReplicasError {
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    #[error("read what the dump tool printed: {0}")]
+    Dumped(io::Error),
+    #[error("list the segments in {}: {cause}", path.display())]
+    Segments { path: PathBuf, cause: io::Error },
+}
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -53,12 +63,12 @@ struct Batch {
 type Replicas = BTreeMap<Partition, Vec<Batch>>;
 
 /// Dumps the logs of all nodes, which must have ended, and compares them.
-pub(super) async fn compare(
+pub(crate) async fn compare(
     trio: &Trio,
     jars: &KafkaJars,
     topic: &str,
     high_watermarks: &BTreeMap<i32, i64>,
-) -> Result<Comparison, StrikesError> {
+) -> Result<Comparison, ReplicasError> {
     let mut nodes = BTreeMap::new();
     for id in trio.ids() {
         let files = segments(trio.data(id), topic)?;
@@ -70,7 +80,7 @@ pub(super) async fn compare(
 }
 
 /// The segments of a topic, by partition and then by offset, which both stand in their names.
-fn segments(data: &Path, topic: &str) -> Result<Vec<PathBuf>, StrikesError> {
+fn segments(data: &Path, topic: &str) -> Result<Vec<PathBuf>, ReplicasError> {
     let mut found = Vec::new();
     for folder in entries(data)? {
         if is_partition(&folder, topic) {
@@ -90,12 +100,12 @@ fn is_partition(folder: &Path, topic: &str) -> bool {
     number.is_some_and(|it| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, StrikesError> {
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, ReplicasError> {
     let read = || -> io::Result<Vec<PathBuf>> {
         let paths = fs::read_dir(folder)?.map(|entry| entry.map(|it| it.path()));
         paths.collect()
     };
-    read().map_err(|cause| StrikesError::Segments {
+    read().map_err(|cause| ReplicasError::Segments {
         path: folder.to_owned(),
         cause,
     })
@@ -106,17 +116,17 @@ async fn dump(
     id: i32,
     files: &[PathBuf],
     logs: &Path,
-) -> Result<Replicas, StrikesError> {
+) -> Result<Replicas, ReplicasError> {
     let names: Vec<String> = files.iter().map(|it| it.display().to_string()).collect();
     let command = jars.program(TOOL, TOOL_JVM, logs);
-    let mut command = command.map_err(StrikesError::Dumped)?;
+    let mut command = command.map_err(ReplicasError::Dumped)?;
     command.args(["--files", &names.join(",")]);
     let name = format!("dump-{id}");
     let tool = Process::spawn(&name, command, logs);
-    let mut tool = tool.map_err(|error| TrioError::from(ToolError::from(error)))?;
-    tool.finish(DUMP_MAX).await.map_err(TrioError::from)?;
-    let printed = File::open(logs.join(format!("{name}.out"))).map_err(StrikesError::Dumped)?;
-    read(BufReader::new(printed)).map_err(StrikesError::Dumped)
+    let mut tool = tool.map_err(ToolError::from)?;
+    tool.finish(DUMP_MAX).await?;
+    let printed = File::open(logs.join(format!("{name}.out"))).map_err(ReplicasError::Dumped)?;
+    read(BufReader::new(printed)).map_err(ReplicasError::Dumped)
 }
 
 /// What the tool printed, line by line: it is long.

@@ -1,29 +1,41 @@
-//! The longest silence around a kill, from the rows of one client.
+//! The longest silence around what was done to a node, from the rows of one producer.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::clock::Micros;
-use crate::ledger::{Outcome, Row};
+use crate::ledger::{ENDING, LedgerError, Outcome, Row, read_file};
 
 /// When acknowledgements came, by partition.
 #[derive(Debug, Default)]
-pub(super) struct Acknowledged {
+pub(crate) struct Acknowledged {
     partitions: BTreeMap<i32, Vec<Micros>>,
 }
 
 /// How long nothing was acknowledged in some partition.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(super) struct Silence {
-    pub(super) seconds: f64,
-    pub(super) partition: i32,
+pub(crate) struct Silence {
+    pub(crate) seconds: f64,
+    pub(crate) partition: i32,
     /// Whether there was an acknowledgement after it.
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
 }
 
 impl Acknowledged {
-    pub(super) fn row(&mut self, row: &Row) {
+    /// What a producer has written down so far, in its first start.
+    pub(crate) fn read(ledgers: &Path, name: &str) -> Result<Self, LedgerError> {
+        let mut ledger = read_file(&ledgers.join(format!("{name}-1.{ENDING}")))?;
+        let mut acknowledged = Self::default();
+        while let Some(row) = ledger.next_row()? {
+            acknowledged.row(&row);
+        }
+        acknowledged.sort();
+        Ok(acknowledged)
+    }
+
+    fn row(&mut self, row: &Row) {
         if let Row::Intended(record) = row
             && record.outcome == Outcome::Acked
             && let Some((partition, _)) = record.place
@@ -34,21 +46,21 @@ impl Acknowledged {
     }
 
     /// Rows come in the order of answers, and these in about that of time.
-    pub(super) fn sort(&mut self) {
+    fn sort(&mut self) {
         for times in self.partitions.values_mut() {
             times.sort_unstable();
         }
     }
 
     /// How many partitions were answered after `since`.
-    pub(super) fn partitions_since(&self, since: Micros) -> usize {
+    pub(crate) fn partitions_since(&self, since: Micros) -> usize {
         let last = self.partitions.values().filter_map(|times| times.last());
         last.filter(|&&last| last > since).count()
     }
 
     /// The longest one that began before `back` and ended after `from`. None where nothing was ever
     /// acknowledged before.
-    pub(super) fn longest_silence(&self, from: Micros, back: Micros) -> Option<Silence> {
+    pub(crate) fn longest_silence(&self, from: Micros, back: Micros) -> Option<Silence> {
         let end = self.partitions.values().filter_map(|times| times.last());
         let end = end.copied().max().unwrap_or(0);
         let silences = self.partitions.iter().filter_map(|(&partition, times)| {
