@@ -25,13 +25,12 @@ mod run;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::checker::CheckError;
-use crate::ledger::CellError;
 use crate::load::LoadError;
-use crate::report::WriteError;
 use crate::targets::{IsthmusProgram, KafkaJars, Software};
 use crate::trio::TrioError;
 use crate::trio::clients::{Acks, Library};
+use crate::trio::counts::JudgeError;
+use crate::trio::diary::DiaryError;
 use crate::trio::replicas::ReplicasError;
 pub use judge::{Outcome, REPORT_FILE};
 
@@ -69,18 +68,14 @@ pub enum StrikesError {
         path: PathBuf,
         cause: std::io::Error,
     },
-    #[error("read the clock: {0}")]
-    Clock(std::io::Error),
+    #[error(transparent)]
+    Diary(#[from] DiaryError),
     #[error("watch the clients: {0}")]
     Watch(#[from] LoadError),
     #[error(transparent)]
     Replicas(#[from] ReplicasError),
     #[error(transparent)]
-    Judge(#[from] CheckError),
-    #[error(transparent)]
-    Ledgers(#[from] CellError),
-    #[error(transparent)]
-    Report(#[from] WriteError),
+    Judge(#[from] JudgeError),
 }
 
 /// Runs it all, and writes the reports.

@@ -1,7 +1,7 @@
 //! One run: from nothing to ledgers, and from ledgers to the outcome.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,13 +9,11 @@ use tokio::time::Instant;
 use super::draw::{Draw, Fault, Kind};
 use super::judge::{self, Struck};
 use super::{Options, Outcome, PARTITIONS, StrikesError};
-use crate::clock::{Clock, now};
+use crate::clock::now;
 use crate::folder::Folder;
-use crate::ledger::header::{Drill, Header, Target};
-use crate::ledger::{DRILL_FILE, LedgerWriter, Row, SCHEMA};
-use crate::load::resume::written_bytes;
 use crate::trio::Trio;
-use crate::trio::clients::{Client, Clients, Producer};
+use crate::trio::clients::{Clients, Producer, until_quiet};
+use crate::trio::diary::Diary;
 use crate::trio::replicas::{Comparison, compare};
 
 /// The topic, and the drill's clients.
@@ -25,15 +23,6 @@ const READER: &str = "reader";
 
 /// From the end of the schedule to the last answer: both libraries give up after 120 s.
 const LAST_ANSWERS_MAX: Duration = Duration::from_secs(150);
-
-/// A reader that has written nothing for so long has read what there is.
-const QUIET: Duration = Duration::from_secs(2);
-
-/// From the producer's end to the reader's, at most.
-const LAST_RECORDS_MAX: Duration = Duration::from_secs(30);
-
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(options: &Options, tell: &dyn Fn(&str)) -> Result<Outcome, StrikesError> {
     let made = fs::create_dir_all(&options.out).and_then(|()| options.out.canonicalize());
@@ -46,8 +35,10 @@ pub(super) async fn run(options: &Options, tell: &dyn Fn(&str)) -> Result<Outcom
     trio.make_topic(TOPIC, PARTITIONS).await?;
     let drill = format!("{:x}-{:x}", std::process::id(), now());
     let ledgers = out.join("ledgers");
+    let (acks, library) = (options.acks.name(), options.library.name());
+    let cell = format!("strikes-acks-{acks}-{library}");
     let mut run = Run {
-        ledger: begin_ledger(options, &trio, &ledgers, &drill)?,
+        diary: Diary::begin(&ledgers, &drill, cell, trio.describe())?,
         options,
         trio,
         ledgers: &ledgers,
@@ -61,41 +52,6 @@ pub(super) async fn run(options: &Options, tell: &dyn Fn(&str)) -> Result<Outcom
     judge::judge(options, described, struck, replicas, &out)
 }
 
-fn begin_ledger(
-    options: &Options,
-    trio: &Trio,
-    ledgers: &Path,
-    drill: &str,
-) -> Result<LedgerWriter, StrikesError> {
-    let described = trio.describe();
-    let (acks, library) = (options.acks.name(), options.library.name());
-    let header = Header {
-        schema: SCHEMA.to_owned(),
-        drill: drill.to_owned(),
-        clock: Clock::read().map_err(StrikesError::Clock)?,
-        began_us: now(),
-        client: None,
-        cell: Some(Drill {
-            model: "three-nodes".to_owned(),
-            target: Target {
-                program: described.program,
-                version: described.version,
-                settings: described.settings,
-            },
-            cell: format!("strikes-acks-{acks}-{library}"),
-            placebo: false,
-            run: 1,
-            claims: Vec::new(),
-            network: Vec::new(),
-            clusters: vec!["three".to_owned()],
-        }),
-    };
-    let path = ledgers.join(DRILL_FILE);
-    let made = fs::create_dir_all(ledgers);
-    let made = made.and_then(|()| LedgerWriter::create(&path, &header));
-    made.map_err(|cause| unwritten(&path, cause))
-}
-
 fn unwritten(path: &Path, cause: std::io::Error) -> StrikesError {
     StrikesError::Write {
         path: path.to_owned(),
@@ -107,7 +63,7 @@ fn unwritten(path: &Path, cause: std::io::Error) -> StrikesError {
 struct Run<'a> {
     options: &'a Options,
     trio: Trio,
-    ledger: LedgerWriter,
+    diary: Diary,
     ledgers: &'a Path,
     drill: &'a str,
     struck: Vec<Struck>,
@@ -134,7 +90,7 @@ impl Run<'_> {
             seconds: Some(u32::try_from(options.length.as_secs()).unwrap_or(u32::MAX)),
         };
         let mut writer = clients.produce(&self.trio, &producer).await?;
-        self.phase("load begins")?;
+        self.diary.phase("load begins")?;
         let ends = Instant::now() + options.length;
         let mut draw = Draw::new(options.seed, self.trio.ids());
         loop {
@@ -149,8 +105,9 @@ impl Run<'_> {
         }
         let within = ends + LAST_ANSWERS_MAX - Instant::now();
         writer.finish(within).await?;
-        self.phase("load ended")?;
-        self.settle(reader).await?;
+        self.diary.phase("load ended")?;
+        until_quiet(self.ledgers, READER).await?;
+        reader.stop().await?;
         (self.tell)("reading what is there in the end");
         Ok(clients.audit(&self.trio, TOPIC).await?)
     }
@@ -159,11 +116,7 @@ impl Run<'_> {
     async fn strike(&mut self, fault: Fault) -> Result<(), StrikesError> {
         let (from_us, began) = (now(), Instant::now());
         let text = fault.text();
-        self.row(&Row::Fault {
-            from_us,
-            to_us: None,
-            text: text.clone(),
-        })?;
+        self.diary.fault(from_us, None, &text)?;
         match fault.kind {
             Kind::Kill => {
                 self.trio.kill(fault.node).await?;
@@ -192,32 +145,12 @@ impl Run<'_> {
             down_ms: u64::try_from(fault.down.as_millis()).unwrap_or(u64::MAX),
             well_after_seconds: seconds,
         });
-        self.row(&Row::Fault {
-            from_us,
-            to_us: Some(now()),
-            text,
-        })
-    }
-
-    /// Ends the reader when it has nothing new to write down.
-    async fn settle(&self, reader: Client) -> Result<(), StrikesError> {
-        let until = Instant::now() + LAST_RECORDS_MAX;
-        let (mut written, mut grew_at) = (0, Instant::now());
-        while Instant::now() < until.min(grew_at + QUIET) {
-            tokio::time::sleep(LOOK_EVERY).await;
-            let bytes = written_bytes(self.ledgers, READER)?;
-            if bytes != written {
-                (written, grew_at) = (bytes, Instant::now());
-            }
-        }
-        Ok(reader.stop().await?)
+        Ok(self.diary.fault(from_us, Some(now()), &text)?)
     }
 
     /// Ends the nodes, and compares what they hold.
     async fn end(mut self) -> Result<(Vec<Struck>, Option<Comparison>), StrikesError> {
-        let path = self.path();
-        let ended = self.ledger.end(now());
-        ended.map_err(|cause| unwritten(&path, cause))?;
+        self.diary.end()?;
         let high_watermarks = self.trio.high_watermarks(TOPIC, PARTITIONS).await?;
         self.trio.check()?;
         self.trio.kill_all().await?;
@@ -227,22 +160,5 @@ impl Run<'_> {
         (self.tell)("comparing the replicas with Kafka's dump tool");
         let found = compare(&self.trio, jars, TOPIC, &high_watermarks).await?;
         Ok((self.struck, Some(found)))
-    }
-
-    fn phase(&mut self, text: &str) -> Result<(), StrikesError> {
-        self.row(&Row::Phase {
-            at_us: now(),
-            text: text.to_owned(),
-        })
-    }
-
-    /// At once on disk: what happened stays known even if the lab ends here.
-    fn row(&mut self, row: &Row) -> Result<(), StrikesError> {
-        let wrote = self.ledger.row(row).and_then(|()| self.ledger.flush());
-        wrote.map_err(|cause| unwritten(&self.path(), cause))
-    }
-
-    fn path(&self) -> PathBuf {
-        self.ledgers.join(DRILL_FILE)
     }
 }

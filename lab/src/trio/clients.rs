@@ -5,8 +5,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
-use super::{Trio, TrioError};
+use super::{LOOK_EVERY, Trio, TrioError};
+use crate::load::LoadError;
+use crate::load::resume::written_bytes;
 use crate::process::{Process, SpawnError, ToolError};
 use crate::targets::{IsthmusProgram, KafkaJars, StartError, probe};
 
@@ -19,6 +22,12 @@ const STOP_GRACE: Duration = Duration::from_secs(20);
 
 /// For the reading of everything.
 pub(crate) const AUDIT_MAX: Duration = Duration::from_secs(300);
+
+/// A reader that has written nothing for so long has read what there is.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// From the producer's end to the reader's, at most.
+const LAST_RECORDS_MAX: Duration = Duration::from_secs(30);
 
 /// Whose library a producer is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -149,6 +158,20 @@ pub(crate) async fn start(name: &str, command: Command, logs: &Path) -> Result<C
     let mut process = spawned.map_err(|error: SpawnError| StartError::from(error))?;
     probe::line(&mut process, "ready load ", READY_MAX).await?;
     Ok(Client { process })
+}
+
+/// Waits until a reader has nothing new to write down.
+pub(crate) async fn until_quiet(ledgers: &Path, reader: &str) -> Result<(), LoadError> {
+    let until = Instant::now() + LAST_RECORDS_MAX;
+    let (mut written, mut grew_at) = (0, Instant::now());
+    while Instant::now() < until.min(grew_at + QUIET) {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let bytes = written_bytes(ledgers, reader)?;
+        if bytes != written {
+            (written, grew_at) = (bytes, Instant::now());
+        }
+    }
+    Ok(())
 }
 
 impl Client {

@@ -6,9 +6,12 @@
 //! Invariants: every process is dead when the [`Trio`] is dropped, a frozen one too. A node keeps its
 //! ports and its data in every start. Nothing here waits without a limit.
 //!
-//! Reading order: [`files`], [`view`], [`clients`], [`silence`], [`replicas`].
+//! Reading order: [`files`], [`view`], [`clients`], [`diary`], [`silence`], [`replicas`],
+//! [`counts`].
 
 pub mod clients;
+pub mod counts;
+pub(crate) mod diary;
 pub(crate) mod files;
 pub mod replicas;
 pub(crate) mod silence;

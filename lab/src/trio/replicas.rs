@@ -196,6 +196,17 @@ fn compared(nodes: &BTreeMap<i32, Replicas>, ends: &BTreeMap<Partition, i64>) ->
     found
 }
 
+/// In words, with how to have them compared where they were not.
+pub(crate) fn told(found: Option<&Comparison>) -> String {
+    match found {
+        Some(it) if it.differences == 0 => {
+            format!("{}, equal in {} batches", it.replicas, it.batches)
+        }
+        Some(it) => format!("{}, {} differ", it.replicas, it.differences),
+        None => "not compared; give Kafka's jars with --libs DIR".to_owned(),
+    }
+}
+
 impl Comparison {
     fn add(&mut self, told: String) {
         self.differences += 1;
