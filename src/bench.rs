@@ -232,8 +232,8 @@ fn find(options: &RunOptions, needed: Jars) -> Result<Programs, String> {
         Some(binary) => Ok(binary.clone()),
         None => std::env::current_exe().map_err(|error| format!("where is this program? {error}")),
     };
-    let isthmus =
-        binary.and_then(|path| IsthmusProgram::find(&path).map_err(|error| error.to_string()));
+    let isthmus = binary
+        .and_then(|path| IsthmusProgram::find(&path).map_err(|error| format!("--binary: {error}")));
     match (jars, kcat, isthmus) {
         (Ok(jars), Ok(kcat), Ok(isthmus)) => Ok(Programs {
             jars,

@@ -2,7 +2,8 @@
 //!
 //! Owns: brokers as processes ([`targets`]), what a process has used ([`usage`]), the comparisons
 //! ([`bench`]), whole deployments from model files ([`deployment`]), the drills on them ([`drill`]), a
-//! cluster of three nodes ([`trio`]) and what is done to it ([`strikes`], [`gaps`], [`leaders`]), a
+//! cluster of three nodes ([`trio`]) and what is done to it ([`strikes`], [`gaps`], [`leaders`],
+//! [`upgrade`]), a
 //! network that can be cut ([`fabric`]) and clusters cut in two in it ([`splits`]), and what all that is
 //! judged by: clients with a fixed schedule ([`load`]), what they write down
 //! ([`ledger`]), the verdict on it ([`checker`]) and the pages made of it ([`report`]).
@@ -11,7 +12,7 @@
 //!
 //! Reading order: [`process`], [`usage`], [`ports`], [`targets`], [`bench`]; then [`clock`],
 //! [`ledger`], [`load`], [`checker`], [`report`]; then [`folder`], [`deployment`], [`drill`];
-//! then [`trio`], [`strikes`], [`gaps`], [`leaders`]; then [`fabric`], [`splits`].
+//! then [`trio`], [`strikes`], [`gaps`], [`leaders`], [`upgrade`]; then [`fabric`], [`splits`].
 
 pub mod bench;
 pub mod checker;
@@ -31,4 +32,5 @@ pub mod splits;
 pub mod strikes;
 pub mod targets;
 pub mod trio;
+pub mod upgrade;
 pub mod usage;

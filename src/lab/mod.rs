@@ -11,6 +11,7 @@ mod recompute;
 mod splits;
 mod strikes;
 mod up;
+mod upgrade;
 
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ enum What {
     Gaps(gaps::GapsOptions),
     /// Kill nodes that lead thousands of partitions, and measure how long these have no leader.
     Leaders(leaders::LeadersOptions),
+    /// Change the build of a cluster of three under load, node by node, back, and for good.
+    Upgrade(upgrade::UpgradeOptions),
     /// Cut a cluster in two under load, and compare what both sides hear with what they should.
     Splits(splits::SplitsOptions),
     /// Run one client, which writes down what it meant to do and what became of it.
@@ -55,6 +58,7 @@ pub(crate) fn run(options: &LabOptions) -> ExitCode {
         What::Strikes(options) => strikes::run(options),
         What::Gaps(options) => gaps::run(options),
         What::Leaders(options) => leaders::run(options),
+        What::Upgrade(options) => upgrade::run(options),
         What::Splits(options) => splits::run(options),
         What::Load(options) => load::run(options),
         What::Recompute(options) => recompute::run(options),

@@ -61,7 +61,7 @@ pub(super) fn judge(
     replicas: Option<Comparison>,
     out: &Path,
 ) -> Result<Outcome, StrikesError> {
-    let Judged { counts, doubts } = counts::judge(out)?;
+    let Judged { counts, doubts, .. } = counts::judge(out)?;
     let outcome = Outcome {
         schema: SCHEMA,
         target,

@@ -31,7 +31,7 @@ pub struct IsthmusProgram {
 
 /// The binary is no Isthmus.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: is not the isthmus binary ({cause}); give its path with --binary", path.display())]
+#[error("{}: is not the isthmus binary ({cause}); give its path", path.display())]
 pub struct NoIsthmus {
     path: PathBuf,
     cause: io::Error,

@@ -72,6 +72,11 @@ impl Node {
         &self.place.name
     }
 
+    /// From its next start on it runs this, on the data that are there.
+    pub(crate) fn run_with(&mut self, software: Software) {
+        self.software = software;
+    }
+
     /// Its process, while one runs.
     pub fn pid(&self) -> Option<Pid> {
         self.running.as_ref().map(Process::pid)

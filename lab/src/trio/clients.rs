@@ -131,6 +131,18 @@ impl Clients<'_> {
         start(name, command, trio.logs()).await
     }
 
+    /// The same as the one member of a group, which commits what it has read. Returns when it is ready.
+    pub async fn consume_in_group(
+        &self,
+        trio: &Trio,
+        name: &str,
+        topic: &str,
+    ) -> Result<Client, TrioError> {
+        let mut command = self.command(trio, "consume", name);
+        command.args(["--topic", topic, "--group", name]);
+        start(name, command, trio.logs()).await
+    }
+
     /// Reads everything that is there in the end.
     pub async fn audit(&self, trio: &Trio, topic: &str) -> Result<(), TrioError> {
         let mut command = self.command(trio, "audit", "audit");

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::clients::Acks;
 use super::replicas::Comparison;
-use crate::checker::{CheckError, Verdict};
+use crate::checker::{CheckError, ConsumerCount, Verdict};
 use crate::ledger::{CellError, find_cells};
 use crate::report::{Report, WriteError};
 
@@ -32,6 +32,8 @@ pub struct Counts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Judged {
     pub(crate) counts: Counts,
+    /// What each reader was given.
+    pub(crate) readers: Vec<ConsumerCount>,
     /// Why the numbers are not to be believed.
     pub(crate) doubts: Vec<String>,
 }
@@ -58,6 +60,7 @@ pub(crate) fn judge(out: &Path) -> Result<Judged, JudgeError> {
     let doubts = verdict.void_beyond_times();
     Ok(Judged {
         counts: Counts::of(verdict),
+        readers: verdict.consumers.clone(),
         doubts: doubts.into_iter().map(str::to_owned).collect(),
     })
 }

@@ -209,6 +209,11 @@ impl Trio {
         Ok(())
     }
 
+    /// From its next start on a node runs this, on the data that are there.
+    pub fn run_with(&mut self, id: i32, software: &Software) {
+        self.member_mut(id).node.run_with(software.clone());
+    }
+
     /// SIGSTOP.
     pub fn freeze(&self, id: i32) -> Result<(), TrioError> {
         Ok(self.member(id).node.freeze()?)
@@ -272,6 +277,35 @@ impl Trio {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Waits until every node says that the metadata level is at least this.
+    pub async fn until_level(&mut self, level: i16) -> Result<(), TrioError> {
+        let until = Instant::now() + HEAL_MAX;
+        loop {
+            self.check()?;
+            let Some(state) = self.below(level).await else {
+                return Ok(());
+            };
+            if Instant::now() > until {
+                return Err(not_well(state));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// A node that tells of a lower level, or of none.
+    async fn below(&self, level: i16) -> Option<String> {
+        for member in &self.nodes {
+            let name = member.node.name();
+            match view::level(member.id, member.address).await {
+                Ok(Some(found)) if found >= level => {}
+                Ok(Some(found)) => return Some(format!("{name}: the metadata level is {found}")),
+                Ok(None) => return Some(format!("{name}: it tells no metadata level")),
+                Err(error) => return Some(format!("{name}: it could not {error}")),
+            }
+        }
+        None
     }
 
     /// Has preferred leaders elected until every node says that they lead: each node its own share.

@@ -13,6 +13,9 @@ use isthmus_client::{ClientConfig, Cluster, ConfigError, Metadata, RequestError}
 const CONNECT_MAX: Duration = Duration::from_secs(2);
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
+/// The feature that says which metadata records may be written.
+const METADATA_LEVEL: &str = "isthmus.metadata.level";
+
 /// For acts of an administrator, which the controller may have to think over.
 const ACT_MAX: Duration = Duration::from_secs(60);
 
@@ -75,6 +78,13 @@ pub(super) async fn controller(id: i32, address: SocketAddr) -> Result<Option<i3
     let described = hasty(address)?.admin().describe_quorum().await;
     let described = described.map_err(|cause| LookError::Ask { id, cause })?;
     Ok(described.leader)
+}
+
+/// The metadata level of the cluster, as far as a node has heard of it.
+pub(super) async fn level(id: i32, address: SocketAddr) -> Result<Option<i16>, LookError> {
+    let told = hasty(address)?.admin().broker_features(id).await;
+    let told = told.map_err(|cause| LookError::Ask { id, cause })?;
+    Ok(told.finalized.get(METADATA_LEVEL).copied())
 }
 
 impl View {
