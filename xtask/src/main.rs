@@ -18,6 +18,7 @@ mod r#gen;
 mod guard;
 mod image;
 mod links;
+mod old_build;
 mod peers;
 mod process;
 mod python;

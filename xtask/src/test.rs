@@ -3,7 +3,7 @@
 //! The tests that need real Kafka clients find them by three variables: `ISTHMUS_TEST_KAFKA_LIBS`,
 //! the folder of Apache Kafka's jars, `ISTHMUS_TEST_KCAT`, the kcat program, and
 //! `ISTHMUS_TEST_PYTHON`, an interpreter with Python's clients. Those in containers find their image
-//! by `ISTHMUS_TEST_IMAGE`. A plain `cargo test` sets none, and those tests then say what they miss.
+//! by `ISTHMUS_TEST_IMAGE`, and upgrades begin at the program that `ISTHMUS_TEST_OLD_BINARY` names. A plain `cargo test` sets none, and those tests then say what they miss.
 //! Here `ISTHMUS_TEST_REQUIRE=1` makes it a failure to miss anything.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use crate::image::{self, Image};
 use crate::peers::Kafka;
 use crate::steps::Steps;
 use crate::workspace::{SHIPPED_FEATURES, cargo, line_of, metadata, root_tests, target_dir};
-use crate::{Flags, arrows, r#gen, python, setup};
+use crate::{Flags, arrows, r#gen, old_build, python, setup};
 
 /// An integration test that needs the set-up.
 struct Needy {
@@ -28,9 +28,12 @@ struct Needy {
     features: &'static str,
 }
 
+/// The test that needs an earlier build as well.
+const UPGRADE: &str = "upgrade";
+
 /// In the order they run. The program that the lab's tests start is the one that `interop` built;
 /// `chaos` and `mirror` replace it by one with fault points, and so come last.
-const NEEDY: [Needy; 10] = [
+const NEEDY: [Needy; 11] = [
     Needy {
         package: "isthmus-client",
         test: "apache_kafka",
@@ -69,6 +72,11 @@ const NEEDY: [Needy; 10] = [
     Needy {
         package: "isthmus-lab",
         test: "splits",
+        features: "",
+    },
+    Needy {
+        package: "isthmus-lab",
+        test: UPGRADE,
         features: "",
     },
     Needy {
@@ -143,10 +151,29 @@ fn run_steps(steps: &mut Steps, tally: &mut Tally, flags: Flags) -> Result<()> {
     steps.run("tests of the program", || {
         tally.count(program_tests(&tests))
     })?;
+    // Before the tests of the program: they put this commit's build in its place again.
+    let old = match (flags.quick, old_build::is_here()) {
+        (true, _) => Err("--quick"),
+        (false, false) => Err(old_build::NOT_HERE),
+        (false, true) => Ok(()),
+    };
+    match old {
+        Ok(()) => steps.run("old build", || {
+            let binary = old_build::ensure()?;
+            env.insert("ISTHMUS_TEST_OLD_BINARY", binary.into_os_string());
+            Ok(old_build::short().to_owned())
+        })?,
+        Err(reason) => steps.leave_out("old build", reason),
+    }
     for needy in NEEDY {
         let name = format!("{}, {}", needy.package, needy.test);
-        if flags.quick {
-            steps.leave_out(&name, "--quick");
+        let left_out = match (flags.quick, needy.test == UPGRADE) {
+            (true, _) => Some("--quick"),
+            (false, true) => old.err(),
+            (false, false) => None,
+        };
+        if let Some(reason) = left_out {
+            steps.leave_out(&name, reason);
             continue;
         }
         steps.run(&name, || {
