@@ -11,6 +11,7 @@ pub(crate) use replica::{Replica, Role};
 use crate::disk::Log;
 use crate::message::{Call, Message};
 use crate::scenario::{MS, Micros, Mutation, Scenario, TOPIC};
+use crate::troubles::DiskOperation;
 use crate::world::Context;
 use flushing::Flushes;
 use isthmus_broker_core::controller::{
@@ -169,10 +170,10 @@ impl BrokerNode {
             });
             self.poll(context, partition);
             if let Some(replica) = self.replicas.get_mut(&partition) {
-                if context.random.one_in(12) {
+                if context.random.one_in(12) && context.disk_does(DiskOperation::Flush) {
                     replica.log.write_back();
                 }
-                if context.random.one_in(8) {
+                if context.random.one_in(8) && context.disk_does(DiskOperation::Checkpoint) {
                     replica.log.high_watermark_checkpoint = replica.high_watermark();
                 }
             }
@@ -181,6 +182,13 @@ impl BrokerNode {
             self.deleted.clear();
         }
         self.flush_what_waits(context);
+    }
+
+    /// An answer has come and waits for the disk: nobody gives up on it any more.
+    pub(crate) fn has_come(&mut self, call: Call) {
+        if let Some((_, deadline)) = self.calls.get_mut(&call) {
+            *deadline = Micros::MAX;
+        }
     }
 
     fn expire_calls(&mut self, context: &mut Context<'_>) {

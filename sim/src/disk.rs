@@ -102,6 +102,13 @@ impl Log {
         self.synced = self.synced.max(flush.upto);
     }
 
+    /// That flush failed, and is taken for one that did not.
+    pub(crate) fn believe(&mut self, flush: Flush) {
+        if flush.truncations == self.truncations {
+            self.synced = self.synced.max(flush.upto);
+        }
+    }
+
     /// What the process may count on.
     pub(crate) fn synced(&self) -> i64 {
         self.synced

@@ -297,7 +297,7 @@ impl World {
     }
 
     /// Nothing else goes wrong while a story is told, and nothing is broken as it begins.
-    fn begin_story(&mut self, takes: Micros) {
+    pub(crate) fn begin_story(&mut self, takes: Micros) {
         self.quiet_until = self.now + takes;
         self.net.mend_all();
         self.at(takes, Event::Mend);

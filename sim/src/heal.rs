@@ -7,6 +7,7 @@ use crate::broker::{BrokerNode, Role};
 use crate::disk::Record;
 use crate::judge::Violation;
 use crate::scenario::{MS, Micros, SECOND};
+use crate::troubles::DiskTrouble;
 use crate::world::{Process, World};
 use isthmus_broker_core::controller::is_reassigning;
 use isthmus_broker_core::metadata::PartitionImage;
@@ -57,6 +58,9 @@ impl World {
         let nodes: Vec<i32> = self.machines.keys().copied().collect();
         for node in nodes {
             self.thaw(node, 0);
+            if let Some(machine) = self.machines.get_mut(&node) {
+                machine.disk = DiskTrouble::default();
+            }
             // Who is about to stop would be away at the end.
             let stopping = matches!(
                 self.machines.get(&node).map(|it| &it.process),
@@ -119,6 +123,13 @@ impl World {
         if let Some(id) = fenced {
             return Some(format!(
                 "broker {id} is not fenced or unfenced as it should be"
+            ));
+        }
+        // Whoever was replaced has heard of it.
+        let claimants = self.claimants();
+        if claimants.len() > 1 {
+            return Some(format!(
+                "{claimants:?} take themselves for the active controller"
             ));
         }
         let mut partitions = 0..self.scenario.partitions.len();

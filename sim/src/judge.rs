@@ -73,6 +73,15 @@ pub struct Counts {
     pub blackouts: u64,
     /// Writes that a leader without a lease did not take.
     pub lease_refusals: u64,
+    /// Brokers that ended because their disk did not do something.
+    pub disk_failures: u64,
+    /// Those of them that had begun to be full, and ended again at their next start.
+    pub still_full: u64,
+    /// Disks that were slow for a while, and followers that were out of an ISR when that was over.
+    pub slow_disks: u64,
+    pub slow_out: u64,
+    /// Controllers that still took themselves for the active one beside their successor (S0-20).
+    pub zombies: u64,
 }
 
 impl Counts {
@@ -94,6 +103,11 @@ impl Counts {
             lost_outside_promise,
             blackouts,
             lease_refusals,
+            disk_failures,
+            still_full,
+            slow_disks,
+            slow_out,
+            zombies,
         } = other;
         self.acks_all += acks_all;
         self.acks_one += acks_one;
@@ -110,6 +124,11 @@ impl Counts {
         self.lost_outside_promise += lost_outside_promise;
         self.blackouts += blackouts;
         self.lease_refusals += lease_refusals;
+        self.disk_failures += disk_failures;
+        self.still_full += still_full;
+        self.slow_disks += slow_disks;
+        self.slow_out += slow_out;
+        self.zombies += zombies;
     }
 }
 

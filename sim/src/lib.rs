@@ -8,7 +8,7 @@
 //! whether the cluster comes to rest.
 //!
 //! Reading order: [`scenario`], [`judge`], [`world`], [`broker`], [`controller`], [`quorum`],
-//! [`faults`], [`operator`], [`heal`].
+//! [`faults`], [`troubles`], [`operator`], [`heal`].
 //!
 //! *Knows no tokio, socket or file.* What is left out: log start offsets that move, transactions,
 //! metadata snapshots, and a change of `min.insync.replicas` on the way.
@@ -28,6 +28,7 @@ mod quorum;
 mod random;
 mod scenario;
 mod trace;
+mod troubles;
 mod world;
 
 pub use judge::{Counts, Violation};

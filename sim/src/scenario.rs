@@ -25,6 +25,8 @@ pub enum Mutation {
     OldEpoch,
     /// Design, decision 6: a change that was decided on another image is a no-op.
     ZombieApplies,
+    /// Rule 24: a flush that fails ends the process.
+    TrustsFailedFlush,
     /// KIP-455: a replica is deleted only once metadata says that it is none.
     DeletesEarly,
     /// Rule 20: without a lease nothing is appended.
@@ -36,9 +38,10 @@ pub enum Mutation {
 }
 
 impl Mutation {
-    const OF_SHELLS: [Self; 6] = [
+    const OF_SHELLS: [Self; 7] = [
         Self::OldEpoch,
         Self::ZombieApplies,
+        Self::TrustsFailedFlush,
         Self::DeletesEarly,
         Self::AppendsWithoutLease,
         Self::AnswersWithoutLease,
@@ -57,6 +60,7 @@ impl Mutation {
             Self::Core(rule) => rule.id(),
             Self::OldEpoch => "7",
             Self::ZombieApplies => "D6",
+            Self::TrustsFailedFlush => "24-failed",
             Self::DeletesEarly => "455-delete",
             Self::AppendsWithoutLease => "20-append",
             Self::AnswersWithoutLease => "20-reply",
@@ -69,6 +73,9 @@ impl Mutation {
             Self::Core(rule) => rule.words(),
             Self::OldEpoch => "a leader's records carry its own epoch",
             Self::ZombieApplies => "a change decided on another image is a no-op",
+            Self::TrustsFailedFlush => {
+                "a flush that failed has flushed nothing, and ends the process"
+            }
             Self::DeletesEarly => "a replica is deleted once metadata says that it is none",
             Self::AppendsWithoutLease => "without a lease nothing is appended",
             Self::AnswersWithoutLease => "the lease is looked at again before a write is answered",
@@ -106,6 +113,8 @@ pub(crate) struct Scenario {
     pub(crate) flush_group: bool,
     /// `lease.fencing` (rule 20).
     pub(crate) lease_fencing: bool,
+    /// Between two troubles (disks, the controller cut off with a broker), on average; none in most runs.
+    pub(crate) trouble_every: Option<Micros>,
     /// Between two acts of the operator, on average; none in most runs.
     pub(crate) operator_every: Option<Micros>,
     pub(crate) rules: Rules,
@@ -151,6 +160,7 @@ impl Scenario {
             acks_one_in: 2 + random.below(4),
             flush_group: false,
             lease_fencing: false,
+            trouble_every: None,
             operator_every: None,
             rules: match mutation {
                 Some(Mutation::Core(rule)) => Rules::without(rule),
@@ -180,6 +190,14 @@ impl Scenario {
     /// In three runs of four leaders acknowledge nothing without a lease.
     pub(crate) fn with_leases(mut self, random: &mut Random) -> Self {
         self.lease_fencing = !random.one_in(4);
+        self
+    }
+
+    /// In one run of four disks fail, fill up and get slow.
+    pub(crate) fn with_troubles(mut self, random: &mut Random) -> Self {
+        if random.one_in(4) {
+            self.trouble_every = Some(MS * random.between(600, 2_500));
+        }
         self
     }
 

@@ -61,6 +61,12 @@ fn numbers(event: &Event) -> (u64, u64, u64) {
         Event::Client => (14, 0, 0),
         Event::Fault => (15, 0, 0),
         Event::Operator => (22, 0, 0),
+        Event::Trouble => (25, 0, 0),
+        Event::DiskDone {
+            from, to, message, ..
+        } => (26 + kind(message), id(*from), id(*to)),
+        Event::DiskRecovers { broker } => (40, id(*broker), 0),
+        Event::ZombieDue { voter } => (41, id(*voter), 0),
         Event::Mend => (16, 0, 0),
         Event::MendLinks => (21, 0, 0),
         Event::CutOff { broker } => (20, id(*broker), 0),

@@ -13,6 +13,7 @@ use crate::operator::Operator;
 use crate::random::Random;
 use crate::scenario::{FIRST_CLIENT, FIRST_CONTROLLER, MS, Micros, Mutation, Scenario, TOPIC};
 use crate::trace::Trace;
+use crate::troubles::{DiskOperation, DiskTrouble};
 use isthmus_broker_core::controller::{ControllerEvent, ControllerReply};
 use isthmus_broker_core::metadata::{
     ChangeVerdict, MetadataChange, MetadataDelta, MetadataImage, MetadataRecord,
@@ -32,15 +33,22 @@ const RENEWED_EVERY: Micros = 97;
 /// Makes dice of their own out of a seed: runs without flushes stay what they were.
 const FLUSHES: u64 = 0x0066_6c75_7368_6573;
 const LEASES: u64 = 0x006c_6561_7365_7321;
+const TROUBLES: u64 = 0x7472_6f75_626c_6573;
 
 /// What a node is given with every event, and what it gives back.
 pub(crate) struct Context<'a> {
+    pub(crate) id: i32,
     pub(crate) now: Micros,
     pub(crate) boot: Duration,
     pub(crate) mono: Duration,
     pub(crate) random: &'a mut Random,
     pub(crate) judge: &'a mut Judge,
     pub(crate) scenario: &'a Scenario,
+    /// The machine's disk, and the dice of what becomes of it.
+    pub(crate) disk: &'a mut DiskTrouble,
+    pub(crate) disk_dice: &'a mut Random,
+    /// What the disk did not do: the process ends by it.
+    pub(crate) disk_failed: Option<DiskOperation>,
     /// Whether this voter leads with a majority behind it.
     pub(crate) leads_voters: bool,
     committed: &'a [MetadataChange],
@@ -128,6 +136,22 @@ pub(crate) enum Event {
     Stray,
     Client,
     Fault,
+    Trouble,
+    /// A slow disk is done with what that message asks of it.
+    DiskDone {
+        from: i32,
+        to: i32,
+        life: u32,
+        message: Message,
+    },
+    /// A disk that was slow is no more.
+    DiskRecovers {
+        broker: i32,
+    },
+    /// A controller has been cut off for long enough that another was elected.
+    ZombieDue {
+        voter: i32,
+    },
     Operator,
     Mend,
     /// The cuts alone; what is stuck stays so.
@@ -159,6 +183,7 @@ pub(crate) struct Machine {
     pub(crate) life: u32,
     pub(crate) clocks: Clocks,
     pub(crate) frozen: bool,
+    pub(crate) disk: DiskTrouble,
     /// What came while it was frozen.
     held: Vec<Event>,
     pub(crate) process: Process,
@@ -199,6 +224,7 @@ impl Machine {
 pub(crate) struct World {
     pub(crate) scenario: Scenario,
     pub(crate) random: Random,
+    pub(crate) troubles: Random,
     pub(crate) now: Micros,
     queue: BTreeMap<(Micros, u64), Event>,
     sequence: u64,
@@ -233,10 +259,13 @@ impl World {
             .with_operator(&mut operator.random)
             .with_flushes(&mut Random::new(seed ^ FLUSHES))
             .with_leases(&mut Random::new(seed ^ LEASES));
+        let mut troubles = Random::new(seed ^ TROUBLES);
+        let scenario = scenario.with_troubles(&mut troubles);
         let founded = founded(&scenario);
         let mut world = Self {
             judge: Judge::new(&scenario, founded.clone()),
             random,
+            troubles,
             now: 0,
             queue: BTreeMap::new(),
             sequence: 0,
@@ -283,6 +312,9 @@ impl World {
         self.at(0, Event::RaftTick);
         self.at(300 * MS, Event::Client);
         self.at(1_500 * MS, Event::Fault);
+        if scenario.trouble_every.is_some() {
+            self.at(2_000 * MS, Event::Trouble);
+        }
         if scenario.operator_every.is_some() {
             self.at(1_000 * MS, Event::Operator);
         }
@@ -293,6 +325,7 @@ impl World {
             life: 1,
             clocks: Clocks::new(&mut self.random),
             frozen: false,
+            disk: DiskTrouble::default(),
             held: Vec::new(),
             process,
         };
@@ -331,6 +364,16 @@ impl World {
                 to,
                 life,
                 message,
+            } => {
+                if !self.waits_for_disk(from, to, life, &message) {
+                    self.deliver(from, to, life, message);
+                }
+            }
+            Event::DiskDone {
+                from,
+                to,
+                life,
+                message,
             } => self.deliver(from, to, life, message),
             Event::Tick { node, life } => self.tick(node, life),
             Event::HungUp { broker, controller } => self.hung_up(broker, controller),
@@ -346,6 +389,9 @@ impl World {
             Event::Stray => self.commit_stray(),
             Event::Client => self.client(),
             Event::Fault => self.fault(),
+            Event::Trouble => self.trouble(),
+            Event::DiskRecovers { broker } => self.disk_recovers(broker),
+            Event::ZombieDue { voter } => self.zombie_due(voter),
             Event::Operator => self.operate(),
             // What stays broken while the cluster heals is not mended by chance.
             Event::Mend | Event::MendLinks if self.healing => {}
@@ -472,12 +518,16 @@ impl World {
             return;
         };
         let mut context = Context {
+            id,
             now: self.now,
             boot: machine.clocks.boot(self.now),
             mono: machine.clocks.mono(self.now),
             random: &mut self.random,
             judge: &mut self.judge,
             scenario: &self.scenario,
+            disk: &mut machine.disk,
+            disk_dice: &mut self.troubles,
+            disk_failed: None,
             leads_voters,
             committed: &self.log.committed,
             out: Vec::new(),
@@ -497,6 +547,7 @@ impl World {
             stops,
             begins_round,
             grants,
+            disk_failed,
             ..
         } = context;
         let life = machine.life;
@@ -517,10 +568,12 @@ impl World {
             self.check_grant(broker, &image);
         }
         if begins_round {
-            let takes = self.sync_time();
+            let takes = self.sync_time() + self.slowness(id);
             self.at(takes, Event::RoundOver { node: id, life });
         }
-        if stops {
+        if let Some(operation) = disk_failed {
+            self.disk_failed(id, operation);
+        } else if stops {
             self.stop_cleanly(id);
         }
     }

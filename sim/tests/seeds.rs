@@ -57,6 +57,11 @@ fn nothing_breaks() {
         lost_outside_promise,
         blackouts,
         lease_refusals,
+        disk_failures,
+        still_full,
+        slow_disks,
+        slow_out,
+        zombies,
     } = counts;
     let often = [acks_all, acks_one, refused, isr_changes];
     assert!(often.iter().all(|it| *it > 10 * SEEDS), "{counts:?}");
@@ -70,6 +75,11 @@ fn nothing_breaks() {
     assert!(blackouts > SEEDS / 8, "{counts:?}");
     // In three runs of four nothing is acknowledged without a lease.
     assert!(lease_refusals > SEEDS / 2, "{counts:?}");
+    // In one run of four disks fail, fill up and get slow.
+    assert!(disk_failures > SEEDS / 4, "{counts:?}");
+    assert!(slow_disks > SEEDS / 4, "{counts:?}");
+    let seen = [still_full, slow_out, zombies];
+    assert!(seen.iter().all(|it| *it > SEEDS / 50), "{counts:?}");
     let seldom = [unclean_elections, stale_changes, lost_outside_promise];
     assert!(seldom.iter().all(|it| *it > SEEDS / 50), "{counts:?}");
 }

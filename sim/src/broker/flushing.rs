@@ -3,6 +3,8 @@
 
 use super::BrokerNode;
 use crate::disk::{Flush, Log};
+use crate::scenario::Mutation;
+use crate::troubles::DiskOperation;
 use crate::world::Context;
 use isthmus_broker_core::group_commit::GroupCommit;
 use isthmus_broker_core::replica::{EpochHistory, LeaderEffects, OwnCopy};
@@ -65,8 +67,16 @@ impl BrokerNode {
 
     pub(crate) fn round_over(&mut self, context: &mut Context<'_>) {
         for (partition, flush) in std::mem::take(&mut self.flushes.planned) {
+            let is_done = context.disk_does(DiskOperation::Flush);
+            if !is_done && !context.scenario.is(Mutation::TrustsFailedFlush) {
+                return;
+            }
+            context.disk_failed = None;
             if let Some(replica) = self.replicas.get_mut(&partition) {
-                replica.log.flushed(flush);
+                match is_done {
+                    true => replica.log.flushed(flush),
+                    false => replica.log.believe(flush),
+                }
             }
             self.lead(context, partition, |leader, context, _, log| {
                 leader.set_own_copy(own_copy(context, log));

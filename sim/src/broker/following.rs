@@ -5,6 +5,7 @@ use super::replica::{Replica, Role};
 use super::{Asked, BrokerNode, FETCH_TIMEOUT};
 use crate::disk::{Log, Record};
 use crate::message::{Call, Message};
+use crate::troubles::DiskOperation;
 use crate::world::Context;
 use isthmus_broker_core::replica::{EpochHistory, Follower, FollowerStep, ReplicaFetchAnswer};
 use std::time::Duration;
@@ -54,6 +55,18 @@ impl BrokerNode {
         };
         match follower.answered(context.mono, session, answer, log) {
             FollowerStep::Nothing => {}
+            FollowerStep::Append if !context.disk_does(DiskOperation::Append) => {
+                // A first part of it is there.
+                let kept = context.disk_dice.below(records.len() + 1);
+                records[..kept].iter().for_each(|it| log.append(*it));
+                return;
+            }
+            FollowerStep::Truncate { to } if !context.disk_does(DiskOperation::Truncate) => {
+                if context.disk_dice.one_in(2) {
+                    log.truncate(to);
+                }
+                return;
+            }
             FollowerStep::Append => {
                 records.iter().for_each(|record| log.append(*record));
                 if let ReplicaFetchAnswer::Records { high_watermark, .. } = answer {

@@ -8,6 +8,7 @@ use super::{
 use crate::disk::{Log, Record};
 use crate::message::{Acks, Call, Message};
 use crate::scenario::{Mutation, TOPIC};
+use crate::troubles::DiskOperation;
 use crate::world::Context;
 use isthmus_broker_core::controller::{AlterPartitionRequest, ControllerEvent};
 use isthmus_broker_core::metadata::{MetadataImage, PartitionImage};
@@ -201,6 +202,15 @@ impl BrokerNode {
             };
             let (record, offset) = (Record { epoch, id }, log.log_end());
             let deadline = context.now + PRODUCE_TIMEOUT;
+            if !context.disk_does(DiskOperation::Append) {
+                // Whole or not at all: a batch that is torn is cut off at the next opening.
+                if context.disk_dice.one_in(2) {
+                    log.append(record);
+                }
+                let result = Err(ErrorCode::KAFKA_STORAGE_ERROR);
+                context.send(client, Message::Produced { id, result });
+                return LeaderEffects::default();
+            }
             log.append(record);
             leader.appended(log.log_end());
             match acks {

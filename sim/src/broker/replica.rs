@@ -3,6 +3,7 @@
 use crate::disk::{Log, Record};
 use crate::message::{Acks, Call, Message};
 use crate::scenario::{Micros, Mutation};
+use crate::troubles::DiskOperation;
 use crate::world::Context;
 use isthmus_broker_core::lease::BrokerLease;
 use isthmus_broker_core::replica::{
@@ -212,6 +213,11 @@ impl Replica {
                     continue;
                 };
                 let records = match answer {
+                    ReplicaFetchAnswer::Records { base, end, .. }
+                        if base < end && !context.disk_does(DiskOperation::Read) =>
+                    {
+                        return;
+                    }
                     ReplicaFetchAnswer::Records { base, end, .. } => self.log.read(base, end),
                     ReplicaFetchAnswer::Refused(_) => Vec::new(),
                 };
