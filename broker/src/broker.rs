@@ -11,7 +11,7 @@ use crate::controller::{Controller, ControllerFailure};
 use crate::groups::{Answer, Groups};
 use crate::metadata_log::{QuorumBond, QuorumService, QuorumWatch};
 use crate::metrics::Metrics;
-use crate::partitions::{AppendFailure, Partition, Partitions};
+use crate::partitions::{Partition, Partitions};
 use crate::quotas::{Mutations, Quotas};
 use crate::replication::Replication;
 use crate::security::{ListenerSecurity, Secret};
@@ -285,12 +285,6 @@ impl Broker {
 
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire) && !self.stop.is_cancelled()
-    }
-
-    /// The disk refused a write: what was acknowledged so far is the last that will be.
-    pub(crate) fn storage_failed(&self, failure: &AppendFailure) {
-        tracing::error!(event = "log_directory_failed", %failure);
-        self.failed.cancel();
     }
 
     pub(crate) fn metrics_text(&self) -> String {

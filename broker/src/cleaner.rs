@@ -7,6 +7,7 @@
 
 use crate::broker::Broker;
 use crate::clocks;
+use crate::disk_failure;
 use crate::ids;
 use crate::partitions::CleanerTools;
 use crate::settings::CleanerSettings;
@@ -33,6 +34,8 @@ pub(crate) fn start(broker: &Arc<Broker>, tasks: &TaskTracker, clock: &Arc<Mutex
     };
     Arc::new(cleaners).run_up_to(1);
 }
+
+type RoundFailed = Box<dyn std::error::Error + Send + Sync>;
 
 /// What all cleaners share.
 struct Cleaners {
@@ -70,7 +73,13 @@ impl Cleaners {
                 Ok(true) => Duration::ZERO,
                 Ok(false) => settings.backoff,
                 Err(error) => {
-                    tracing::error!(event = "housekeeping_failed", job = "cleaner", error);
+                    let remedy = disk_failure::remedy(&*error);
+                    tracing::error!(
+                        event = "housekeeping_failed",
+                        job = "cleaner",
+                        error,
+                        "{remedy}"
+                    );
                     self.broker.fail();
                     return;
                 }
@@ -83,22 +92,20 @@ impl Cleaners {
         }
     }
 
-    async fn round(self: &Arc<Self>, settings: CleanerSettings) -> Result<bool, String> {
+    async fn round(self: &Arc<Self>, settings: CleanerSettings) -> Result<bool, RoundFailed> {
         if settings.threads == 0 {
             return Ok(false);
         }
         let on_thread = Arc::clone(self);
         let outcome = tokio::task::spawn_blocking(move || on_thread.clean_dirtiest(&settings));
-        outcome.await.unwrap_or_else(|panic| Err(panic.to_string()))
+        outcome.await.unwrap_or_else(|panic| Err(panic.into()))
     }
 
     /// Whether anything was cleaned.
-    fn clean_dirtiest(&self, settings: &CleanerSettings) -> Result<bool, String> {
+    fn clean_dirtiest(&self, settings: &CleanerSettings) -> Result<bool, RoundFailed> {
         let now_ms = self.clock.lock().now_ms(clocks::boot(), clocks::wall_ms());
         let partitions = &self.broker.partitions;
-        let survey = partitions
-            .survey_dirty(now_ms)
-            .map_err(|error| error.to_string())?;
+        let survey = partitions.survey_dirty(now_ms)?;
         let metrics = &self.broker.metrics.cleaner;
         metrics.dirty_ratio_max.set(survey.dirty_ratio_max);
         let uncleanable = i64::try_from(survey.uncleanable).unwrap_or(i64::MAX);
@@ -122,7 +129,7 @@ impl Cleaners {
             pace: &mut pace,
         };
         let cleaned = partitions.clean(survey, now_ms, &mut tools);
-        let stats = cleaned.map_err(|error| error.to_string())?;
+        let stats = cleaned?;
         metrics.bytes_read.inc_by(stats.bytes_read);
         metrics.bytes_written.inc_by(stats.bytes_written);
         Ok(stats.bytes_read > 0)

@@ -6,6 +6,7 @@
 use crate::broker::Broker;
 use crate::cleaner;
 use crate::clocks;
+use crate::disk_failure;
 use crate::security::{ListenerSecurity, look_at_files};
 use isthmus_broker_core::retention_clock::RetentionClock;
 use parking_lot::Mutex;
@@ -43,7 +44,7 @@ pub(crate) fn start(broker: &Arc<Broker>, tasks: &TaskTracker) {
             broker
                 .partitions
                 .clean_up(now_ms, clocks::wall_ms())
-                .map_err(|error| error.to_string())
+                .map_err(JobFailed::from)
         },
     );
     every(
@@ -55,10 +56,8 @@ pub(crate) fn start(broker: &Arc<Broker>, tasks: &TaskTracker) {
             let partitions = &broker.partitions;
             partitions
                 .checkpoint_recovery_points()
-                .map_err(|error| error.to_string())?;
-            partitions
-                .checkpoint_log_starts()
-                .map_err(|error| error.to_string())
+                .map_err(JobFailed::from)?;
+            partitions.checkpoint_log_starts().map_err(JobFailed::from)
         },
     );
     every(
@@ -70,7 +69,7 @@ pub(crate) fn start(broker: &Arc<Broker>, tasks: &TaskTracker) {
             broker
                 .partitions
                 .checkpoint_high_watermarks()
-                .map_err(|error| error.to_string())
+                .map_err(JobFailed::from)
         },
     );
     every(broker, tasks, "removal", REMOVAL_INTERVAL, |broker| {
@@ -87,7 +86,7 @@ pub(crate) fn start(broker: &Arc<Broker>, tasks: &TaskTracker) {
         broker
             .partitions
             .flush_due(clocks::boot())
-            .map_err(|error| error.to_string())
+            .map_err(JobFailed::from)
     });
 }
 
@@ -112,12 +111,14 @@ fn start_looking_at_files(broker: &Arc<Broker>, tasks: &TaskTracker) {
     every(broker, tasks, "files of listeners", FILES_INTERVAL, look);
 }
 
+type JobFailed = Box<dyn std::error::Error + Send + Sync>;
+
 fn every(
     broker: &Arc<Broker>,
     tasks: &TaskTracker,
     name: &'static str,
     interval: Duration,
-    job: impl Fn(&Broker) -> Result<(), String> + Send + Sync + 'static,
+    job: impl Fn(&Broker) -> Result<(), JobFailed> + Send + Sync + 'static,
 ) {
     let (broker, job) = (Arc::clone(broker), Arc::new(job));
     let stop = broker.stop.clone();
@@ -132,9 +133,10 @@ fn every(
             }
             let (run_on, job) = (Arc::clone(&broker), Arc::clone(&job));
             let outcome = tokio::task::spawn_blocking(move || job(&run_on)).await;
-            let outcome = outcome.unwrap_or_else(|panic| Err(panic.to_string()));
+            let outcome = outcome.unwrap_or_else(|panic| Err(panic.into()));
             if let Err(error) = outcome {
-                tracing::error!(event = "housekeeping_failed", job = name, error);
+                let remedy = disk_failure::remedy(&*error);
+                tracing::error!(event = "housekeeping_failed", job = name, error, "{remedy}");
                 broker.fail();
                 return;
             }

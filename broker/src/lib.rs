@@ -18,6 +18,7 @@ mod cleaner;
 mod clocks;
 mod cluster;
 mod controller;
+mod disk_failure;
 mod endpoints;
 mod features;
 mod format;

@@ -12,6 +12,9 @@ use tokio_util::task::TaskTracker;
 /// How long a graceful stop waits for connections before it closes the logs.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
+/// The same after a failure: refusals are out by then, and what waits for more will not get it here.
+const FAILED_STOP_MAX: Duration = Duration::from_millis(500);
+
 /// A broker that serves.
 pub struct Running {
     pub(crate) broker: Arc<Broker>,
@@ -72,19 +75,26 @@ impl Running {
     }
 
     /// Stops accepting, lets answers out, flushes and closes the logs, and marks the directory as
-    /// cleanly closed. After a failure of the disk nothing is flushed or marked.
-    pub async fn stop(self) -> StopReason {
+    /// cleanly closed. After a failure of the disk nothing is flushed or marked, and others are not kept
+    /// waiting.
+    pub async fn stop(mut self) -> StopReason {
         self.broker.ready.store(false, Ordering::Release);
         if let Some(life) = &self.life {
             leave(life, &self.broker.failed).await;
         }
         self.life_stop.cancel();
+        // With it go the connections by which this broker was heard: by their end others know.
+        drop(self.life.take());
         self.broker.stop.cancel();
         self.tasks.close();
-        if tokio::time::timeout(STOP_MAX, self.tasks.wait())
-            .await
-            .is_err()
-        {
+        let has_failed = self.broker.failed.is_cancelled();
+        let patience = if has_failed {
+            FAILED_STOP_MAX
+        } else {
+            STOP_MAX
+        };
+        let ended = tokio::time::timeout(patience, self.tasks.wait()).await;
+        if ended.is_err() && !has_failed {
             tracing::warn!(
                 event = "stop_slow",
                 "connections did not end within {STOP_MAX:?}"

@@ -36,7 +36,7 @@ pub struct MalformedCheckpoint {
 /// A file that could not be read, or not understood.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    #[error(transparent)]
+    #[error("{0}")]
     Io(#[from] io::Error),
     #[error(transparent)]
     Malformed(#[from] MalformedCheckpoint),

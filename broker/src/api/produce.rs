@@ -140,7 +140,7 @@ impl Serve for Produce {
         }
         let deadline = deadline(timeout_ms);
         Reply::Later(Box::pin(async move {
-            let mut response = wait(&leaders.broker, response, parked, acks, deadline).await;
+            let mut response = wait(response, parked, acks, deadline).await;
             leaders.name_in(&mut response);
             response
         }))
@@ -267,7 +267,6 @@ struct Parked {
 }
 
 async fn wait(
-    broker: &Broker,
     mut response: ProduceResponse,
     parked: Vec<Parked>,
     acks: Option<Acks>,
@@ -286,12 +285,7 @@ async fn wait(
         };
         let failure = match tokio::time::timeout_at(deadline, settled).await {
             Ok(Ok(())) => continue,
-            Ok(Err(failure)) => {
-                if failure.is_storage() {
-                    broker.storage_failed(&failure);
-                }
-                failure.code()
-            }
+            Ok(Err(failure)) => failure.code(),
             Err(_) => ErrorCode::REQUEST_TIMED_OUT,
         };
         let answer = &mut response.responses[one.at_topic].partition_responses[one.at_partition];
@@ -323,12 +317,7 @@ fn append(
             broker.metrics.bytes_in.inc_by(appended.bytes as u64);
             Ok((partition, appended))
         }
-        Err(failure) => {
-            if failure.is_storage() {
-                broker.storage_failed(&failure);
-            }
-            Err(Failure::Append(partition, failure))
-        }
+        Err(failure) => Err(Failure::Append(partition, failure)),
     }
 }
 

@@ -15,6 +15,7 @@ use super::service::{QuorumService, Service};
 use super::succession::stand_for_election;
 use super::types::{EncodedChange, Quorum, Voter};
 use super::{MetadataLog, MetadataLogError, Publish, QuorumBond, QuorumTiming, QuorumWatch};
+use crate::disk_failure::FULL_OR_BROKEN;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use isthmus_broker_core::metadata::{ChangeVerdict, MetadataDelta, MetadataImage, MetadataRecord};
@@ -444,7 +445,7 @@ async fn watch_failure(
             Ok(()) => {}
             Err(openraft::errors::Fatal::Stopped) => return,
             Err(error) => {
-                tracing::error!(event = "metadata_quorum_failed", %error);
+                tracing::error!(event = "metadata_quorum_failed", %error, "{}", FULL_OR_BROKEN);
                 failed.cancel();
                 return;
             }

@@ -196,7 +196,7 @@ impl Partitions {
         partition.note_cleaned(end_offset);
         if let Err(error) = self.checkpoint_cleaned() {
             // The old one is still there: what was cleaned is cleaned again after a restart.
-            tracing::error!(event = "checkpoint_not_written", %error);
+            self.failure.end_by(&error);
         }
         Ok(Outcome::Cleaned(cleaning.stats(), end_offset))
     }

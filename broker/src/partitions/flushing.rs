@@ -32,6 +32,11 @@ impl Partition {
 
     /// As [`Partition::flush`], on the caller's thread.
     pub(super) fn flush_blocking(&self) -> Result<(), StorageError> {
+        self.try_flush()
+            .inspect_err(|error| self.failure.end_by(error))
+    }
+
+    fn try_flush(&self) -> Result<(), StorageError> {
         let plan = {
             let mut state = self.state.lock();
             if state.gone {

@@ -16,7 +16,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 /// Bytes that may be written and not flushed before appends wait for room: more than a round of a
 /// slow disk takes, so it is met only where appends come faster than the disk for good.
@@ -83,11 +82,7 @@ impl Drop for Partitions {
 
 impl Partitions {
     /// Begins to sync what waits, until these partitions are closed or dropped.
-    pub(crate) fn start_group_commit(
-        self: &Arc<Self>,
-        metrics: GroupCommitMetrics,
-        failed: CancellationToken,
-    ) {
+    pub(crate) fn start_group_commit(self: &Arc<Self>, metrics: GroupCommitMetrics) {
         let commits = Arc::clone(&self.commits);
         let partitions = Arc::downgrade(self);
         tokio::spawn(async move {
@@ -104,10 +99,9 @@ impl Partitions {
                     let outcome = partitions.round(&keys, &metrics).await;
                     commits.round_is_over();
                     if let Err(error) = outcome {
-                        tracing::error!(event = "log_directory_failed", %error);
                         let all = partitions.all();
                         all.iter().for_each(|it| it.directory_failed(&error));
-                        return failed.cancel();
+                        return;
                     }
                 }
                 if commits.ended.load(Ordering::Acquire) {

@@ -77,7 +77,7 @@ impl Partition {
             let mut state = self.state.lock();
             match state.replica_answer(replica_id, attempt, max_bytes, answered)? {
                 Ok(found) => found,
-                Err(refused) => return Some(Err(refused)),
+                Err(refused) => return Some(Err(self.refused(refused))),
             }
         };
         let Some(found) = found else {
@@ -88,8 +88,18 @@ impl Partition {
                 answer.records = records;
                 Ok(answer)
             }
-            Err(_) => Err(FetchRefused::Error(ErrorCode::KAFKA_STORAGE_ERROR)),
+            Err(error) => Err(self.refused(NotRead::Log(error.into()))),
         })
+    }
+
+    fn refused(&self, not_read: NotRead) -> FetchRefused {
+        match not_read {
+            NotRead::Refused(refused) => refused,
+            NotRead::Log(error) => {
+                self.failure.end_if_broken(&*error);
+                FetchRefused::Error(ErrorCode::KAFKA_STORAGE_ERROR)
+            }
+        }
     }
 
     /// Whether there is more for that follower than it was sent.
@@ -151,6 +161,12 @@ impl Partition {
 /// Where to read, and the answer to be; no place when only the high watermark is owed.
 type Owed = (Option<LogRead<File>>, ReplicaRead);
 
+/// Why a follower gets nothing.
+enum NotRead {
+    Refused(FetchRefused),
+    Log(Box<dyn std::error::Error + Send + Sync>),
+}
+
 impl State {
     fn replica_answer(
         &mut self,
@@ -158,7 +174,7 @@ impl State {
         attempt: u64,
         max_bytes: usize,
         answered: Answered,
-    ) -> Option<Result<Owed, FetchRefused>> {
+    ) -> Option<Result<Owed, NotRead>> {
         let Role::Leader(leader) = &mut self.role else {
             return None;
         };
@@ -196,7 +212,7 @@ fn read(
     log: &Log<ProcessDisk>,
     base: i64,
     max_bytes: usize,
-) -> Result<(Option<LogRead<File>>, i64), FetchRefused> {
+) -> Result<(Option<LogRead<File>>, i64), NotRead> {
     let (log_start, log_end) = (log.log_start_offset(), log.log_end_offset());
     if base == log_end {
         return Ok((None, base));
@@ -204,12 +220,18 @@ fn read(
     match log.read_for_replica(base, max_bytes) {
         Ok((read, end)) if !read.is_empty() => Ok((Some(read), end)),
         // Nothing whole where there should be something: a follower cannot get past it.
-        Ok(_) | Err(ReadError::Storage(_) | ReadError::Corrupt { .. }) => {
-            Err(FetchRefused::Error(ErrorCode::KAFKA_STORAGE_ERROR))
+        Ok(_) => Err(NotRead::Refused(FetchRefused::Error(
+            ErrorCode::KAFKA_STORAGE_ERROR,
+        ))),
+        Err(error @ (ReadError::Storage(_) | ReadError::Corrupt { .. })) => {
+            Err(NotRead::Log(error.into()))
         }
         // Retention was here since the follower asked.
         Err(ReadError::OffsetOutOfRange { .. }) => {
-            Err(FetchRefused::OutOfRange { log_start, log_end })
+            Err(NotRead::Refused(FetchRefused::OutOfRange {
+                log_start,
+                log_end,
+            }))
         }
     }
 }

@@ -29,6 +29,7 @@ pub(crate) use reading::{FoundOffset, Isolation, OffsetQuery, ReadFailure, ReadR
 pub(crate) use watchers::Ready;
 
 use crate::clocks;
+use crate::disk_failure::DiskFailure;
 use crate::ids;
 use crate::metrics::PartitionMetrics;
 use crate::settings::Settings;
@@ -100,6 +101,17 @@ enum Refused {
     Directory(#[from] CheckpointError),
 }
 
+impl Refused {
+    /// The disk could not be written or read, rather than that what was read is damaged.
+    fn is_of_the_disk(&self) -> bool {
+        match self {
+            Self::Open(OpenError::Storage(_)) | Self::Directory(CheckpointError::Io(_)) => true,
+            Self::Open(OpenError::CorruptMiddle { .. })
+            | Self::Directory(CheckpointError::Malformed(_)) => false,
+        }
+    }
+}
+
 pub(crate) struct Partitions {
     disk: Arc<Disk>,
     directory: LogDirectory<Disk>,
@@ -123,6 +135,7 @@ pub(crate) struct Partitions {
     proposed: Mutex<Option<mpsc::Receiver<IsrProposal>>>,
     removals: Mutex<VecDeque<Removal>>,
     metrics: PartitionMetrics,
+    failure: DiskFailure,
 }
 
 /// Files that are out of use and wait for their removal.
@@ -143,6 +156,7 @@ impl Partitions {
         directory: LogDirectory<Disk>,
         settings: &Settings,
         metrics: PartitionMetrics,
+        failure: DiskFailure,
     ) -> Self {
         let (proposals, proposed) = mpsc::channel(PROPOSALS_MAX);
         Self {
@@ -163,12 +177,18 @@ impl Partitions {
             has_roles: AtomicBool::new(false),
             removals: Mutex::default(),
             metrics,
+            failure,
         }
     }
 
     /// What the leaders here propose to the controller; for whoever asks first.
     pub(crate) fn take_proposals(&self) -> Option<mpsc::Receiver<IsrProposal>> {
         self.proposed.lock().take()
+    }
+
+    /// Where it is told that the disk failed.
+    pub(crate) fn failure(&self) -> &DiskFailure {
+        &self.failure
     }
 
     pub(crate) fn leases(&self) -> &Arc<Leases> {
@@ -263,7 +283,7 @@ impl Partitions {
             if of_topic.iter().any(was_cleaned)
                 && let Err(error) = self.checkpoint_cleaned()
             {
-                tracing::error!(event = "checkpoint_not_written", %error);
+                self.failure.end_by(&error);
             }
             for partition in of_topic {
                 partition.leave();
@@ -292,6 +312,7 @@ impl Partitions {
                         .write()
                         .insert((topic.id, index), Arc::new(opened)),
                 ),
+                Err(error) if error.is_of_the_disk() => self.failure.end_by(&error),
                 Err(error) => tracing::error!(
                     event = "partition_refused",
                     topic = %topic.name, partition = index, %error,
@@ -333,6 +354,7 @@ impl Partitions {
                 proposals: self.proposals.clone(),
                 commits: Arc::clone(&self.commits),
                 leases: Arc::clone(&self.leases),
+                failure: self.failure.clone(),
             },
             config,
             log_config,

@@ -10,6 +10,7 @@ use super::role::{Role, Taking};
 use super::rules::append_rules;
 use super::watchers::{Ready, Watchers};
 use super::{IsrProposal, PartitionKey, ReadFailure, ServedBy};
+use crate::disk_failure::DiskFailure;
 use isthmus_broker_core::config::TopicConfig;
 use isthmus_broker_core::metadata::{MetadataImage, PartitionImage};
 use isthmus_broker_core::replica::{
@@ -42,6 +43,7 @@ pub(crate) struct Partition {
     /// For `flush.policy = group`.
     pub(super) commits: Arc<Commits>,
     pub(super) leases: Arc<Leases>,
+    pub(super) failure: DiskFailure,
 }
 
 /// What all partitions of a broker share.
@@ -49,6 +51,7 @@ pub(super) struct Shared {
     pub(super) proposals: mpsc::Sender<IsrProposal>,
     pub(super) commits: Arc<Commits>,
     pub(super) leases: Arc<Leases>,
+    pub(super) failure: DiskFailure,
 }
 
 pub(super) struct State {
@@ -128,10 +131,6 @@ impl AppendFailure {
             Self::Log(error) => error.error_code(),
         }
     }
-
-    pub(crate) fn is_storage(&self) -> bool {
-        matches!(self, Self::Log(AppendError::Storage(_)))
-    }
 }
 
 /// What checkpoints say of a partition, as far as they are believed: its log may have been cut since.
@@ -176,6 +175,7 @@ impl Partition {
             proposals: shared.proposals,
             commits: shared.commits,
             leases: shared.leases,
+            failure: shared.failure,
             state: Mutex::new(state),
             watchers: Watchers::default(),
             flushing: tokio::sync::Mutex::new(()),
@@ -327,10 +327,11 @@ impl Partition {
                 .map_err(AppendFailure::NotEnoughReplicas)?;
         }
         let leader_epoch = leader.epoch();
-        let info =
+        let appended =
             state
                 .log
-                .append_as_leader(records, origin, leader_epoch, &state.rules, now_ms)?;
+                .append_as_leader(records, origin, leader_epoch, &state.rules, now_ms);
+        let info = appended.inspect_err(|error| self.not_appended(error))?;
         let moved = leader.appended(state.log.log_end_offset());
         let high_watermark = leader.high_watermark();
         state.log.on_high_watermark(high_watermark);
@@ -357,6 +358,13 @@ impl Partition {
             self.watchers.wake_followers(self.key);
         }
         Ok(appended)
+    }
+
+    /// Nothing else ends a node whose log takes no more: whoever asked is answered and asks again.
+    fn not_appended(&self, error: &AppendError) {
+        if matches!(error, AppendError::Storage(_)) {
+            self.failure.end_by(error);
+        }
     }
 
     /// Watches for the high watermark; the watch ends when it is dropped.
@@ -449,7 +457,8 @@ impl Partition {
         if offset < 0 || offset > high_watermark {
             return Err(state.out_of_range());
         }
-        state.log.increment_log_start_offset(offset)?;
+        let moved = state.log.increment_log_start_offset(offset);
+        moved.inspect_err(|error| self.failure.end_by(error))?;
         state.log_start_moved();
         drop(guard);
         self.watchers.wake_followers(self.key);

@@ -6,6 +6,7 @@
 
 use super::partition::{Partition, State};
 use super::role::Role;
+use crate::disk_failure::DiskFailure;
 use crate::groups::LoadError;
 use isthmus_log::disk::{Disk, ProcessDisk};
 use isthmus_log::{LogRead, ReadError, StorageError, TimestampedOffset};
@@ -173,7 +174,8 @@ impl Partition {
                 return Err(state.out_of_range());
             }
             if request.isolation == Isolation::ReadCommitted {
-                let aborted = state.log.aborted_transactions(request.offset, end)?;
+                let aborted = state.log.aborted_transactions(request.offset, end);
+                let aborted = aborted.inspect_err(|error| self.failure.end_if_broken(error))?;
                 let entry = |txn: isthmus_log::AbortedTxn| (txn.producer_id, txn.first_offset);
                 answer.aborted = Some(aborted.into_iter().map(entry).collect());
             }
@@ -186,10 +188,15 @@ impl Partition {
                 end,
                 request.at_least_one_batch,
             );
-            (read.map_err(|error| read_failure(&error, &state))?, answer)
+            (
+                read.map_err(|error| read_failure(&self.failure, &error, &state))?,
+                answer,
+            )
         };
-        answer.records =
-            into_records(found).map_err(|error| ReadFailure::Storage(error.to_string()))?;
+        answer.records = into_records(found).map_err(|error| {
+            self.failure.end_if_broken(&error);
+            ReadFailure::Storage(error.to_string())
+        })?;
         Ok(answer)
     }
 
@@ -227,14 +234,14 @@ impl Partition {
             OffsetQuery::Latest(isolation) => at(visible(isolation)),
             OffsetQuery::MaxTimestamp => {
                 let newest = state.log.offset_of_max_timestamp();
-                let newest = newest.map_err(|error| read_failure(&error, &state))?;
+                let newest = newest.map_err(|error| read_failure(&self.failure, &error, &state))?;
                 found(newest, leader.high_watermark())?
             }
             OffsetQuery::At(timestamp, isolation) => {
                 let first = state
                     .log
                     .offset_for_timestamp(timestamp, visible(isolation));
-                let first = first.map_err(|error| read_failure(&error, &state))?;
+                let first = first.map_err(|error| read_failure(&self.failure, &error, &state))?;
                 found(first, visible(isolation))?
             }
             OffsetQuery::HighWatermark => at(leader.high_watermark()),
@@ -264,11 +271,11 @@ impl Partition {
             OffsetQuery::HighWatermark => at(state.high_watermark(), None),
             OffsetQuery::MaxTimestamp => {
                 let newest = state.log.offset_of_max_timestamp();
-                found(newest.map_err(|error| read_failure(&error, &state))?)
+                found(newest.map_err(|error| read_failure(&self.failure, &error, &state))?)
             }
             OffsetQuery::At(timestamp, _) => {
                 let first = state.log.offset_for_timestamp(timestamp, end);
-                found(first.map_err(|error| read_failure(&error, &state))?)
+                found(first.map_err(|error| read_failure(&self.failure, &error, &state))?)
             }
             OffsetQuery::Remote => NOT_FOUND,
         })
@@ -303,8 +310,13 @@ impl Partition {
                 }
                 state.log.read(offset, LOAD_BYTES, end, true)
             };
-            let bytes = read.map_err(|error| log_error(&error))?;
-            let bytes = bytes.read_bytes().map_err(|error| log_error(&error))?;
+            let bytes = read
+                .inspect_err(|error| self.failure.end_if_broken(error))
+                .map_err(|error| log_error(&error))?;
+            let bytes = bytes
+                .read_bytes()
+                .inspect_err(|error| self.failure.end_if_broken(error))
+                .map_err(|error| log_error(&error))?;
             // Nothing whole where the log says there is something: going on would never end.
             if split_batches(&bytes).next().is_none() {
                 return Err(LoadError::Log(format!("no whole batch at offset {offset}")));
@@ -399,7 +411,7 @@ fn found_below(found: Option<TimestampedOffset>, end: i64) -> Option<FoundOffset
     })
 }
 
-fn read_failure(error: &ReadError, state: &State) -> ReadFailure {
+fn read_failure(failure: &DiskFailure, error: &ReadError, state: &State) -> ReadFailure {
     match error {
         ReadError::OffsetOutOfRange {
             log_start_offset, ..
@@ -408,6 +420,7 @@ fn read_failure(error: &ReadError, state: &State) -> ReadFailure {
             log_start_offset: *log_start_offset,
         },
         ReadError::Storage(_) | ReadError::Corrupt { .. } => {
+            failure.end_if_broken(error);
             ReadFailure::Storage(error.to_string())
         }
     }

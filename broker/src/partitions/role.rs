@@ -97,8 +97,7 @@ impl Partitions {
                     continue;
                 };
                 if let Err(error) = partition.take_role(&taking, decided) {
-                    // The log has failed: whoever appends to it next ends the broker.
-                    tracing::error!(event = "role_not_taken", topic = %topic.name, partition = index, %error);
+                    self.failure.end_by(&error);
                 }
             }
         }

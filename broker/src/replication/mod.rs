@@ -344,9 +344,8 @@ impl Replication {
         self.broker_epoch.load(Ordering::Acquire)
     }
 
-    fn storage_failed(&self, error: &dyn std::fmt::Display) {
-        tracing::error!(event = "log_directory_failed", %error);
-        self.failed.cancel();
+    fn storage_failed(&self, error: &(dyn std::error::Error + 'static)) {
+        self.partitions.failure().end_by(error);
     }
 }
 

@@ -7,6 +7,7 @@ use crate::broker::{Broker, ListenerWithFiles};
 use crate::byte_pool::BytePool;
 use crate::cluster::{Cluster, Connector, LinkSecurity, Links, Voices};
 use crate::controller::{Controller, ControllerOptions};
+use crate::disk_failure::DiskFailure;
 use crate::groups::Groups;
 use crate::ids::random_key;
 use crate::metadata_log::{
@@ -180,8 +181,9 @@ pub(super) fn assemble(
         directory,
         &settings,
         metrics.partitions.clone(),
+        DiskFailure::new(failed.clone()),
     ));
-    partitions.start_group_commit(metrics.group_commit.clone(), failed.clone());
+    partitions.start_group_commit(metrics.group_commit.clone());
     let groups = Arc::new(Groups::new(&settings, stop.clone()));
     let publisher = Publisher::new(
         Arc::clone(&image),

@@ -126,10 +126,14 @@ impl From<MetadataLogError> for StartError {
 
 /// Starts a broker; when this returns, its ports answer.
 pub async fn start(settings: Settings) -> Result<Running, StartError> {
+    let plan = std::env::var("ISTHMUS_FAULT").ok();
+    start_on(settings, process_disk(plan.as_deref())?).await
+}
+
+/// On a disk that a story may have a hold of.
+pub(crate) async fn start_on(settings: Settings, disk: ProcessDisk) -> Result<Running, StartError> {
     settings.tell_of_idle_keys();
-    let disk = Arc::new(process_disk(
-        std::env::var("ISTHMUS_FAULT").ok().as_deref(),
-    )?);
+    let disk = Arc::new(disk);
     let listeners = listeners_with_files(&settings)?;
     let cluster_secret = cluster_secret(&settings)?;
     let meta = identity(&disk, &settings)?;

@@ -57,7 +57,7 @@ fn members_and_offsets_survive_their_coordinator() {
     assert_eq!(offset, 7);
 }
 
-async fn coordinator(client: &mut Client) -> i32 {
+pub(super) async fn coordinator(client: &mut Client) -> i32 {
     let request = FindCoordinatorRequest {
         key: GROUP.to_owned(),
         ..FindCoordinatorRequest::default()
@@ -69,7 +69,7 @@ async fn coordinator(client: &mut Client) -> i32 {
         .await
 }
 
-async fn join(client: &mut Client, coordinator: i32) -> (String, i32) {
+pub(super) async fn join(client: &mut Client, coordinator: i32) -> (String, i32) {
     let mut request = JoinGroupRequest {
         group_id: GROUP.to_owned(),
         session_timeout_ms: 10_000,
@@ -106,7 +106,18 @@ async fn join(client: &mut Client, coordinator: i32) -> (String, i32) {
     (joined.member_id, joined.generation_id)
 }
 
-async fn commit(client: &mut Client, coordinator: i32, member: &str, generation: i32) {
+pub(super) async fn commit(client: &mut Client, coordinator: i32, member: &str, generation: i32) {
+    let answer = try_commit(client, coordinator, member, generation).await;
+    assert_eq!(answer, Some(ErrorCode::NONE));
+}
+
+/// Commits offset 7.
+pub(super) async fn try_commit(
+    client: &mut Client,
+    coordinator: i32,
+    member: &str,
+    generation: i32,
+) -> Option<ErrorCode> {
     let request = OffsetCommitRequest {
         group_id: GROUP.to_owned(),
         generation_id_or_member_epoch: generation,
@@ -121,11 +132,12 @@ async fn commit(client: &mut Client, coordinator: i32, member: &str, generation:
         }],
         ..OffsetCommitRequest::default()
     };
-    let answer = client.ask(coordinator, &request, 8).await.unwrap();
-    assert_eq!(answer.topics[0].partitions[0].error_code, ErrorCode::NONE);
+    let answer = client.ask(coordinator, &request, 8).await?;
+    Some(answer.topics[0].partitions[0].error_code)
 }
 
-async fn committed(client: &mut Client, coordinator: i32) -> i64 {
+/// -1 where nobody can say yet.
+pub(super) async fn committed(client: &mut Client, coordinator: i32) -> i64 {
     let request = OffsetFetchRequest {
         groups: vec![OffsetFetchRequestGroup {
             group_id: GROUP.to_owned(),
@@ -138,6 +150,7 @@ async fn committed(client: &mut Client, coordinator: i32) -> i64 {
         }],
         ..OffsetFetchRequest::default()
     };
-    let answer = client.ask(coordinator, &request, 8).await.unwrap();
-    answer.groups[0].topics[0].partitions[0].committed_offset
+    let answer = client.ask(coordinator, &request, 8).await;
+    let topic = answer.and_then(|it| it.groups.into_iter().next()?.topics.into_iter().next());
+    topic.map_or(-1, |it| it.partitions[0].committed_offset)
 }

@@ -8,6 +8,7 @@
 //! Reading order: `kit` (the cluster and its clients), `failover`, and what else is listed here.
 
 mod cuts;
+mod disks;
 mod failover;
 mod groups;
 mod kit;

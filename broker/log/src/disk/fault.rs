@@ -10,12 +10,17 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use super::unsynced::{Changes, Unsynced};
 use super::{DirEntry, Disk, DiskFile, OpenMode};
+
+/// How long an operation of a slow disk takes, and how many of them do.
+const SLOW: Duration = Duration::from_millis(1_500);
+const SLOW_PASSINGS: u32 = 3;
 
 /// A place where a disk can fail, named for what the log is doing there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +64,11 @@ pub enum FaultPoint {
 pub enum FaultAction {
     Eio,
     Enospc,
+    /// From here on nothing can be written, until there is room again ([`FaultDisk::make_room`]).
+    Full,
+    /// This passing and the next ones, `SLOW_PASSINGS` together, take `SLOW` each. All else at the disk
+    /// waits behind them.
+    Slow,
     /// Half of the bytes are written, then the disk is full. At an operation without bytes: `Enospc`.
     ShortWrite,
     /// This operation and all after it fail and change nothing: the process as good as dead.
@@ -98,6 +108,9 @@ struct Plan {
     power: Option<Power>,
     passed: Vec<FaultPoint>,
     stopped: bool,
+    is_full: bool,
+    /// The point at which the disk is slow, and for how many passings yet.
+    slow: Option<(FaultPoint, u32)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +193,11 @@ impl<D: Disk> FaultDisk<D> {
         Ok(())
     }
 
+    /// A disk that was full is no more.
+    pub fn make_room(&self) {
+        self.plan.lock().is_full = false;
+    }
+
     /// Whether an armed plan is still waiting.
     pub fn is_armed(&self) -> bool {
         self.plan.lock().armed.is_some()
@@ -209,6 +227,10 @@ impl Plan {
         if cfg!(any(test, debug_assertions)) {
             self.passed.push(point);
         }
+        if self.is_full && has_bytes {
+            return Err(Errno::NOSPC.into());
+        }
+        self.take_time(point);
         let Some((armed, nth, action)) = &mut self.armed else {
             return Ok(false);
         };
@@ -224,6 +246,15 @@ impl Plan {
         match action {
             FaultAction::Eio => Err(Errno::IO.into()),
             FaultAction::Enospc => Err(Errno::NOSPC.into()),
+            FaultAction::Full => {
+                self.is_full = true;
+                Err(Errno::NOSPC.into())
+            }
+            FaultAction::Slow => {
+                self.slow = Some((point, SLOW_PASSINGS));
+                self.take_time(point);
+                Ok(false)
+            }
             FaultAction::ShortWrite if has_bytes => Ok(true),
             FaultAction::ShortWrite => Err(Errno::NOSPC.into()),
             FaultAction::Stop => {
@@ -238,6 +269,19 @@ impl Plan {
                 }
                 Err(Errno::IO.into())
             }
+        }
+    }
+}
+
+impl Plan {
+    /// Where the disk is slow.
+    fn take_time(&mut self, point: FaultPoint) {
+        if let Some((at, left)) = &mut self.slow
+            && *at == point
+            && *left > 0
+        {
+            *left -= 1;
+            std::thread::sleep(SLOW);
         }
     }
 }
@@ -493,6 +537,8 @@ impl FromStr for FaultAction {
         match text {
             "eio" => Ok(FaultAction::Eio),
             "enospc" => Ok(FaultAction::Enospc),
+            "full" => Ok(FaultAction::Full),
+            "slow" => Ok(FaultAction::Slow),
             "short" => Ok(FaultAction::ShortWrite),
             "stop" => Ok(FaultAction::Stop),
             "kill" => Ok(FaultAction::Kill),

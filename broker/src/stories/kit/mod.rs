@@ -14,10 +14,10 @@ use crate::format::{Founders, format_directory};
 use futures::future::LocalBoxFuture;
 use isthmus_broker_core::metadata::PartitionImage;
 use isthmus_log::LogDirectory;
-use isthmus_log::disk::process_disk;
+use isthmus_log::disk::{FaultAction, FaultPoint, process_disk};
 use isthmus_wire::Uuid;
 use log::log;
-use node::{Nodes, data, name, run, settings};
+use node::{Disks, Nodes, data, name, run, settings};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -47,11 +47,15 @@ const JOBS_MAX: usize = 16;
 
 type Job = LocalBoxFuture<'static, ()>;
 
+/// A fault point, its passing, and what happens then.
+pub(super) type Fault = (FaultPoint, u32, FaultAction);
+
 pub(super) struct Story {
     sim: Sim<'static>,
     layout: Layout,
     dir: TempDir,
     nodes: Nodes,
+    disks: Disks,
     /// Those that were started once.
     known: BTreeSet<i32>,
     jobs: mpsc::Sender<Job>,
@@ -84,6 +88,7 @@ impl Story {
             sim,
             dir: tempfile::tempdir().unwrap(),
             nodes: Nodes::default(),
+            disks: layout.disks(),
             known: BTreeSet::new(),
             layout,
             jobs,
@@ -190,8 +195,9 @@ impl Story {
             return;
         }
         let (layout, path) = (self.layout.clone(), self.dir.path().to_owned());
-        let nodes = Arc::clone(&self.nodes);
-        let software = move || run(layout.clone(), path.clone(), id, Arc::clone(&nodes));
+        let (nodes, disks) = (Arc::clone(&self.nodes), Arc::clone(&self.disks));
+        let kept = move || (Arc::clone(&nodes), Arc::clone(&disks));
+        let software = move || run(layout.clone(), path.clone(), id, kept());
         self.sim.host(name(id), software);
     }
 
@@ -204,6 +210,32 @@ impl Story {
             broker.is_none_or(|it| it.strong_count() == 0),
             "something of node {id} lives on"
         );
+    }
+
+    /// That happens to a node's disk at the `nth` passing of that point from now on, and the node may end
+    /// by it.
+    pub(super) fn break_disk(&mut self, id: i32, (point, nth, action): Fault) {
+        let mut disks = self.disks.lock();
+        let disk = disks.get_mut(&id).expect("every node has a disk");
+        disk.may_fail = true;
+        disk.disk.arm(point, nth, action);
+    }
+
+    /// A disk that was full is no more; a node must not end by it from here on.
+    pub(super) fn mend_disk(&mut self, id: i32) {
+        let mut disks = self.disks.lock();
+        let disk = disks.get_mut(&id).expect("every node has a disk");
+        disk.may_fail = false;
+        disk.disk.make_room();
+    }
+
+    /// Until a node has ended by its disk for the `nth` time.
+    pub(super) fn until_it_fails(&mut self, id: i32, nth: usize) {
+        self.until("it ends by its disk", |it| {
+            it.disks.lock()[&id].failures == nth
+        });
+        // With a process all of it ends.
+        self.sim.crash(name(id));
     }
 
     /// Asks a node to stop in good order; it ends while the story goes on.

@@ -3,8 +3,9 @@
 use crate::StopReason;
 use crate::broker::Broker;
 use crate::settings::Settings;
-use crate::start::start;
+use crate::start::start_on;
 use isthmus_config::{ConfigFile, Layers};
+use isthmus_log::disk::{ProcessDisk, process_disk};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -48,6 +49,16 @@ impl Layout {
         (1..).take(self.roles.len())
     }
 
+    /// A sound disk for each node.
+    pub(super) fn disks(&self) -> Disks {
+        let disk = || NodeDisk {
+            disk: process_disk(None).expect("no plan is no bad one"),
+            may_fail: false,
+            failures: 0,
+        };
+        Arc::new(Mutex::new(self.ids().map(|id| (id, disk())).collect()))
+    }
+
     fn roles_of(&self, id: i32) -> &'static str {
         self.roles[usize::try_from(id - 1).unwrap()]
     }
@@ -76,8 +87,25 @@ pub(super) struct Up {
 
 pub(super) type Nodes = Arc<Mutex<BTreeMap<i32, Up>>>;
 
+/// A node's disk, which outlives its process.
+#[derive(Clone)]
+pub(super) struct NodeDisk {
+    pub(super) disk: ProcessDisk,
+    /// The story makes it fail: that the node ends by it is no failure of the story.
+    pub(super) may_fail: bool,
+    /// How often the node did.
+    pub(super) failures: usize,
+}
+
+pub(super) type Disks = Arc<Mutex<BTreeMap<i32, NodeDisk>>>;
+
 /// A node from its start to its end.
-pub(super) async fn run(layout: Layout, path: PathBuf, id: i32, nodes: Nodes) -> turmoil::Result {
+pub(super) async fn run(
+    layout: Layout,
+    path: PathBuf,
+    id: i32,
+    (nodes, disks): (Nodes, Disks),
+) -> turmoil::Result {
     let stop = CancellationToken::new();
     let up = Up {
         stop: stop.clone(),
@@ -85,22 +113,40 @@ pub(super) async fn run(layout: Layout, path: PathBuf, id: i32, nodes: Nodes) ->
     };
     nodes.lock().insert(id, up);
     let settings = settings(&layout, &layout.controllers(), &path, id);
-    let running = tokio::select! {
-        started = Box::pin(start(settings)) => started?,
+    let started = tokio::select! {
+        started = Box::pin(start_on(settings, disks.lock()[&id].disk.clone())) => started,
         () = stop.cancelled() => return Ok(()),
+    };
+    let running = match started {
+        Ok(running) => running,
+        Err(error) => {
+            nodes.lock().remove(&id);
+            return ends_by_its_disk(id, &disks, &error);
+        }
     };
     if let Some(up) = nodes.lock().get_mut(&id) {
         up.broker = Some(Arc::downgrade(&running.broker));
     }
     tokio::select! {
-        () = running.failed() => return Err(format!("node {id} failed").into()),
+        () = running.failed() => {}
         () = stop.cancelled() => {}
     }
     let reason = Box::pin(running.stop()).await;
     nodes.lock().remove(&id);
     match reason {
         StopReason::Asked => Ok(()),
-        StopReason::Failed => Err(format!("node {id} failed").into()),
+        StopReason::Failed => ends_by_its_disk(id, &disks, &"it failed"),
+    }
+}
+
+fn ends_by_its_disk(id: i32, disks: &Disks, why: &dyn std::fmt::Display) -> turmoil::Result {
+    let mut disks = disks.lock();
+    match disks.get_mut(&id).filter(|it| it.may_fail) {
+        Some(disk) => {
+            disk.failures += 1;
+            Ok(())
+        }
+        None => Err(format!("node {id} failed: {why}").into()),
     }
 }
 

@@ -8,6 +8,7 @@ mod controller;
 mod network;
 
 use crate::clocks;
+use crate::disk_failure::DiskFailure;
 use crate::groups::{Groups, Load};
 use crate::metrics::{Metrics, PartitionMetrics};
 use crate::partitions::{Acks, AppendFailure, Appended, Partition, Partitions};
@@ -282,10 +283,11 @@ impl Node {
         let disk = Arc::new(process_disk(None).unwrap());
         let directory = LogDirectory::open(&disk, data, "test", id).unwrap();
         let metrics = Metrics::new().partitions;
-        let partitions = Partitions::new(disk, directory, &settings, metrics.clone());
+        let (stop, failed) = (CancellationToken::new(), CancellationToken::new());
+        let failure = DiskFailure::new(failed.clone());
+        let partitions = Partitions::new(disk, directory, &settings, metrics.clone(), failure);
         let partitions = Arc::new(partitions);
         let image = Arc::new(ArcSwap::new(Arc::new(MetadataImage::default())));
-        let (stop, failed) = (CancellationToken::new(), CancellationToken::new());
         let tasks = TaskTracker::new();
         let broker_epoch = Arc::new(AtomicI64::new(-1));
         let replication = Arc::new(Replication::new(ReplicationParts {
@@ -337,8 +339,7 @@ impl Node {
 
     pub(super) fn start_commits(&self) {
         let metrics = Metrics::new().group_commit;
-        self.partitions
-            .start_group_commit(metrics, self.failed.clone());
+        self.partitions.start_group_commit(metrics);
     }
 
     /// Registers, takes its partitions up, is unfenced.
