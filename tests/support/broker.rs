@@ -1,6 +1,7 @@
 //! The isthmus binary, and a broker started from it.
 
 use super::process::{Finished, Program};
+use super::small_disk::Entrance;
 use rustix::process::Signal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,7 @@ pub(crate) struct DevBroker {
     data: PathBuf,
     set: Vec<String>,
     fault: Option<String>,
+    within: Option<Entrance>,
 }
 
 /// A broker that answers.
@@ -53,6 +55,7 @@ impl DevBroker {
             data: data.to_owned(),
             set: Vec::new(),
             fault: None,
+            within: None,
         }
     }
 
@@ -64,6 +67,12 @@ impl DevBroker {
     /// A plan for the fault points: `point:nth:action`.
     pub(crate) fn fault(mut self, plan: Option<String>) -> Self {
         self.fault = plan;
+        self
+    }
+
+    /// Where that disk is there.
+    pub(crate) fn within(mut self, disk: Entrance) -> Self {
+        self.within = Some(disk);
         self
     }
 
@@ -82,6 +91,9 @@ impl DevBroker {
         }
         if let Some(plan) = &self.fault {
             command.env("ISTHMUS_FAULT", plan);
+        }
+        if let Some(disk) = self.within {
+            command = disk.of(&command);
         }
         Broker::of(Program::start(&mut command)).map_err(Box::new)
     }

@@ -12,4 +12,5 @@ pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod records;
 pub(crate) mod say;
+pub(crate) mod small_disk;
 pub(crate) mod wire;
