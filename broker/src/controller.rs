@@ -23,6 +23,7 @@ use crate::clocks;
 use crate::metadata_log::{MetadataLog, MetadataLogError, QuorumWatch};
 use crate::metrics::ControllerMetrics;
 use crate::quotas::Mutations;
+use crate::rules_kept;
 use arc_swap::ArcSwap;
 use isthmus_broker_core::controller::{
     BrokerHeartbeat, Controller as Core, ControllerConfig, ControllerEvent, ControllerReply,
@@ -33,7 +34,6 @@ use isthmus_broker_core::metadata::{
     MetadataRecord, TopicDefaults, TopicError, TopicKey, commit_session, committed_session,
     create_partitions, create_topics, delete_topics,
 };
-use isthmus_broker_core::rules::Rules;
 use isthmus_wire::{ErrorCode, Uuid};
 use lines::Lines;
 use parking_lot::Mutex as CoreMutex;
@@ -116,7 +116,10 @@ impl Controller {
         options: ControllerOptions,
     ) -> Self {
         let session = options.config.broker_session_timeout;
-        let core = Arc::new(CoreMutex::new(Core::new(options.config, Rules::ALL)));
+        let core = Arc::new(CoreMutex::new(Core::new(
+            options.config,
+            rules_kept::rules(),
+        )));
         let look = Arc::new(Notify::new());
         let lines = Lines::new(Arc::clone(&core), Arc::clone(&look), options.stop);
         Self {

@@ -14,6 +14,7 @@ use crate::controller::ControllerFailure;
 use crate::features::leases_are_given;
 use crate::partitions::Leases;
 use crate::replaced_disk;
+use crate::rules_kept;
 use crate::stalls;
 use crate::threads::run_apart;
 use crate::vital::vital;
@@ -24,7 +25,6 @@ use isthmus_broker_core::controller::{
 use isthmus_broker_core::lease::{Lease, lease_length};
 use isthmus_broker_core::lifecycle::{BrokerLifecycle, LifecycleAction, LifecycleConfig};
 use isthmus_broker_core::metadata::{MetadataImage, committed_session};
-use isthmus_broker_core::rules::Rules;
 use isthmus_wire::messages::broker_registration_request::{Feature, Listener};
 use isthmus_wire::messages::{
     BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest,
@@ -130,7 +130,7 @@ impl Lifecycle {
             core: Mutex::new(core),
             lease: Mutex::new(Lease::new(
                 lease_length(settings.broker_session_timeout),
-                Rules::ALL,
+                rules_kept::rules(),
             )),
             leases: Arc::clone(broker.partitions.leases()),
             record,

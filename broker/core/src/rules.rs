@@ -2,9 +2,9 @@
 //!
 //! [`docs/replication.md`](../../../../docs/replication.md) words them. A core that follows them
 //! asks its [`Rules`] at the line in question, and the answer is always yes: only the simulator
-//! makes other values, to show that each rule is needed and that its invariants would see it
-//! missing (docs/decisions/2026-11-23-rules-as-a-value.md; `cargo xtask arrows` looks for others
-//! that do).
+//! makes other values, and a broker that was built with fault points, to show that each rule is
+//! needed and that whoever judges would see it missing
+//! (docs/decisions/2026-11-23-rules-as-a-value.md; `cargo xtask arrows` looks for others that do).
 
 macro_rules! rules {
     ($($name:ident = $id:literal, $words:literal;)*) => {

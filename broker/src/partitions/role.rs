@@ -14,11 +14,11 @@ use super::partition::State;
 use super::replica_log::ReplicaLog;
 use super::{Partitions, UNREGISTERED};
 use crate::clocks;
+use crate::rules_kept;
 use isthmus_broker_core::metadata::{MetadataImage, PartitionImage, TopicImage};
 use isthmus_broker_core::replica::{
     Follower, Leader, LeaderEffects, Leadership, RoleChange, role_change,
 };
-use isthmus_broker_core::rules::Rules;
 use isthmus_log::StorageError;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -153,7 +153,7 @@ impl State {
                 leader_epoch,
                 high_watermark,
                 REQUESTS_PER_PARTITION,
-                Rules::ALL,
+                rules_kept::rules(),
             )),
             RoleChange::Lead { leader_epoch } => {
                 self.log.note_epoch(leader_epoch)?;
@@ -187,7 +187,7 @@ impl State {
             unclean_leader_election: self.config.unclean_leader_election_enable,
             replica_lag_time_max: taking.replica_lag_time_max,
             own_copy: self.own_copy(),
-            rules: Rules::ALL,
+            rules: rules_kept::rules(),
         };
         let log = ReplicaLog(&self.log).range();
         Leader::lead(taking.now, &leadership, log, self.high_watermark())

@@ -113,7 +113,17 @@ const AUTHORIZER: &[Key] = &[
         .doc("Whether everything is allowed on a resource on which no ACL stands."),
 ];
 
-const ENV_IGNORED: &[&str] = &["ISTHMUS_TEST_", "ISTHMUS_FAULT", "ISTHMUS_LOG"];
+/// Variables that are no keys. The last one is there in builds with fault points only: any other build refuses
+/// to start where it is set, rather than keep a rule unasked.
+const ENV_IGNORED: &[&str] = match cfg!(feature = "fault-points") {
+    false => &["ISTHMUS_TEST_", "ISTHMUS_FAULT", "ISTHMUS_LOG"],
+    true => &[
+        "ISTHMUS_TEST_",
+        "ISTHMUS_FAULT",
+        "ISTHMUS_LOG",
+        "ISTHMUS_FAULT_RULE",
+    ],
+};
 
 fn build(rules: &'static [Rule]) -> Schema {
     let kafka = broker_keys().filter_map(kafka_key);

@@ -26,6 +26,7 @@ use crate::metadata_log::MetadataLogError;
 use crate::metrics::Metrics;
 use crate::partitions::PartitionsError;
 use crate::publisher::Publisher;
+use crate::rules_kept::{self, UnknownRule};
 use crate::running::Running;
 use crate::security::{ListenerSecurity, SecurityError};
 use crate::server::BoundListener;
@@ -91,6 +92,8 @@ pub enum StartError {
     Failed,
     #[error("ISTHMUS_FAULT: {0}")]
     FaultPlan(#[from] FaultPlanError),
+    #[error("ISTHMUS_FAULT_RULE: {0}")]
+    FaultRule(#[from] UnknownRule),
 }
 
 impl StartError {
@@ -102,6 +105,7 @@ impl StartError {
             Self::Directory(_)
             | Self::MetadataDirectory(_)
             | Self::FaultPlan(_)
+            | Self::FaultRule(_)
             | Self::ClusterSecret { .. }
             | Self::Security { .. } => true,
             Self::NotRegistered(_)
@@ -133,6 +137,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
 /// On a disk that a story may have a hold of.
 pub(crate) async fn start_on(settings: Settings, disk: ProcessDisk) -> Result<Running, StartError> {
     settings.tell_of_idle_keys();
+    rules_kept::check()?;
     let disk = Arc::new(disk);
     let listeners = listeners_with_files(&settings)?;
     let cluster_secret = cluster_secret(&settings)?;
