@@ -7,13 +7,6 @@
 use isthmus_broker_core::rules::Rules;
 
 /// The variable names no rule. Follows its name.
-#[cfg_attr(
-    not(feature = "fault-points"),
-    expect(
-        dead_code,
-        reason = "only a build with fault points reads the variable"
-    )
-)]
 #[derive(Debug, thiserror::Error)]
 #[error(
     "there is no rule {0:?}; docs/replication.md has the rules, broker/core/src/rules.rs their ids"

@@ -18,6 +18,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use isthmus_lab::strikes::kinds::Kind;
 use serde_json::Value;
 
 const BINARY: &str = "ISTHMUS_TEST_BINARY";
@@ -29,6 +30,10 @@ const OUT: &str = "ISTHMUS_TEST_LAB_OUT";
 const SECONDS: u64 = 12;
 const SEED: u64 = 53;
 const RATE: u64 = 300;
+
+/// Long enough for the first three faults of this seed, which are a clock, a disk and a split.
+const ROTATION_SECONDS: u64 = 16;
+const ROTATION_SEED: u64 = 238;
 
 /// A variable that the test cannot do without.
 fn needed(name: &str) -> Option<PathBuf> {
@@ -133,6 +138,69 @@ fn nodes_are_struck_and_nothing_is_lost() {
     assert_eq!(processes_of(&out), Vec::<String>::new());
 }
 
+#[test]
+fn nodes_are_cut_off_filled_up_and_set_to_other_times_and_nothing_is_lost() {
+    let (Some(binary), Some(libs)) = (needed(BINARY), needed(KAFKA_LIBS)) else {
+        return;
+    };
+    if !can_strike_with_all() {
+        return;
+    }
+    let (out, _room) = room("rotation");
+    let faults = "mute,split,cut-kill,all-kill,clock,disk-full";
+    let (seconds, seed, rate) = (ROTATION_SECONDS, ROTATION_SEED, RATE.to_string());
+    let words = [
+        "strikes",
+        "--faults",
+        faults,
+        "--seconds",
+        &seconds.to_string(),
+        "--seed",
+    ];
+    let mut command = lab(&binary, &words);
+    command
+        .arg(seed.to_string())
+        .args(["--rate", &rate, "--json"]);
+    command.arg("--libs").arg(&libs).arg("--out").arg(&out);
+    if env::var_os(OUT).is_some() {
+        command.arg("--keep");
+    }
+    let outcome = outcome(&command.output().unwrap());
+    let counts = &outcome["counts"];
+    assert_eq!(counts["acked"], ROTATION_SECONDS * RATE, "{outcome}");
+    assert_eq!(outcome["wrong"], Value::Array(Vec::new()), "{outcome}");
+    let struck = outcome["faults"].as_array().unwrap();
+    let dealt: Vec<&str> = struck
+        .iter()
+        .map(|it| it["kind"].as_str().unwrap())
+        .collect();
+    let expected = ["clock", "disk-full", "split"];
+    assert!(dealt.starts_with(&expected), "{outcome}");
+    assert!(struck[1]["restarts"].as_u64().unwrap() > 0, "{outcome}");
+    assert_eq!(outcome["replicas"]["differences"], 0, "{outcome}");
+    // The page has the row of faults, the document the same.
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    for fault in struck {
+        let text = fault["text"].as_str().unwrap();
+        assert!(page.contains(text), "{text}");
+    }
+    assert_eq!(processes_of(&out), Vec::<String>::new());
+    let mounts = fs::read_to_string("/proc/mounts").unwrap();
+    let folder = out.canonicalize().unwrap();
+    assert!(!mounts.contains(&*folder.to_string_lossy()), "{mounts}");
+}
+
+/// Whether networks, mounts and clocks can be made here.
+fn can_strike_with_all() -> bool {
+    let Err(error) = isthmus_lab::strikes::check(&Kind::ALL) else {
+        return true;
+    };
+    let required = env::var_os(REQUIRE).is_some_and(|value| value == "1");
+    assert!(!required, "could not {error}, and {REQUIRE}=1");
+    println!("not run: could not {error}");
+    false
+}
+
 /// What a command printed last.
 fn outcome(output: &Output) -> Value {
     assert_eq!(output.status.code(), Some(0), "{}", said(output));
@@ -214,6 +282,18 @@ fn what_is_missing_is_said_before_anything_starts() {
     let told = said(&refused);
     assert!(
         told.contains("the system allows 4096; raise its hard limit"),
+        "{told}"
+    );
+
+    let refused = lab(
+        &binary,
+        &["strikes", "--faults", "kill,fire", "--out", "/nowhere"],
+    );
+    let refused = { refused }.output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    let told = said(&refused);
+    assert!(
+        told.contains("there is no such fault; there are kill, freeze"),
         "{told}"
     );
 

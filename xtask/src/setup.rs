@@ -18,7 +18,7 @@ struct Need {
 }
 
 /// What both the demo and the tests need, and what only the tests do, which comes last.
-const NEEDS: [Need; 10] = [
+const NEEDS: [Need; 11] = [
     Need {
         program: "make",
         package: "make",
@@ -53,6 +53,11 @@ const NEEDS: [Need; 10] = [
         program: "ip",
         package: "iproute2",
         what: "ip, which makes the networks that the lab cuts",
+    },
+    Need {
+        program: "faketime",
+        package: "faketime",
+        what: "libfaketime, by which the lab sets the clocks of nodes",
     },
     Need {
         program: "promtool",
@@ -273,10 +278,17 @@ mod tests {
     }
 
     #[test]
-    fn only_the_tests_need_python_networks_promtool_and_containers() {
+    fn only_the_tests_need_python_networks_clocks_promtool_and_containers() {
         let needs = |purpose: Purpose| purpose.needs().iter().map(|need| need.program);
         assert!(needs(Purpose::Demo).eq(["make", "c++", "java", "mvn", "kcat"]));
-        let more = ["python3", "ip", "promtool", "dockerd", "docker-compose"];
+        let more = [
+            "python3",
+            "ip",
+            "faketime",
+            "promtool",
+            "dockerd",
+            "docker-compose",
+        ];
         assert!(needs(Purpose::Tests).skip(5).eq(more));
     }
 

@@ -32,8 +32,8 @@ struct Needy {
 const UPGRADE: &str = "upgrade";
 
 /// In the order they run. The program that the lab's tests start is the one that `interop` built;
-/// `chaos` and `mirror` replace it by one with fault points, and so come last.
-const NEEDY: [Needy; 11] = [
+/// `chaos` and `mirror` replace it by one with fault points, and so come late. `planted` starts that one.
+const NEEDY: [Needy; 12] = [
     Needy {
         package: "isthmus-client",
         test: "apache_kafka",
@@ -88,6 +88,11 @@ const NEEDY: [Needy; 11] = [
         package: "isthmus",
         test: "mirror",
         features: "fault-points",
+    },
+    Needy {
+        package: "isthmus-lab",
+        test: "planted",
+        features: "",
     },
 ];
 

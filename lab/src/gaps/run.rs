@@ -46,6 +46,7 @@ pub(super) async fn run(options: &Options, tell: &dyn Fn(&str)) -> Result<Outcom
         jars: options.jars.as_ref(),
         ledgers: &ledgers,
         drill: &drill,
+        namespace: None,
     };
     let mut load = Load::start(options, &mut trio, &clients).await?;
     let mut kills: Vec<Kill> = Vec::new();

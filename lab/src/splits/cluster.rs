@@ -343,6 +343,7 @@ fn around(place: &Place, role: Role) -> Around {
             Role::Broker => BROKER_JVM,
             Role::Controller => CONTROLLER_JVM,
         }],
+        environment: Vec::new(),
     }
 }
 

@@ -8,12 +8,7 @@ use std::path::Path;
 
 use super::table::Lease;
 use crate::targets::{KafkaSettings, Software};
-use crate::trio::files::times;
-
-/// For clients, for brokers, and for the quorum.
-const CLIENTS: u16 = 9_092;
-const BROKERS: u16 = 9_094;
-const CONTROLLERS: u16 = 9_093;
+use crate::trio::files::{BROKERS, CLIENTS, CONTROLLERS, times};
 
 /// Beyond what makes it a node of the cluster, on either target. No group is used, and none needs to survive.
 const KAFKA: [(&str, &str); 2] = [

@@ -5,62 +5,35 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-
-use crate::trio::SESSION;
+use super::kinds::Kind;
 
 /// From one fault's healing to the next fault.
 const CALM: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(1_000));
 
-/// What is done to a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Kind {
-    /// SIGKILL.
-    Kill,
-    /// SIGSTOP, and later SIGCONT.
-    Freeze,
-    /// SIGTERM, and it ends in order.
-    Stop,
-}
+/// How far a wall clock jumps, in seconds. Less than an hour backwards: beyond that a broker refuses records
+/// of the present as too far in the future (`message.timestamp.after.max.ms`). Less than a day forwards:
+/// beyond that what it knows of producers ends (`producer.id.expiration.ms`), and retention counts.
+const JUMPS: [i32; 8] = [-3_000, -300, -30, -3, 3, 30, 3_000, 43_000];
 
 /// A fault to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) node: i32,
     pub(super) kind: Kind,
-    /// How long the node is down, or frozen.
+    /// How long the node is down, frozen, cut off and so on.
     pub(super) down: Duration,
     /// Before it.
     pub(super) calm: Duration,
-}
-
-impl Kind {
-    pub(super) const ALL: [Self; 3] = [Self::Kill, Self::Freeze, Self::Stop];
-
-    /// A killed node that is back before anybody missed it is another story than one that was fenced;
-    /// so is a frozen one. Both must come. One that was stopped in order has been left by all.
-    fn down(self) -> (Duration, Duration) {
-        match self {
-            Self::Kill => (Duration::ZERO, SESSION * 2),
-            Self::Freeze => (SESSION / 4, SESSION * 2),
-            Self::Stop => (Duration::ZERO, SESSION / 2),
-        }
-    }
-
-    pub(super) fn words(self) -> &'static str {
-        match self {
-            Self::Kill => "kill -9",
-            Self::Freeze => "SIGSTOP",
-            Self::Stop => "clean stop",
-        }
-    }
+    /// How far the wall clock jumps, in seconds; none with any other kind.
+    pub(super) jump_s: Option<i32>,
 }
 
 impl Fault {
     pub(super) fn text(&self) -> String {
         let ms = self.down.as_millis();
-        format!("{} of node {} for {ms} ms", self.kind.words(), self.node)
+        let jump = self.jump_s.map(|by| format!(" by {by:+} s"));
+        let (what, jump) = (self.kind.of(self.node), jump.unwrap_or_default());
+        format!("{what}{jump} for {ms} ms")
     }
 }
 
@@ -69,21 +42,30 @@ impl Fault {
 pub(super) struct Draw {
     state: u64,
     nodes: Vec<i32>,
+    kinds: Vec<Kind>,
 }
 
 impl Draw {
-    pub(super) fn new(seed: u64, nodes: Vec<i32>) -> Self {
-        Self { state: seed, nodes }
+    /// Of these kinds, whatever their order; there must be one.
+    pub(super) fn new(seed: u64, nodes: Vec<i32>, kinds: &[Kind]) -> Self {
+        let chosen = Kind::ALL.into_iter().filter(|it| kinds.contains(it));
+        Self {
+            state: seed,
+            nodes,
+            kinds: chosen.collect(),
+        }
     }
 
     pub(super) fn next(&mut self) -> Fault {
         let node = self.below(self.nodes.len());
-        let kind = Kind::ALL[self.below(Kind::ALL.len())];
+        let kind = self.below(self.kinds.len());
+        let kind = self.kinds[kind];
         Fault {
             node: self.nodes[node],
             kind,
             down: self.between(kind.down()),
             calm: self.between(CALM),
+            jump_s: (kind == Kind::Clock).then(|| JUMPS[self.below(JUMPS.len())]),
         }
     }
 
@@ -110,24 +92,34 @@ impl Draw {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trio::SESSION;
     use std::collections::BTreeSet;
 
-    fn faults(seed: u64, count: usize) -> Vec<Fault> {
-        let mut draw = Draw::new(seed, vec![1, 2, 3]);
+    fn of(kinds: &[Kind], seed: u64, count: usize) -> Vec<Fault> {
+        let mut draw = Draw::new(seed, vec![1, 2, 3], kinds);
         (0..count).map(|_| draw.next()).collect()
+    }
+
+    fn faults(seed: u64, count: usize) -> Vec<Fault> {
+        of(&Kind::DEFAULT, seed, count)
     }
 
     #[test]
     fn the_same_seed_draws_the_same_faults_and_another_one_others() {
         assert_eq!(faults(7, 50), faults(7, 50));
         assert_ne!(faults(7, 50), faults(8, 50));
+        let [kill, freeze, stop] = Kind::DEFAULT;
+        assert_eq!(of(&[stop, kill, freeze], 7, 50), faults(7, 50));
+        assert!(of(&[stop], 7, 50).iter().all(|it| it.kind == stop));
     }
 
     #[test]
     fn every_node_meets_every_kind_within_its_times() {
-        let faults = faults(1, 500);
+        let faults = of(&Kind::ALL, 1, 2_000);
         let met: BTreeSet<(i32, Kind)> = faults.iter().map(|it| (it.node, it.kind)).collect();
-        assert_eq!(met.len(), 9);
+        assert_eq!(met.len(), 3 * Kind::ALL.len());
+        let jumps: BTreeSet<i32> = faults.iter().filter_map(|it| it.jump_s).collect();
+        assert_eq!(jumps, BTreeSet::from(JUMPS));
         for fault in &faults {
             let (least, most) = fault.kind.down();
             assert!((least..=most).contains(&fault.down), "{fault:?}");
@@ -149,7 +141,15 @@ mod tests {
             kind: Kind::Freeze,
             down: Duration::from_millis(1_234),
             calm: Duration::ZERO,
+            jump_s: None,
         };
         assert_eq!(fault.text(), "SIGSTOP of node 2 for 1234 ms");
+        let jump = Fault {
+            kind: Kind::Clock,
+            jump_s: Some(-30),
+            ..fault
+        };
+        let expected = "jump of the wall clock of node 2 by -30 s for 1234 ms";
+        assert_eq!(jump.text(), expected);
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::draw::Kind;
+use super::kinds::Kind;
 use super::{Options, StrikesError};
 use crate::targets::Description;
 use crate::trio::clients::{Acks, Library};
@@ -24,10 +24,16 @@ const SCHEMA: &str = "isthmus.lab-strikes/1";
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Struck {
     pub(super) kind: Kind,
+    /// The one that was drawn; a fault of several is told by its text.
     pub(super) node: i32,
+    pub(super) text: String,
     /// By the ledgers' clock.
     pub(super) at_us: u64,
-    /// How long the node was down or frozen; a stop's own time comes before it.
+    /// When it was over, and who had been ended was ready again.
+    pub(super) ended_us: u64,
+    /// How often a node had to be started again that ended by itself: its disk was full.
+    pub(super) restarts: u32,
+    /// How long the node was down, frozen, cut off; a stop's own time comes before it.
     pub(super) down_ms: u64,
     /// From the fault's begin to three replicas in sync, as every node says.
     pub(super) well_after_seconds: f64,
@@ -43,6 +49,9 @@ pub struct Outcome {
     seconds: u64,
     records_per_second: u32,
     seed: u64,
+    kinds: Vec<Kind>,
+    /// The rule that the nodes left out, if any.
+    without_rule: Option<String>,
     faults: Vec<Struck>,
     counts: Counts,
     /// None without Kafka's jars.
@@ -70,6 +79,8 @@ pub(super) fn judge(
         seconds: options.length.as_secs(),
         records_per_second: options.records_per_second,
         seed: options.seed,
+        kinds: options.faults.clone(),
+        without_rule: options.without_rule.clone(),
         wrong: counts.wrong(options.acks, replicas.as_ref()),
         faults,
         counts,
@@ -104,6 +115,9 @@ impl fmt::Display for Outcome {
             "{} {}, {client}, acks={acks}, {} s, {} records/s, seed {}",
             target.program, target.version, self.seconds, self.records_per_second, self.seed
         )?;
+        if let Some(rule) = &self.without_rule {
+            writeln!(f, "without rule {rule} of replication")?;
+        }
         writeln!(f, "faults: {}{}", self.faults.len(), kinds(&self.faults))?;
         write!(f, "{counts}")?;
         writeln!(f, "replicas: {}", replicas::told(self.replicas.as_ref()))?;
@@ -149,7 +163,10 @@ mod tests {
         let struck = |kind, seconds| Struck {
             kind,
             node: 1,
+            text: String::new(),
             at_us: 0,
+            ended_us: 0,
+            restarts: 0,
             down_ms: 0,
             well_after_seconds: seconds,
         };

@@ -1,30 +1,37 @@
-//! Strikes: nodes of a cluster of three are killed, frozen and stopped in a loop under load, and then
-//! everything is read back.
+//! Strikes: nodes of a cluster of three are killed, frozen, stopped, cut off and more in a loop under load,
+//! and then everything is read back.
 //!
-//! Owns: which fault comes when. Must not know: how a node is ended and replicas are compared
-//! ([`crate::trio`]), and what the ledgers say ([`crate::checker`]).
+//! Owns: which fault comes when, and what a fault needs of the machine. Must not know: how a node is ended and
+//! replicas are compared ([`crate::trio`]), how a cut is made ([`crate::fabric`]), and what the ledgers say
+//! ([`crate::checker`]).
 //!
 //! | Step | |
 //! |---|---|
 //! | three nodes, one topic of six partitions, three replicas, two of which must be in sync | before the load |
 //! | a reader of all partitions, then the producer | the load begins |
-//! | a fault: a node is killed, frozen for a while or stopped in order, and started again | in a loop |
+//! | a fault, which ends by itself after a time that was drawn ([`kinds`]) | in a loop |
 //! | every node says that every partition has three replicas in sync again | before the next fault |
 //! | the producer ends with its last answer, the reader when nothing new comes, an audit reads all | the end |
 //! | all nodes are ended, and Kafka's dump tool reads their logs | last |
 //!
-//! Faults never overlap: two of three nodes are always well, so whoever keeps acknowledged records on
-//! two of them loses none.
+//! Faults never overlap, and no fault takes a node's disk away: whoever keeps acknowledged records on two of
+//! three nodes loses none. By default two of them are always well.
 //!
-//! Reading order: [`draw`], [`run`], [`judge`].
+//! Reading order: [`kinds`], [`draw`], [`ground`], [`act`], [`run`], [`judge`].
 
+mod act;
+mod clocks;
+mod disks;
 mod draw;
+mod ground;
 mod judge;
+pub mod kinds;
 mod run;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::fabric::{Fabric, FabricError};
 use crate::load::LoadError;
 use crate::targets::{IsthmusProgram, KafkaJars, Software};
 use crate::trio::TrioError;
@@ -32,7 +39,9 @@ use crate::trio::clients::{Acks, Library};
 use crate::trio::counts::JudgeError;
 use crate::trio::diary::DiaryError;
 use crate::trio::replicas::ReplicasError;
+pub use ground::{check, enter, make};
 pub use judge::{Outcome, REPORT_FILE};
+use kinds::Kind;
 
 /// Partitions of the topic: every node leads two of them.
 pub const PARTITIONS: i32 = 6;
@@ -48,8 +57,13 @@ pub struct Options {
     /// How long records are due.
     pub length: Duration,
     pub records_per_second: u32,
-    /// The same faults in the same order for the same seed.
+    /// What may come; in any order.
+    pub faults: Vec<Kind>,
+    /// The same faults in the same order for the same seed and the same kinds.
     pub seed: u64,
+    /// A rule of replication, by its id, that the nodes leave out: what is found then shows what the lab
+    /// would see. Their program must have been built with fault points.
+    pub without_rule: Option<String>,
     pub acks: Acks,
     pub library: Library,
     /// Ledgers and reports go there.
@@ -63,6 +77,23 @@ pub struct Options {
 pub enum StrikesError {
     #[error(transparent)]
     Trio(#[from] TrioError),
+    #[error(transparent)]
+    Fabric(#[from] FabricError),
+    #[error("enter the operator's namespace, and have mounts of its own: {0}")]
+    Enter(std::io::Error),
+    #[error(
+        "set the clocks of nodes: libfaketime is not here; install it (Debian: libfaketime), or leave \
+             the fault clock out"
+    )]
+    NoFakeTime,
+    #[error("set the clock of node {id}: {cause}")]
+    NoClock { id: i32, cause: String },
+    #[error("{what} the disk of node {id}: {cause}")]
+    Disk {
+        what: &'static str,
+        id: i32,
+        cause: std::io::Error,
+    },
     #[error("write {}: {cause}", path.display())]
     Write {
         path: PathBuf,
@@ -78,7 +109,12 @@ pub enum StrikesError {
     Judge(#[from] JudgeError),
 }
 
-/// Runs it all, and writes the reports.
-pub async fn strikes(options: &Options, tell: &dyn Fn(&str)) -> Result<Outcome, StrikesError> {
-    run::run(options, tell).await
+/// Runs it all, and writes the reports. The fabric is what [`make`] made for the faults of the options, and
+/// the threads that this runs on were started after [`enter`].
+pub async fn strikes(
+    options: &Options,
+    fabric: Option<&Fabric>,
+    tell: &dyn Fn(&str),
+) -> Result<Outcome, StrikesError> {
+    run::run(options, fabric, tell).await
 }

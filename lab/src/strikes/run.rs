@@ -1,20 +1,25 @@
 //! One run: from nothing to ledgers, and from ledgers to the outcome.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::draw::{Draw, Fault, Kind};
+use super::draw::{Draw, Fault};
+use super::ground::Ground;
 use super::judge::{self, Struck};
+use super::kinds::Kind;
 use super::{Options, Outcome, PARTITIONS, StrikesError};
 use crate::clock::now;
+use crate::fabric::Fabric;
 use crate::folder::Folder;
-use crate::trio::Trio;
+use crate::targets::Description;
 use crate::trio::clients::{Clients, Producer, until_quiet};
 use crate::trio::diary::Diary;
 use crate::trio::replicas::{Comparison, compare};
+use crate::trio::{Room, Trio};
 
 /// The topic, and the drill's clients.
 const TOPIC: &str = "strikes";
@@ -24,32 +29,64 @@ const READER: &str = "reader";
 /// From the end of the schedule to the last answer: both libraries give up after 120 s.
 const LAST_ANSWERS_MAX: Duration = Duration::from_secs(150);
 
-pub(super) async fn run(options: &Options, tell: &dyn Fn(&str)) -> Result<Outcome, StrikesError> {
+/// By which a build with fault points is told to leave out a rule.
+const RULE_VARIABLE: &str = "ISTHMUS_FAULT_RULE";
+
+pub(super) async fn run(
+    options: &Options,
+    fabric: Option<&Fabric>,
+    tell: &dyn Fn(&str),
+) -> Result<Outcome, StrikesError> {
     let made = fs::create_dir_all(&options.out).and_then(|()| options.out.canonicalize());
     let out = made.map_err(|cause| unwritten(&options.out, cause))?;
     let programs = Folder::of_programs(&out, options.keep);
     let programs = programs.map_err(|cause| unwritten(&out, cause))?;
     tell("starting three nodes");
-    let mut trio = Trio::prepare(&options.software, programs.path())?;
-    trio.start().await?;
-    trio.make_topic(TOPIC, PARTITIONS).await?;
+    let ground = Ground::prepare(fabric, &options.faults, programs.path())?;
+    let rooms = std::array::from_fn(|place| room(options, &ground, place));
+    let trio = Trio::prepare_in(&options.software, programs.path(), rooms)?;
+    let description = describe(options, &trio);
     let drill = format!("{:x}-{:x}", std::process::id(), now());
     let ledgers = out.join("ledgers");
     let (acks, library) = (options.acks.name(), options.library.name());
     let cell = format!("strikes-acks-{acks}-{library}");
     let mut run = Run {
-        diary: Diary::begin(&ledgers, &drill, cell, trio.describe())?,
+        diary: Diary::begin(&ledgers, &drill, cell, description.clone())?,
         options,
         trio,
+        ground,
         ledgers: &ledgers,
         drill: &drill,
         struck: Vec::new(),
         tell,
     };
-    run.load().await?;
-    let described = run.trio.describe();
-    let (struck, replicas) = run.end().await?;
-    judge::judge(options, described, struck, replicas, &out)
+    let done = run.whole().await;
+    // What is on disks of the run's own is wanted above all when it failed.
+    run.trio.kill_all().await?;
+    if options.keep {
+        run.ground.keep_disks()?;
+    }
+    let (ended_us, replicas) = done?;
+    run.diary.end(ended_us)?;
+    judge::judge(options, description, run.struck, replicas, &out)
+}
+
+fn room(options: &Options, ground: &Ground<'_>, place: usize) -> Room {
+    let id = (1..).nth(place).expect("there is a number after each one");
+    let mut room = ground.room(id);
+    let rule = options.without_rule.iter();
+    let rule = rule.map(|id| (RULE_VARIABLE, OsString::from(id)));
+    room.around.environment.extend(rule);
+    room
+}
+
+/// With what was changed around the nodes.
+fn describe(options: &Options, trio: &Trio) -> Description {
+    let mut description = trio.describe();
+    let rule = options.without_rule.iter();
+    let rule = rule.map(|id| format!("without rule {id} of replication"));
+    description.settings.extend(rule);
+    description
 }
 
 fn unwritten(path: &Path, cause: std::io::Error) -> StrikesError {
@@ -60,9 +97,11 @@ fn unwritten(path: &Path, cause: std::io::Error) -> StrikesError {
 }
 
 /// A run whose nodes are there.
-struct Run<'a> {
+pub(super) struct Run<'a> {
     options: &'a Options,
-    trio: Trio,
+    pub(super) trio: Trio,
+    /// After the nodes, which end before it does.
+    pub(super) ground: Ground<'a>,
     diary: Diary,
     ledgers: &'a Path,
     drill: &'a str,
@@ -71,6 +110,15 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// From the nodes' start to their end: when the load was over, and what the replicas hold, if it can
+    /// be told.
+    async fn whole(&mut self) -> Result<(u64, Option<Comparison>), StrikesError> {
+        self.trio.start().await?;
+        self.trio.make_topic(TOPIC, PARTITIONS).await?;
+        self.load().await?;
+        Ok((now(), self.end().await?))
+    }
+
     /// The load, and faults for as long as records are due.
     async fn load(&mut self) -> Result<(), StrikesError> {
         let options = self.options;
@@ -79,6 +127,7 @@ impl Run<'_> {
             jars: options.jars.as_ref(),
             ledgers: self.ledgers,
             drill: self.drill,
+            namespace: self.ground.clients(),
         };
         let mut reader = clients.consume(&self.trio, READER, TOPIC).await?;
         let producer = Producer {
@@ -92,7 +141,7 @@ impl Run<'_> {
         let mut writer = clients.produce(&self.trio, &producer).await?;
         self.diary.phase("load begins")?;
         let ends = Instant::now() + options.length;
-        let mut draw = Draw::new(options.seed, self.trio.ids());
+        let mut draw = Draw::new(options.seed, self.trio.ids(), &options.faults);
         loop {
             let fault = draw.next();
             if Instant::now() + fault.calm >= ends {
@@ -117,48 +166,67 @@ impl Run<'_> {
         let (from_us, began) = (now(), Instant::now());
         let text = fault.text();
         self.diary.fault(from_us, None, &text)?;
-        match fault.kind {
-            Kind::Kill => {
-                self.trio.kill(fault.node).await?;
-                tokio::time::sleep(fault.down).await;
-                self.trio.restart(fault.node).await?;
-            }
-            Kind::Freeze => {
-                self.trio.freeze(fault.node)?;
-                tokio::time::sleep(fault.down).await;
-                self.trio.thaw(fault.node)?;
-            }
-            Kind::Stop => {
-                self.trio.stop(fault.node).await?;
-                tokio::time::sleep(fault.down).await;
-                self.trio.restart(fault.node).await?;
-            }
-        }
-        self.trio.until_well(&[TOPIC]).await?;
+        self.act(&fault).await?;
+        let ended = now();
+        let restarts = self.until_well_after(&fault).await?;
         let seconds = began.elapsed().as_secs_f64();
         let number = self.struck.len() + 1;
-        (self.tell)(&format!("{number}: {text}; all well after {seconds:.2} s"));
+        let again = match restarts {
+            0 => "",
+            _ => "; it ended by itself and was started again",
+        };
+        (self.tell)(&format!(
+            "{number}: {text}{again}; all well after {seconds:.2} s"
+        ));
         self.struck.push(Struck {
             kind: fault.kind,
             node: fault.node,
+            text: text.clone(),
             at_us: from_us,
+            ended_us: ended,
+            restarts,
             down_ms: u64::try_from(fault.down.as_millis()).unwrap_or(u64::MAX),
             well_after_seconds: seconds,
         });
         Ok(self.diary.fault(from_us, Some(now()), &text)?)
     }
 
+    /// Three replicas in sync, as every node says. How often a node was started again that had ended by
+    /// itself, as one may whose disk is full.
+    async fn until_well_after(&mut self, fault: &Fault) -> Result<u32, StrikesError> {
+        Ok(match fault.kind {
+            Kind::DiskFull => {
+                let restarts = self.trio.until_well_with_restarts(fault.node, &[TOPIC]);
+                restarts.await?
+            }
+            Kind::Kill
+            | Kind::Freeze
+            | Kind::Stop
+            | Kind::Cut
+            | Kind::Mute
+            | Kind::Deaf
+            | Kind::Split
+            | Kind::CutKill
+            | Kind::MajorityKill
+            | Kind::MajorityCut
+            | Kind::AllKill
+            | Kind::Clock => {
+                self.trio.until_well(&[TOPIC]).await?;
+                0
+            }
+        })
+    }
+
     /// Ends the nodes, and compares what they hold.
-    async fn end(mut self) -> Result<(Vec<Struck>, Option<Comparison>), StrikesError> {
-        self.diary.end()?;
+    async fn end(&mut self) -> Result<Option<Comparison>, StrikesError> {
         let high_watermarks = self.trio.high_watermarks(TOPIC, PARTITIONS).await?;
         self.trio.check()?;
         self.trio.kill_all().await?;
         let Some(jars) = &self.options.jars else {
-            return Ok((self.struck, None));
+            return Ok(None);
         };
         (self.tell)("comparing the replicas with Kafka's dump tool");
         let found = compare(&self.trio, jars, TOPIC, &high_watermarks).await?;
-        Ok((self.struck, Some(found)))
+        Ok(Some(found))
     }
 }

@@ -1,5 +1,6 @@
 //! A broker or controller from its file: what `isthmus plan --render` wrote is what is started.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -47,6 +48,8 @@ pub struct Around {
     pub namespace: Option<Namespace>,
     /// For Java, over what every node gets.
     pub jvm: Vec<&'static str>,
+    /// Variables that it finds in its environment when it runs.
+    pub environment: Vec<(&'static str, OsString)>,
 }
 
 /// One node. Its data stay where its file says.
@@ -126,6 +129,7 @@ impl Node {
         } = &self.place;
         let command = self.software.node(file, folder, &around.jvm);
         let mut command = command.map_err(|cause| self.cannot_prepare(cause))?;
+        command.envs(around.environment.iter().map(|(key, value)| (key, value)));
         if let Some(namespace) = &around.namespace {
             command = namespace.command(&command);
         }

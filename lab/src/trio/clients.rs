@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{LOOK_EVERY, Trio, TrioError};
+use crate::fabric::Namespace;
 use crate::load::LoadError;
 use crate::load::resume::written_bytes;
 use crate::process::{Process, SpawnError, ToolError};
@@ -96,6 +97,8 @@ pub struct Clients<'a> {
     pub ledgers: &'a Path,
     /// What the run is called in every ledger and record.
     pub drill: &'a str,
+    /// The network they are in; none for the lab's own.
+    pub namespace: Option<&'a Namespace>,
 }
 
 /// A client that runs.
@@ -121,14 +124,14 @@ impl Clients<'_> {
         if let (Library::Java, Some(jars)) = (wanted.library, self.jars) {
             command.arg("--libs").arg(jars.libs());
         }
-        start(wanted.name, command, trio.logs()).await
+        start(wanted.name, self.placed(command), trio.logs()).await
     }
 
     /// Reads all partitions as records come. Returns when it is ready.
     pub async fn consume(&self, trio: &Trio, name: &str, topic: &str) -> Result<Client, TrioError> {
         let mut command = self.command(trio, "consume", name);
         command.args(["--topic", topic]);
-        start(name, command, trio.logs()).await
+        start(name, self.placed(command), trio.logs()).await
     }
 
     /// The same as the one member of a group, which commits what it has read. Returns when it is ready.
@@ -140,16 +143,24 @@ impl Clients<'_> {
     ) -> Result<Client, TrioError> {
         let mut command = self.command(trio, "consume", name);
         command.args(["--topic", topic, "--group", name]);
-        start(name, command, trio.logs()).await
+        start(name, self.placed(command), trio.logs()).await
     }
 
     /// Reads everything that is there in the end.
     pub async fn audit(&self, trio: &Trio, topic: &str) -> Result<(), TrioError> {
         let mut command = self.command(trio, "audit", "audit");
         command.args(["--phase", "final", "--topic", topic]);
-        let audit = Process::spawn("audit", command, trio.logs());
+        let audit = Process::spawn("audit", self.placed(command), trio.logs());
         let mut audit = audit.map_err(ToolError::from)?;
         Ok(audit.finish(AUDIT_MAX).await?)
+    }
+
+    /// In the clients' network.
+    fn placed(&self, command: Command) -> Command {
+        match self.namespace {
+            Some(namespace) => namespace.command(&command),
+            None => command,
+        }
     }
 
     fn command(&self, trio: &Trio, what: &str, name: &str) -> Command {

@@ -89,10 +89,10 @@ impl Diary {
         })
     }
 
-    /// Nothing comes after.
-    pub(crate) fn end(self) -> Result<(), DiaryError> {
+    /// Nothing comes after that time.
+    pub(crate) fn end(self, at_us: Micros) -> Result<(), DiaryError> {
         let Self { path, ledger } = self;
-        match ledger.end(now()) {
+        match ledger.end(at_us) {
             Ok(_) => Ok(()),
             Err(cause) => Err(DiaryError::Write { path, cause }),
         }

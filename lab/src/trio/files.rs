@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +20,11 @@ pub const SESSION: Duration = Duration::from_millis(2_000);
 
 /// Between two heartbeats of a broker, likewise; Apache Kafka's own default is 2 s.
 const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// Where a node listens that has an address to itself: for clients, for brokers, and for the quorum.
+pub(crate) const CLIENTS: u16 = 9_092;
+pub(crate) const BROKERS: u16 = 9_094;
+pub(crate) const CONTROLLERS: u16 = 9_093;
 
 /// Shared by nodes of the lab, and of no worth anywhere else.
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -58,9 +63,15 @@ struct Ports {
 }
 
 impl Files {
-    pub(super) fn write(software: &Software, folder: &Path) -> Result<Self, TrioError> {
-        let ports: Vec<Ports> = (0..NODES)
-            .map(|_| choose())
+    /// A node without an address of its own gets free ports on loopback.
+    pub(super) fn write(
+        software: &Software,
+        folder: &Path,
+        addresses: [Option<Ipv4Addr>; NODES],
+    ) -> Result<Self, TrioError> {
+        let ports: Vec<Ports> = addresses
+            .into_iter()
+            .map(|address| address.map_or_else(choose, |it| Ok(Ports::of(it))))
             .collect::<Result<_, _>>()
             .map_err(TrioError::Ports)?;
         let logs = folder.join("logs");
@@ -72,7 +83,7 @@ impl Files {
         let tuned = KafkaSettings::tuned(cores);
         let mut nodes = Vec::new();
         for (id, at) in (1..).zip(&ports) {
-            let data = folder.join(format!("data-{id}"));
+            let data = data_folder(folder, id);
             let (ending, text) = match software {
                 Software::Isthmus(_) => ("toml", isthmus(id, &data, &secret, &ports)),
                 Software::ApacheKafka(_) => ("properties", kafka(id, &data, &ports, &tuned)),
@@ -96,6 +107,22 @@ impl Files {
             settings,
         })
     }
+}
+
+impl Ports {
+    fn of(address: Ipv4Addr) -> Self {
+        let at = |port: u16| SocketAddr::from((address, port));
+        Self {
+            clients: at(CLIENTS),
+            brokers: at(BROKERS),
+            controllers: at(CONTROLLERS),
+        }
+    }
+}
+
+/// Where a node's data are, below the folder of all files.
+pub(crate) fn data_folder(folder: &Path, id: i32) -> PathBuf {
+    folder.join(format!("data-{id}"))
 }
 
 fn choose() -> std::io::Result<Ports> {

@@ -1,4 +1,4 @@
-//! Three nodes as one cluster on loopback, each broker and controller, each a process of its own.
+//! Three nodes as one cluster, on loopback or each in a place of its own, each broker and controller, each a process of its own.
 //!
 //! Owns: their files, how the quorum is founded, what is done to a node, and when the three are well
 //! again. Must not know: why something is done to a node, and what is concluded from it.
@@ -19,7 +19,7 @@ pub mod view;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +36,7 @@ use crate::targets::{
 };
 use files::Files;
 pub use files::SESSION;
+pub(crate) use files::data_folder;
 use view::{LookError, View};
 
 /// As many nodes as replicas.
@@ -69,6 +70,14 @@ struct Member {
     node: Node,
 }
 
+/// Where a node is, and what it runs in.
+#[derive(Clone, Debug, Default)]
+pub struct Room {
+    /// Its own; none for free ports on loopback.
+    pub address: Option<Ipv4Addr>,
+    pub around: Around,
+}
+
 /// Why the cluster is not as it should be. Reads after "could not".
 #[derive(Debug, thiserror::Error)]
 pub enum TrioError {
@@ -99,15 +108,25 @@ pub enum TrioError {
 impl Trio {
     /// Writes all files below a folder, which must exist and be empty. Nothing is started yet.
     pub fn prepare(software: &Software, folder: &Path) -> Result<Self, TrioError> {
-        let files = Files::write(software, folder)?;
-        let members = files.nodes.into_iter().map(|file| {
+        Self::prepare_in(software, folder, std::array::from_fn(|_| Room::default()))
+    }
+
+    /// The same with a room for each node, in the order of their numbers, which begin at 1.
+    pub fn prepare_in(
+        software: &Software,
+        folder: &Path,
+        rooms: [Room; NODES],
+    ) -> Result<Self, TrioError> {
+        let addresses = std::array::from_fn(|place| rooms[place].address);
+        let files = Files::write(software, folder, addresses)?;
+        let members = files.nodes.into_iter().zip(rooms).map(|(file, room)| {
             let place = NodePlace {
                 name: format!("node-{}", file.id),
                 file: file.path,
                 folder: files.logs.clone(),
                 cluster_id: CLUSTER_ID.to_owned(),
                 address: file.address,
-                around: Around::default(),
+                around: room.around,
             };
             Member {
                 id: file.id,
@@ -155,6 +174,11 @@ impl Trio {
     /// Where a node's partitions are.
     pub fn data(&self, id: i32) -> &Path {
         &self.member(id).data
+    }
+
+    /// A node's process, while one runs.
+    pub fn pid(&self, id: i32) -> Option<Pid> {
+        self.member(id).node.pid()
     }
 
     /// The processes that run.
@@ -214,6 +238,20 @@ impl Trio {
         self.member_mut(id).node.run_with(software.clone());
     }
 
+    /// SIGKILL to several of them at once.
+    pub async fn kill_together(&mut self, ids: &[i32]) -> Result<(), TrioError> {
+        let nodes = self.nodes.iter_mut().filter(|it| ids.contains(&it.id));
+        try_join_all(nodes.map(|it| it.node.kill())).await?;
+        Ok(())
+    }
+
+    /// Starts them again at once, as none may be ready before the others are there.
+    pub async fn restart_together(&mut self, ids: &[i32]) -> Result<(), TrioError> {
+        let nodes = self.nodes.iter_mut().filter(|it| ids.contains(&it.id));
+        try_join_all(nodes.map(|it| it.node.start())).await?;
+        Ok(())
+    }
+
     /// SIGSTOP.
     pub fn freeze(&self, id: i32) -> Result<(), TrioError> {
         Ok(self.member(id).node.freeze()?)
@@ -266,11 +304,34 @@ impl Trio {
 
     /// Waits until every node says of every partition that it has a leader and three in sync.
     pub async fn until_well(&mut self, topics: &[&str]) -> Result<(), TrioError> {
+        self.until_well_but(None, topics).await.map(drop)
+    }
+
+    /// The same after what may end a node by itself: it is started again then, as often as it ends. How
+    /// often that was.
+    pub async fn until_well_with_restarts(
+        &mut self,
+        of: i32,
+        topics: &[&str],
+    ) -> Result<u32, TrioError> {
+        self.until_well_but(Some(of), topics).await
+    }
+
+    async fn until_well_but(
+        &mut self,
+        may_end: Option<i32>,
+        topics: &[&str],
+    ) -> Result<u32, TrioError> {
         let until = Instant::now() + HEAL_MAX;
+        let mut restarts = 0;
         loop {
+            if let Some(id) = may_end.filter(|&id| self.member_mut(id).node.fallen().is_some()) {
+                self.restart(id).await?;
+                restarts += 1;
+            }
             self.check()?;
             let Some(state) = self.ailment(topics).await else {
-                return Ok(());
+                return Ok(restarts);
             };
             if Instant::now() > until {
                 return Err(not_well(state));

@@ -66,6 +66,7 @@ pub(super) async fn run(options: &Options, tell: &dyn Fn(&str)) -> Result<Outcom
         jars: options.jars.as_ref(),
         ledgers: &ledgers,
         drill: &drill,
+        namespace: None,
     };
     let (levels, refusal) = run.load(&clients).await?;
     let found = run.end(levels, refusal).await?;
@@ -287,7 +288,7 @@ impl Run<'_> {
         levels: Levels,
         refusal: Option<Refusal>,
     ) -> Result<Found, UpgradeError> {
-        self.diary.end()?;
+        self.diary.end(now())?;
         let high_watermarks = self.trio.high_watermarks(TOPIC, PARTITIONS).await?;
         self.trio.check()?;
         self.trio.kill_all().await?;
