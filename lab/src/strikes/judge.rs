@@ -37,6 +37,11 @@ pub(super) struct Struck {
     pub(super) down_ms: u64,
     /// From the fault's begin to three replicas in sync, as every node says.
     pub(super) well_after_seconds: f64,
+    /// From then to a new record committed in every partition. None where that was not waited for, or the
+    /// load was over.
+    pub(super) flowing_after_seconds: Option<f64>,
+    /// The partition in which nothing was committed any more. It ended the run.
+    pub(super) stopped: Option<String>,
 }
 
 /// Everything about one run.
@@ -81,7 +86,7 @@ pub(super) fn judge(
         seed: options.seed,
         kinds: options.faults.clone(),
         without_rule: options.without_rule.clone(),
-        wrong: counts.wrong(options.acks, replicas.as_ref()),
+        wrong: wrong(&counts, options.acks, replicas.as_ref(), &faults),
         faults,
         counts,
         replicas,
@@ -91,6 +96,23 @@ pub(super) fn judge(
     let wrote = fs::write(&path, outcome.to_json() + "\n");
     wrote.map_err(|cause| StrikesError::Write { path, cause })?;
     Ok(outcome)
+}
+
+/// What the counts and the replicas say, and what stopped for good.
+fn wrong(
+    counts: &Counts,
+    acks: Acks,
+    replicas: Option<&Comparison>,
+    faults: &[Struck],
+) -> Vec<String> {
+    let stopped = faults.iter().filter_map(|it| {
+        let (partition, text) = (it.stopped.as_ref()?, &it.text);
+        Some(format!(
+            "{partition} commits nothing any more after: {text}"
+        ))
+    });
+    let found = counts.wrong(acks, replicas);
+    found.into_iter().chain(stopped).collect()
 }
 
 impl Outcome {
@@ -158,9 +180,8 @@ fn kinds(faults: &[Struck]) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn faults_are_told_by_their_kinds() {
-        let struck = |kind, seconds| Struck {
+    fn struck(kind: Kind, seconds: f64) -> Struck {
+        Struck {
             kind,
             node: 1,
             text: String::new(),
@@ -169,7 +190,25 @@ mod tests {
             restarts: 0,
             down_ms: 0,
             well_after_seconds: seconds,
+            flowing_after_seconds: None,
+            stopped: None,
+        }
+    }
+
+    #[test]
+    fn a_partition_that_stops_for_good_is_wrong() {
+        let stopped = Struck {
+            text: "kill -9 of node 1 for 5 ms".to_owned(),
+            stopped: Some("t-2".to_owned()),
+            ..struck(Kind::Kill, 1.0)
         };
+        let found = wrong(&Counts::default(), Acks::One, None, &[stopped]);
+        let expected = "t-2 commits nothing any more after: kill -9 of node 1 for 5 ms";
+        assert_eq!(found, [expected]);
+    }
+
+    #[test]
+    fn faults_are_told_by_their_kinds() {
         let faults = [
             struck(Kind::Stop, 1.0),
             struck(Kind::Kill, 2.26),

@@ -17,12 +17,13 @@
 //! Faults never overlap, and no fault takes a node's disk away: whoever keeps acknowledged records on two of
 //! three nodes loses none. By default two of them are always well.
 //!
-//! Reading order: [`kinds`], [`draw`], [`ground`], [`act`], [`run`], [`judge`].
+//! Reading order: [`kinds`], [`draw`], [`ground`], [`act`], [`flow`], [`run`], [`judge`].
 
 mod act;
 mod clocks;
 mod disks;
 mod draw;
+mod flow;
 mod ground;
 mod judge;
 pub mod kinds;

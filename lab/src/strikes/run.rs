@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::draw::{Draw, Fault};
+use super::flow::{self, Flow};
 use super::ground::Ground;
 use super::judge::{self, Struck};
 use super::kinds::Kind;
@@ -22,7 +23,7 @@ use crate::trio::replicas::{Comparison, compare};
 use crate::trio::{Room, Trio};
 
 /// The topic, and the drill's clients.
-const TOPIC: &str = "strikes";
+pub(super) const TOPIC: &str = "strikes";
 const WRITER: &str = "writer";
 const READER: &str = "reader";
 
@@ -151,6 +152,9 @@ impl Run<'_> {
             writer.check()?;
             reader.check()?;
             self.strike(fault).await?;
+            if flow::is_waited_for(&options.faults) && !self.is_flowing(ends).await? {
+                break;
+            }
         }
         let within = ends + LAST_ANSWERS_MAX - Instant::now();
         writer.finish(within).await?;
@@ -159,6 +163,21 @@ impl Run<'_> {
         reader.stop().await?;
         (self.tell)("reading what is there in the end");
         Ok(clients.audit(&self.trio, TOPIC).await?)
+    }
+
+    /// Notes it with the last fault; a cluster in which nothing flows needs no more of them.
+    async fn is_flowing(&mut self, ends: Instant) -> Result<bool, StrikesError> {
+        let flow = self.until_flowing(ends).await?;
+        let last = self.struck.last_mut().expect("a fault was dealt");
+        match flow {
+            Flow::Again(after) => last.flowing_after_seconds = Some(after.as_secs_f64()),
+            Flow::Over => {}
+            Flow::Stopped { partition } => {
+                last.stopped = Some(format!("{TOPIC}-{partition}"));
+                (self.tell)(&format!("{TOPIC}-{partition} commits nothing any more"));
+            }
+        }
+        Ok(last.stopped.is_none())
     }
 
     /// One fault, from its begin to three replicas in sync.
@@ -187,6 +206,8 @@ impl Run<'_> {
             restarts,
             down_ms: u64::try_from(fault.down.as_millis()).unwrap_or(u64::MAX),
             well_after_seconds: seconds,
+            flowing_after_seconds: None,
+            stopped: None,
         });
         Ok(self.diary.fault(from_us, Some(now()), &text)?)
     }

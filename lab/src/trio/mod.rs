@@ -50,7 +50,7 @@ const CLUSTER_ID: &str = "isthmus-lab-000000003A";
 pub const HEAL_MAX: Duration = Duration::from_secs(120);
 
 /// Between two looks at the nodes.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A cluster of three.
 #[derive(Debug)]
