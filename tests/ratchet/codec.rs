@@ -234,8 +234,11 @@ impl<'a> Reader<'a> {
         let mut object = Map::new();
         for field in fields {
             if field.tagged.contains(self.version) {
-                let default = default_of(self.schema, self.version, field);
-                object.insert(field.name.clone(), default);
+                // A field that is not Kafka's is there only where it was sent.
+                if !field.is_ours() {
+                    let default = default_of(self.schema, self.version, field);
+                    object.insert(field.name.clone(), default);
+                }
             } else if field.versions.contains(self.version) {
                 let value = self.value(field);
                 let value = value.map_err(|error| format!("{}: {error}", field.name))?;

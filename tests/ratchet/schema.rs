@@ -100,6 +100,11 @@ impl Field {
             default: json.get("default").cloned(),
         }
     }
+
+    /// Among the tagged fields of a message of Kafka's.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.tag.is_some_and(|tag| tag >= 10_000)
+    }
 }
 
 /// One message: its own fields, and its structs by name.
