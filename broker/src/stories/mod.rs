@@ -7,6 +7,7 @@
 //!
 //! Reading order: `kit` (the cluster and its clients), `failover`, and what else is listed here.
 
+mod clocks;
 mod cuts;
 mod disks;
 mod failover;

@@ -2,7 +2,9 @@
 
 use super::kit::{BOTH, Client, Layout, Story};
 use isthmus_wire::ErrorCode;
-use isthmus_wire::messages::{AddRaftVoterRequest, RemoveRaftVoterRequest};
+use isthmus_wire::messages::create_topics_request::CreatableTopic;
+use isthmus_wire::messages::{AddRaftVoterRequest, CreateTopicsRequest, RemoveRaftVoterRequest};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A handed over lead costs messages, no election.
@@ -106,4 +108,73 @@ fn changes_go_on_with_the_next_controller() {
             broker.is_some_and(|it| it.image().topic("later").is_some())
         })
     });
+}
+
+/// S0-20: of five voters the active controller and another one are cut off, clients still reach them. The
+/// others elect; what the old one decides is never so, and it steps down on contact.
+#[test]
+fn a_controller_that_is_cut_off_decides_nothing_and_steps_down_on_contact() {
+    let mut story = Story::started(Layout::of(&[BOTH; 5]));
+    story.until("a controller", |it| it.controller().is_some());
+    let zombie = story.controller().unwrap();
+    let [beside, rest @ ..] = <[i32; 4]>::try_from(story.others(zombie)).unwrap();
+    story.create_topic(&[zombie, rest[0], rest[1]]);
+    let (producer, writing) = story.producing();
+    let (term, epoch) = (story.term(zombie), controller_epoch(&story, zombie));
+    for id in [zombie, beside] {
+        story.cut(id, &rest);
+    }
+    let mut client = Client::new(&[zombie]);
+    let asked = CreateTopicsRequest {
+        topics: vec![CreatableTopic {
+            name: "of-the-zombie".to_owned(),
+            num_partitions: 1,
+            replication_factor: 1,
+            ..CreatableTopic::default()
+        }],
+        timeout_ms: 10_000,
+        ..CreateTopicsRequest::default()
+    };
+    let asking = story.begin(async move { client.ask(zombie, &asked, 7).await });
+    let is_elected = |it: &mut Story| {
+        let active = |id: &i32| it.broker(*id).controller.is_active();
+        rest.iter().any(active)
+    };
+    story.until("three of five elect", is_elected);
+    story.until("another leader", |it| it.know_another_leader(&rest, zombie));
+    story.until_more(&producer, 10);
+    let answer = story.end(asking);
+    let code = answer.map(|it| it.topics[0].error_code);
+    assert_ne!(code, Some(ErrorCode::NONE), "nobody could commit it");
+    for id in 1..=5 {
+        assert!(!has(&story, id, "of-the-zombie"), "node {id}");
+    }
+    assert_eq!(story.leader(beside), Some(zombie), "nobody has told them");
+
+    for id in [zombie, beside] {
+        story.heal(id, &rest);
+    }
+    story.until("one controller, and all know it", |it| {
+        let epochs: BTreeSet<i64> = (1..=5).map(|id| controller_epoch(it, id)).collect();
+        it.controller().is_some() && epochs.len() == 1
+    });
+    assert!(story.term(zombie) > term);
+    assert!(controller_epoch(&story, zombie) > epoch);
+    let all = [zombie, rest[0], rest[1]];
+    story.until_isr_is(&all, &[1, 2, 3, 4, 5]);
+    // It may have asked its successor by then. What that made of it is so for all.
+    story.until("all agree on what that made of it", |it| {
+        let known = (1..=5).map(|id| has(it, id, "of-the-zombie"));
+        known.collect::<BTreeSet<bool>>().len() == 1
+    });
+    story.check(&producer, writing);
+}
+
+fn has(story: &Story, id: i32, topic: &str) -> bool {
+    story.broker(id).image().topic(topic).is_some()
+}
+
+/// Of the incarnation whose changes count, as that node knows.
+fn controller_epoch(story: &Story, id: i32) -> i64 {
+    i64::from(story.broker(id).image().controller_epoch)
 }
