@@ -7,6 +7,7 @@ use crate::broker::Broker;
 use crate::cleaner;
 use crate::clocks;
 use crate::disk_failure;
+use crate::room::look_at_room;
 use crate::security::{ListenerSecurity, look_at_files};
 use isthmus_broker_core::retention_clock::RetentionClock;
 use parking_lot::Mutex;
@@ -23,6 +24,9 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often the files of listeners (certificates, keys, users) are looked at.
 const FILES_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How often the file system of the data directory is asked how full it is.
+const ROOM_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often those who used nothing for long are forgotten, and the rest are counted.
 const QUOTAS_INTERVAL: Duration = Duration::from_secs(10);
@@ -79,6 +83,13 @@ pub(crate) fn start(broker: &Arc<Broker>, tasks: &TaskTracker) {
     every(broker, tasks, "quotas", QUOTAS_INTERVAL, |broker| {
         broker.quotas.forget_inactive();
         broker.gate.limits().forget_inactive();
+        Ok(())
+    });
+    every(broker, tasks, "room", ROOM_INTERVAL, |broker| {
+        // Nothing is known then, which is no reason to stop.
+        if let Err(error) = look_at_room(&broker.settings.data, &broker.metrics.room) {
+            tracing::warn!(event = "room_unknown", %error, "the gauges of the disk stand still");
+        }
         Ok(())
     });
     start_looking_at_files(broker, tasks);

@@ -37,6 +37,7 @@ mod quorum_recovery;
 mod quotas;
 mod replaced_disk;
 mod replication;
+mod room;
 mod rules_kept;
 mod running;
 mod security;

@@ -45,6 +45,7 @@ pub(crate) struct Metrics {
     pub(crate) pool_bytes_in_use: IntGauge,
     pub(crate) pool_bytes_max: IntGauge,
     pub(crate) metadata_offset: IntGauge,
+    pub(crate) room: RoomMetrics,
     controller_epoch: IntGauge,
     quorum_term: IntGauge,
     snapshot_bytes: IntGauge,
@@ -56,6 +57,13 @@ pub(crate) struct Metrics {
     pub(crate) controller: ControllerMetrics,
     pub(crate) replicas: Arc<ReplicaMetrics>,
     pub(crate) life: LifeMetrics,
+}
+
+/// Of the file system that the data directory is in.
+#[derive(Clone)]
+pub(crate) struct RoomMetrics {
+    pub(crate) free_bytes: IntGauge,
+    pub(crate) bytes: IntGauge,
 }
 
 /// Of client quotas, by their keys.
@@ -203,6 +211,16 @@ impl Metrics {
                 "isthmus_broker_request_pool_max_bytes",
                 "Bound on the bytes of requests being read or handled.",
             ),
+            room: RoomMetrics {
+                free_bytes: gauge(
+                    "isthmus_broker_data_directory_free_bytes",
+                    "What can still be written into the file system of the data directory, at the last look.",
+                ),
+                bytes: gauge(
+                    "isthmus_broker_data_directory_filesystem_bytes",
+                    "Size of the file system of the data directory, at the last look.",
+                ),
+            },
             metadata_offset: gauge(
                 "isthmus_broker_metadata_offset",
                 "Offset of the last metadata record applied.",
