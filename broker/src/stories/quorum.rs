@@ -176,5 +176,5 @@ fn has(story: &Story, id: i32, topic: &str) -> bool {
 
 /// Of the incarnation whose changes count, as that node knows.
 fn controller_epoch(story: &Story, id: i32) -> i64 {
-    i64::from(story.broker(id).image().controller_epoch)
+    story.broker(id).image().controller_epoch
 }
