@@ -11,6 +11,10 @@
 //! | below | none | cut there: a torn tail; reported as synced data lost |
 //! | below | yes | refuse: cutting would lose data that was acknowledged |
 //!
+//! What is read comes from the disk: after a failed sync Linux keeps in its cache what it never wrote, takes it
+//! for written, and the next sync succeeds ("fsyncgate"). The process that saw the failure has ended; this one
+//! must not count on what only the cache has.
+//!
 //! A segment that begins above the end of the one before it, at or above the recovery point, counts
 //! as damage at that end: writes in between were lost. Below the recovery point such gaps are what
 //! compaction leaves.
@@ -52,6 +56,7 @@ pub(crate) fn scan_segment<D: Disk>(
         epochs: Vec::new(),
     };
     let file = scanned.segment.open_file(place)?;
+    file.forget_cached()?;
     let mut scanner = Scanner::new(&*file, 0, file_size, SEQUENTIAL_CHUNK);
     loop {
         match scanner.next_verified()? {

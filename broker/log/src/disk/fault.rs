@@ -446,6 +446,10 @@ impl<F: DiskFile> DiskFile for FaultFile<F> {
         }
     }
 
+    fn forget_cached(&self) -> io::Result<()> {
+        self.inner.forget_cached()
+    }
+
     fn as_std(&self) -> Option<Arc<std::fs::File>> {
         self.inner.as_std()
     }

@@ -45,6 +45,8 @@ struct State {
     durable: Names,
     unsynced_names: Vec<NameChange>,
     locks: BTreeSet<PathBuf>,
+    /// How many syncs of files from now on the one is that fails.
+    failing_sync: Option<u32>,
 }
 
 impl MemDisk {
@@ -74,10 +76,17 @@ impl MemDisk {
             durable: names,
             unsynced_names: Vec::new(),
             locks: BTreeSet::new(),
+            failing_sync: None,
         };
         MemDisk {
             state: Arc::new(Mutex::new(state)),
         }
+    }
+
+    /// The `nth` sync of a file (from 1) fails as on Linux: what it was to write is in the cache only from
+    /// then on, and no later sync writes it.
+    pub fn fail_sync(&self, nth: u32) {
+        self.state.lock().failing_sync = Some(nth);
     }
 
     /// Overwrites a file behind the log's back, durably: damage for tests.
@@ -279,10 +288,30 @@ impl DiskFile for MemFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.state.lock();
+        let nth = state.failing_sync.take();
+        let fails = nth == Some(1);
+        state.failing_sync = nth.map(|nth| nth - 1).filter(|left| *left > 0);
         let inode = &mut state.inodes[self.inode];
+        if fails {
+            inode.unsynced.clear();
+            return Err(rustix::io::Errno::IO.into());
+        }
         for change in std::mem::take(&mut inode.unsynced) {
             change.apply(&mut inode.durable);
         }
+        Ok(())
+    }
+
+    /// The length is not of the cache: what is missing is read as zeros.
+    fn forget_cached(&self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let inode = &mut state.inodes[self.inode];
+        let len = inode.live.len();
+        inode.live.clone_from(&inode.durable);
+        for change in &inode.unsynced {
+            change.apply(&mut inode.live);
+        }
+        inode.live.resize(len, 0);
         Ok(())
     }
 

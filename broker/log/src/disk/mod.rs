@@ -100,6 +100,11 @@ pub trait DiskFile: Send + Sync + 'static {
     fn truncate(&self, len: u64) -> io::Result<()>;
     fn sync_data(&self) -> io::Result<()>;
 
+    /// Lets go of what is cached of the file and waits for no writing, so that what is read next is what
+    /// the disk has. After a sync that failed the operating system takes pages for written that are not,
+    /// and a later sync of them succeeds.
+    fn forget_cached(&self) -> io::Result<()>;
+
     /// The operating system's file, for sending a region to a socket without copying.
     fn as_std(&self) -> Option<Arc<std::fs::File>>;
 

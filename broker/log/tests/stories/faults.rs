@@ -246,6 +246,35 @@ fn a_failed_fsync_is_never_tried_again() {
     assert_refuses(&mut script.log);
 }
 
+/// After a failed fsync Linux takes for written what is not, and the next one succeeds. A start that believed
+/// its cache would count on records that the next loss of power takes.
+#[test]
+fn what_a_failed_fsync_left_in_the_cache_alone_is_gone_at_the_next_start() {
+    let disk = mem();
+    let (mut log, _) = open(&disk, &config(), dirty(0)).unwrap();
+    for _ in 0..3 {
+        produce(&mut log, &Produced::default()).unwrap();
+    }
+    log.flush().unwrap();
+    for _ in 0..2 {
+        produce(&mut log, &Produced::default()).unwrap();
+    }
+    disk.fail_sync(1);
+    log.flush().unwrap_err();
+    drop(log);
+
+    let (mut log, _) = open(&disk, &config(), dirty(3)).unwrap();
+    assert_eq!(log.log_end_offset(), 3);
+    produce(&mut log, &Produced::default()).unwrap();
+    log.flush().unwrap();
+    assert_eq!(log.recovery_point(), 4);
+    drop(log);
+    let after = Arc::new(disk.crash(CrashMode::LoseAll, 0));
+    let (log, report) = open(&after, &config(), dirty(4)).unwrap();
+    assert_eq!(log.log_end_offset(), 4);
+    assert!(!report.synced_data_lost);
+}
+
 #[test]
 fn a_short_write_leaves_a_tail_that_is_cut_at_opening() {
     let (disk, mut script) = script();
