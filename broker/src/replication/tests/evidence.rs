@@ -6,8 +6,8 @@ use bytes::Bytes;
 use isthmus_wire::batch::{BatchParams, BatchView, split_batches};
 use std::path::Path;
 
-/// The only leader takes records that nobody else gets, then another leads.
-async fn a_lost_tail(set: &[(&'static str, &'static str)], lost: &[&str]) -> Cluster {
+/// The only leader takes records that nobody else gets.
+async fn a_tail(set: &[(&'static str, &'static str)], lost: &[&str]) -> Cluster {
     let cluster = Cluster::start(3, set).await;
     cluster.create_topic(&[1, 2, 3], 1);
     cluster.node(1).produce(&["a", "b"]).await.unwrap();
@@ -16,12 +16,13 @@ async fn a_lost_tail(set: &[(&'static str, &'static str)], lost: &[&str]) -> Clu
     for value in lost {
         cluster.node(1).append(&[value], Acks::Leader).unwrap();
     }
-    cluster.fence(1);
-    cluster.node(2).produce(&["c"]).await.unwrap();
     cluster
 }
 
-async fn healed(cluster: &Cluster) {
+/// Another leads, and the tail is cut off at any time from here on; then all is well again.
+async fn lost_and_healed(cluster: &Cluster) {
+    cluster.fence(1);
+    cluster.node(2).produce(&["c"]).await.unwrap();
     cluster.unfence(1);
     cluster.until_isr_is(&[1, 2, 3]).await;
     cluster.until_logs_are_equal().await;
@@ -43,9 +44,9 @@ fn name(path: &Path) -> String {
 
 #[tokio::test]
 async fn exactly_what_is_cut_off_is_kept_and_counted() {
-    let cluster = a_lost_tail(&[], &["lost", "lost too"]).await;
+    let cluster = a_tail(&[], &["lost", "lost too"]).await;
     let before = cluster.node(1).log_bytes();
-    healed(&cluster).await;
+    lost_and_healed(&cluster).await;
     let files = cluster.node(1).evidence();
     let [file] = &files[..] else {
         panic!("one file: {files:?}")
@@ -71,8 +72,8 @@ async fn exactly_what_is_cut_off_is_kept_and_counted() {
 #[tokio::test]
 async fn without_a_place_to_keep_it_the_log_is_cut_all_the_same() {
     // No room by configuration.
-    let cluster = a_lost_tail(&[("evidence.max_bytes", "0")], &["lost"]).await;
-    healed(&cluster).await;
+    let cluster = a_tail(&[("evidence.max_bytes", "0")], &["lost"]).await;
+    lost_and_healed(&cluster).await;
     assert!(cluster.node(1).evidence().is_empty());
     assert_eq!(
         cluster.node(1).metrics.truncated_records.get(),
@@ -80,9 +81,9 @@ async fn without_a_place_to_keep_it_the_log_is_cut_all_the_same() {
         "counted"
     );
     // Not possible: a file stands where the directory would be.
-    let cluster = a_lost_tail(&[], &["lost"]).await;
+    let cluster = a_tail(&[], &["lost"]).await;
     std::fs::write(cluster.node(1).data().join("__truncated"), b"in the way").unwrap();
-    healed(&cluster).await;
+    lost_and_healed(&cluster).await;
     assert!(cluster.node(1).evidence().is_empty());
     assert_eq!(
         cluster.node(1).metrics.truncated_records.get(),
