@@ -203,8 +203,8 @@ fn can_strike_with_all() -> bool {
 
 /// What a command printed last.
 fn outcome(output: &Output) -> Value {
-    assert_eq!(output.status.code(), Some(0), "{}", said(output));
     let lines = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{lines}{}", said(output));
     serde_json::from_str(lines.lines().last().unwrap()).unwrap()
 }
 
@@ -294,6 +294,15 @@ fn what_is_missing_is_said_before_anything_starts() {
     let told = said(&refused);
     assert!(
         told.contains("there is no such fault; there are kill, freeze"),
+        "{told}"
+    );
+
+    let words = ["strikes", "--target", "apache-kafka", "--faults", "all"];
+    let refused = lab(&binary, &words).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    let told = said(&refused);
+    assert!(
+        told.contains("--faults clock: Apache Kafka does not start"),
         "{told}"
     );
 

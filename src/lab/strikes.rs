@@ -140,7 +140,7 @@ fn prepare(options: &StrikesOptions) -> Result<Options, String> {
     let found = look_for_three(options.target, java, options.libs.as_deref());
     let empty = check_empty(&options.out);
     let faults = kinds(&options.faults);
-    let able = strikes::check(&faults).map_err(|error| format!("could not {error}"));
+    let able = can_strike(options.target, &faults);
     let Three {
         lab,
         software,
@@ -166,6 +166,19 @@ fn prepare(options: &StrikesOptions) -> Result<Options, String> {
         out: options.out.clone(),
         keep: options.keep,
     })
+}
+
+/// Java asks for the time so often that it gets to nothing else where each answer is read from a file.
+fn can_strike(target: TargetName, faults: &[Kind]) -> Result<(), String> {
+    match target {
+        TargetName::ApacheKafka if faults.contains(&Kind::Clock) => Err(
+            "--faults clock: Apache Kafka does not start with libfaketime in time; name all faults but this one"
+                .to_owned(),
+        ),
+        TargetName::ApacheKafka | TargetName::Isthmus => {
+            strikes::check(faults).map_err(|error| format!("could not {error}"))
+        }
+    }
 }
 
 #[cfg(feature = "fault-points")]

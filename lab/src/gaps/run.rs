@@ -122,6 +122,7 @@ impl Load {
                     acks,
                     records_per_second: RECORDS_PER_SECOND,
                     seconds: None,
+                    give_up_after: None,
                 };
                 let client = clients.produce(trio, &producer).await?;
                 load.topics.push(name.clone());

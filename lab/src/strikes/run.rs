@@ -30,6 +30,10 @@ const READER: &str = "reader";
 /// From the end of the schedule to the last answer: both libraries give up after 120 s.
 const LAST_ANSWERS_MAX: Duration = Duration::from_secs(150);
 
+/// Records that nodes without a rule have lost leave gaps, behind which nothing is taken of the same producer:
+/// it need not be waited for as long as where all will be well.
+const PATIENCE_WITHOUT_RULE: Duration = Duration::from_secs(15);
+
 /// By which a build with fault points is told to leave out a rule.
 const RULE_VARIABLE: &str = "ISTHMUS_FAULT_RULE";
 
@@ -138,10 +142,16 @@ impl Run<'_> {
             acks: options.acks,
             records_per_second: options.records_per_second,
             seconds: Some(u32::try_from(options.length.as_secs()).unwrap_or(u32::MAX)),
+            give_up_after: options.without_rule.as_ref().map(|_| PATIENCE_WITHOUT_RULE),
         };
         let mut writer = clients.produce(&self.trio, &producer).await?;
         self.diary.phase("load begins")?;
         let ends = Instant::now() + options.length;
+        if flow::is_waited_for(&options.faults) {
+            // A fault that comes before the first record says nothing; one that none comes after is told by
+            // the first fault.
+            self.until_flowing(ends).await?;
+        }
         let mut draw = Draw::new(options.seed, self.trio.ids(), &options.faults);
         loop {
             let fault = draw.next();

@@ -86,6 +86,9 @@ pub struct Producer<'a> {
     pub records_per_second: u32,
     /// None to go on until it is stopped.
     pub seconds: Option<u32>,
+    /// When it gives a record up; none for the load's own time. librdkafka only: Java's own checks want more
+    /// than twice that.
+    pub give_up_after: Option<Duration>,
 }
 
 /// How clients of a run are started.
@@ -117,6 +120,9 @@ impl Clients<'_> {
             .args(["--client", wanted.library.name()]);
         for setting in wanted.acks.settings() {
             command.args(["--set", setting]);
+        }
+        if let (Library::Librdkafka, Some(time)) = (wanted.library, wanted.give_up_after) {
+            command.args(["--set", &format!("message.timeout.ms={}", time.as_millis())]);
         }
         if let Some(seconds) = wanted.seconds {
             command.args(["--seconds", &seconds.to_string()]);

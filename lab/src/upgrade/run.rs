@@ -112,6 +112,7 @@ impl Run<'_> {
             acks: Acks::All,
             records_per_second: self.options.records_per_second,
             seconds: None,
+            give_up_after: None,
         };
         let writer = clients.produce(&self.trio, &producer).await?;
         let mut load = [reader, team, writer];
