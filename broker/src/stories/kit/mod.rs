@@ -234,8 +234,6 @@ impl Story {
         self.until("it ends by its disk", |it| {
             it.disks.lock()[&id].failures == nth
         });
-        // With a process all of it ends.
-        self.sim.crash(name(id));
     }
 
     /// Asks a node to stop in good order; it ends while the story goes on.
@@ -334,6 +332,12 @@ impl Story {
 
     fn step(&mut self) {
         self.sim.step().unwrap();
+        // With a process all of it ends, its connections too. Of a host that has ended by itself turmoil would
+        // keep the tasks that it left behind.
+        let ended: Vec<i32> = (self.disks.lock().iter_mut())
+            .filter_map(|(id, disk)| std::mem::take(&mut disk.has_ended).then_some(*id))
+            .collect();
+        ended.into_iter().for_each(|id| self.sim.crash(name(id)));
     }
 
     /// Begins work of a client.

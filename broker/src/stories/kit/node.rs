@@ -55,6 +55,7 @@ impl Layout {
             disk: process_disk(None).expect("no plan is no bad one"),
             may_fail: false,
             failures: 0,
+            has_ended: false,
         };
         Arc::new(Mutex::new(self.ids().map(|id| (id, disk())).collect()))
     }
@@ -95,6 +96,8 @@ pub(super) struct NodeDisk {
     pub(super) may_fail: bool,
     /// How often the node did.
     pub(super) failures: usize,
+    /// It has just now, and what is left of it is to be crashed.
+    pub(super) has_ended: bool,
 }
 
 pub(super) type Disks = Arc<Mutex<BTreeMap<i32, NodeDisk>>>;
@@ -121,7 +124,7 @@ pub(super) async fn run(
         Ok(running) => running,
         Err(error) => {
             nodes.lock().remove(&id);
-            return ends_by_its_disk(id, &disks, &error);
+            return ends_by_its_disk(id, &disks, &error).await;
         }
     };
     if let Some(up) = nodes.lock().get_mut(&id) {
@@ -135,19 +138,20 @@ pub(super) async fn run(
     nodes.lock().remove(&id);
     match reason {
         StopReason::Asked => Ok(()),
-        StopReason::Failed => ends_by_its_disk(id, &disks, &"it failed"),
+        StopReason::Failed => ends_by_its_disk(id, &disks, &"it failed").await,
     }
 }
 
-fn ends_by_its_disk(id: i32, disks: &Disks, why: &dyn std::fmt::Display) -> turmoil::Result {
-    let mut disks = disks.lock();
-    match disks.get_mut(&id).filter(|it| it.may_fail) {
+/// Stays until the story crashes it.
+async fn ends_by_its_disk(id: i32, disks: &Disks, why: &dyn std::fmt::Display) -> turmoil::Result {
+    match disks.lock().get_mut(&id).filter(|it| it.may_fail) {
         Some(disk) => {
             disk.failures += 1;
-            Ok(())
+            disk.has_ended = true;
         }
-        None => Err(format!("node {id} failed: {why}").into()),
+        None => return Err(format!("node {id} failed: {why}").into()),
     }
+    std::future::pending().await
 }
 
 pub(super) fn data(path: &Path, id: i32) -> PathBuf {
