@@ -34,6 +34,10 @@ while len(producer) > 0 and not refused and time.monotonic() < end:
     producer.poll(0.1)
 if refused:
     print("refused:", refused[0])
+    # Gone before the interpreter ends: a callback into one that is ending takes the process with it.
+    producer.purge()
+    producer.flush(10)
+    del producer
     sys.exit()
 assert len(producer) == 0 and not failed, f"not delivered: {len(producer)}, {failed}"
 
