@@ -8,6 +8,7 @@ mod list;
 mod load;
 mod programs;
 mod recompute;
+mod recovery;
 mod splits;
 mod strikes;
 mod up;
@@ -41,6 +42,8 @@ enum What {
     Leaders(leaders::LeadersOptions),
     /// Change the build of a cluster of three under load, node by node, back, and for good.
     Upgrade(upgrade::UpgradeOptions),
+    /// Destroy two nodes of a cluster of three under load, and recover it from the one that is left.
+    Recovery(recovery::RecoveryOptions),
     /// Cut a cluster in two under load, and compare what both sides hear with what they should.
     Splits(splits::SplitsOptions),
     /// Run one client, which writes down what it meant to do and what became of it.
@@ -59,6 +62,7 @@ pub(crate) fn run(options: &LabOptions) -> ExitCode {
         What::Gaps(options) => gaps::run(options),
         What::Leaders(options) => leaders::run(options),
         What::Upgrade(options) => upgrade::run(options),
+        What::Recovery(options) => recovery::run(options),
         What::Splits(options) => splits::run(options),
         What::Load(options) => load::run(options),
         What::Recompute(options) => recompute::run(options),

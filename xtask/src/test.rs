@@ -33,7 +33,7 @@ const UPGRADE: &str = "upgrade";
 
 /// In the order they run. The program that the lab's tests start is the one that `interop` built;
 /// `chaos` and `mirror` replace it by one with fault points, and so come late. `planted` starts that one.
-const NEEDY: [Needy; 12] = [
+const NEEDY: [Needy; 13] = [
     Needy {
         package: "isthmus-client",
         test: "apache_kafka",
@@ -72,6 +72,11 @@ const NEEDY: [Needy; 12] = [
     Needy {
         package: "isthmus-lab",
         test: "splits",
+        features: "",
+    },
+    Needy {
+        package: "isthmus-lab",
+        test: "recovery",
         features: "",
     },
     Needy {

@@ -2,19 +2,23 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rustix::process::{Pid, Signal};
 
+use super::software::Birth;
 use super::{Description, Software, StartError, Started, StopError, Target, kill, probe, stop};
 use crate::fabric::Namespace;
 use crate::process::{Process, ToolError};
 
 /// How the line begins in which a founder names all founders.
 const FOUNDERS: &str = "initial-controllers ";
+
+/// Before the id of the directory in what `format` prints.
+const DIRECTORY: &str = "directory=";
 
 /// From the start to the first answer; a second for Isthmus, a few for Java, the rest is for a
 /// machine that is busy with something else.
@@ -75,6 +79,11 @@ impl Node {
         &self.place.name
     }
 
+    /// Its configuration.
+    pub(crate) fn file(&self) -> &Path {
+        &self.place.file
+    }
+
     /// From its next start on it runs this, on the data that are there.
     pub(crate) fn run_with(&mut self, software: Software) {
         self.software = software;
@@ -109,9 +118,19 @@ impl Node {
     /// Formats it as one of those that found a quorum together: the first with `new`, the others
     /// with the list that the first one gave back. None where the file names the founders.
     pub(crate) async fn found(&mut self, founders: &str) -> Result<Option<String>, StartError> {
-        let said = self.format_as(Some(founders)).await?;
+        let said = self.format_as(Birth::Founder(founders)).await?;
         let mut lines = said.lines();
         Ok(lines.find_map(|line| Some(line.strip_prefix(FOUNDERS)?.to_owned())))
+    }
+
+    /// Formats its empty directory as that of a controller which is to be added to a quorum that works. Its
+    /// directory's id, where the program tells one.
+    pub(crate) async fn found_late(&mut self) -> Result<Option<String>, StartError> {
+        let said = self.format_as(Birth::Latecomer).await?;
+        let id = said
+            .split_whitespace()
+            .find_map(|it| it.strip_prefix(DIRECTORY));
+        Ok(id.map(str::to_owned))
     }
 
     /// The end of its output, if it has ended without being asked to.
@@ -153,11 +172,11 @@ impl Node {
         if self.formatted {
             return Ok(());
         }
-        self.format_as(None).await.map(drop)
+        self.format_as(Birth::Alone).await.map(drop)
     }
 
     /// What the command printed.
-    async fn format_as(&mut self, founders: Option<&str>) -> Result<String, StartError> {
+    async fn format_as(&mut self, birth: Birth<'_>) -> Result<String, StartError> {
         let NodePlace {
             name,
             file,
@@ -165,7 +184,7 @@ impl Node {
             cluster_id,
             ..
         } = &self.place;
-        let command = self.software.format(file, cluster_id, founders, folder);
+        let command = self.software.format(file, cluster_id, birth, folder);
         let command = command.map_err(|cause| self.cannot_prepare(cause))?;
         let process = Process::spawn(&format!("{name}-format"), command, folder);
         let mut process = process.map_err(ToolError::from)?;

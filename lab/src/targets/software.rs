@@ -32,6 +32,17 @@ pub enum Software {
     ApacheKafka(KafkaJars),
 }
 
+/// How a node comes to its quorum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Birth<'a> {
+    /// As its file says.
+    Alone,
+    /// With the others of this list, or with a new one (`new`).
+    Founder(&'a str),
+    /// To one that works already.
+    Latecomer,
+}
+
 impl Software {
     /// What it is called in folders and messages.
     pub fn name(&self) -> &'static str {
@@ -71,13 +82,13 @@ impl Software {
         }
     }
 
-    /// Gives a node's data directory its identity. Founders are those of a quorum of several, which
-    /// Apache Kafka's file names itself (`controller.quorum.voters`).
+    /// Gives a node's data directory its identity. Apache Kafka's file names the voters itself
+    /// (`controller.quorum.voters`), and so it heeds no birth.
     pub(super) fn format(
         &self,
         file: &Path,
         cluster_id: &str,
-        founders: Option<&str>,
+        birth: Birth<'_>,
         folder: &Path,
     ) -> io::Result<Command> {
         match self {
@@ -86,8 +97,10 @@ impl Software {
                 command
                     .args(["format", "--cluster-id", cluster_id, "-c"])
                     .arg(file);
-                if let Some(founders) = founders {
-                    command.args(["--initial-controllers", founders]);
+                match birth {
+                    Birth::Alone => {}
+                    Birth::Founder(list) => drop(command.args(["--initial-controllers", list])),
+                    Birth::Latecomer => drop(command.arg("--no-initial-controllers")),
                 }
                 Ok(command)
             }

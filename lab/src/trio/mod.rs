@@ -18,6 +18,7 @@ pub(crate) mod silence;
 pub mod view;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -93,6 +94,10 @@ pub enum TrioError {
     Write { path: PathBuf, cause: io::Error },
     #[error("found the quorum: {0} did not print the founders")]
     NoFounders(String),
+    #[error("format {0} anew: it did not print its directory's id")]
+    NoDirectory(String),
+    #[error("remove {}: {cause}", path.display())]
+    Remove { path: PathBuf, cause: io::Error },
     #[error("make topic {topic}: {cause}")]
     Topic { topic: String, cause: String },
     #[error("find the high watermarks of {topic}: {cause}")]
@@ -164,6 +169,16 @@ impl Trio {
     pub fn bootstrap(&self) -> String {
         let all: Vec<_> = self.nodes.iter().map(|it| it.address.to_string()).collect();
         all.join(",")
+    }
+
+    /// For clients and commands: one node.
+    pub(crate) fn address(&self, id: i32) -> SocketAddr {
+        self.member(id).address
+    }
+
+    /// A node's configuration.
+    pub(crate) fn file(&self, id: i32) -> &Path {
+        self.member(id).node.file()
     }
 
     /// The numbers of the nodes.
@@ -243,6 +258,26 @@ impl Trio {
         let nodes = self.nodes.iter_mut().filter(|it| ids.contains(&it.id));
         try_join_all(nodes.map(|it| it.node.kill())).await?;
         Ok(())
+    }
+
+    /// SIGKILL to several of them at once, and what they had on disk is gone.
+    pub(crate) async fn destroy(&mut self, ids: &[i32]) -> Result<(), TrioError> {
+        self.kill_together(ids).await?;
+        for &id in ids {
+            let data = self.data(id);
+            fs::remove_dir_all(data).map_err(|cause| TrioError::Remove {
+                path: data.to_owned(),
+                cause,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Formats a node that was destroyed, for a quorum that works; gives its directory's new id.
+    pub(crate) async fn format_late(&mut self, id: i32) -> Result<String, TrioError> {
+        let node = &mut self.member_mut(id).node;
+        let directory = node.found_late().await?;
+        directory.ok_or_else(|| TrioError::NoDirectory(node.name().to_owned()))
     }
 
     /// Starts them again at once, as none may be ready before the others are there.

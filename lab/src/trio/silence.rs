@@ -58,6 +58,15 @@ impl Acknowledged {
         last.filter(|&&last| last > since).count()
     }
 
+    /// The first answer after `since`, in any partition.
+    pub(crate) fn first_since(&self, since: Micros) -> Option<Micros> {
+        let later = self.partitions.values().filter_map(|times| {
+            let at = times.partition_point(|&time| time <= since);
+            times.get(at)
+        });
+        later.min().copied()
+    }
+
     /// The longest one that began before `back` and ended after `from`. None where nothing was ever
     /// acknowledged before.
     pub(crate) fn longest_silence(&self, from: Micros, back: Micros) -> Option<Silence> {
@@ -136,5 +145,7 @@ mod tests {
         let since = [0, 4_500_000, 5_000_000];
         let partitions = since.map(|since| acknowledged.partitions_since(since));
         assert_eq!(partitions, [2, 1, 0]);
+        let firsts = [100, 4_000_000, 5_000_000].map(|since| acknowledged.first_since(since));
+        assert_eq!(firsts, [Some(2_000_000), Some(5_000_000), None]);
     }
 }
