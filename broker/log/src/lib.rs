@@ -29,6 +29,7 @@ mod names;
 mod open;
 mod producers;
 mod read;
+mod recall;
 mod recovery;
 mod replay;
 mod retention;

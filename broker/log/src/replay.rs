@@ -4,7 +4,7 @@
 //! Owns: choosing the snapshot, replaying batches, filling transaction indexes again.
 //! Must not know: why the log was opened or truncated.
 //! Invariants: the state equals the one that a replay of the whole log from its start gives, but for
-//! what only the last batch of a producer in a snapshot can tell.
+//! earlier batches of producers that wrote nothing for long, or too much (`recall`).
 
 use std::io;
 
@@ -130,6 +130,7 @@ impl<D: Disk> Log<D> {
                 let expiration_ms = self.config.producer_id_expiration_ms;
                 self.producers = ProducerState::restore(entries, now_ms, expiration_ms);
                 start = offset;
+                self.recall_batches(start, now_ms)?;
                 break;
             }
             // Torn: the one before it will do.

@@ -87,12 +87,7 @@ impl ProducerChanges {
             CheckedBy::Replication => {}
         }
         entry.enter_epoch(header.producer_epoch);
-        entry.remember(BatchMetadata {
-            last_sequence: header.last_sequence(),
-            last_offset: header.last_offset(),
-            offset_delta: header.last_offset_delta,
-            timestamp: header.max_timestamp,
-        });
+        entry.remember(BatchMetadata::of(header));
         entry.last_timestamp = header.max_timestamp;
         if header.is_transactional() && entry.txn_first_offset.is_none() {
             entry.txn_first_offset = Some(header.base_offset);

@@ -32,6 +32,15 @@ pub(crate) struct BatchMetadata {
 }
 
 impl BatchMetadata {
+    fn of(header: &BatchHeader) -> Self {
+        Self {
+            last_sequence: header.last_sequence(),
+            last_offset: header.last_offset(),
+            offset_delta: header.last_offset_delta,
+            timestamp: header.max_timestamp,
+        }
+    }
+
     pub(crate) fn first_offset(&self) -> i64 {
         self.last_offset - i64::from(self.offset_delta)
     }
@@ -93,6 +102,17 @@ impl ProducerEntry {
         self.batches_len += 1;
     }
 
+    /// Batches from before those that are known, the newest first; of the same epoch, or they say nothing.
+    fn recall(&mut self, earlier: &[BatchMetadata]) {
+        let known = self.batches().to_vec();
+        let room = BATCHES_REMEMBERED - known.len();
+        let earlier = earlier.iter().take(room).rev().copied();
+        self.batches_len = 0;
+        for batch in earlier.chain(known) {
+            self.remember(batch);
+        }
+    }
+
     /// An open transaction keeps its producer, however old.
     fn is_expired(&self, now_ms: i64, expiration_ms: i64) -> bool {
         self.txn_first_offset.is_none()
@@ -120,6 +140,35 @@ pub struct ActiveProducer {
     pub coordinator_epoch: i32,
     /// The first offset of its open transaction.
     pub current_txn_start_offset: Option<i64>,
+}
+
+/// Batches before the one that a snapshot tells of, found from the newest to the oldest.
+#[derive(Debug, Default)]
+pub(crate) struct Recalled {
+    /// By producer: its epoch, and what was found.
+    of: BTreeMap<i64, (i16, Vec<BatchMetadata>)>,
+}
+
+impl Recalled {
+    /// Nothing is missing that could be asked for.
+    pub(crate) fn is_whole(&self) -> bool {
+        let full = |found: &Vec<BatchMetadata>| found.len() + 1 >= BATCHES_REMEMBERED;
+        self.of.values().all(|(_, found)| full(found))
+    }
+
+    /// The next older batch of any producer.
+    pub(crate) fn add(&mut self, state: &ProducerState, header: &BatchHeader) {
+        let Some((epoch, found)) = self.of.get_mut(&header.producer_id) else {
+            return;
+        };
+        let known = state.get(header.producer_id);
+        let oldest = known.and_then(|it| it.batches().first());
+        let is_older = oldest.is_none_or(|it| header.last_offset() < it.first_offset());
+        let is_of_epoch = header.producer_epoch == *epoch && !header.is_control();
+        if is_older && is_of_epoch && found.len() + 1 < BATCHES_REMEMBERED {
+            found.push(BatchMetadata::of(header));
+        }
+    }
 }
 
 /// All producers of a partition.
@@ -224,6 +273,28 @@ impl ProducerState {
             coordinator_epoch: entry.coordinator_epoch,
             current_txn_start_offset: entry.txn_first_offset,
         })
+    }
+
+    /// Those out of a snapshot that wrote since `since_ms`, and of which earlier batches may be asked for again.
+    pub(crate) fn forgetful(&self, since_ms: i64) -> Recalled {
+        let recent = self
+            .producers
+            .iter()
+            .filter(|(_, entry)| entry.last_timestamp >= since_ms && entry.batches_len == 1);
+        Recalled {
+            of: recent
+                .map(|(id, entry)| (*id, (entry.epoch, Vec::new())))
+                .collect(),
+        }
+    }
+
+    /// Takes over what was found of them.
+    pub(crate) fn recall(&mut self, recalled: Recalled) {
+        for (producer_id, (_, earlier)) in recalled.of {
+            if let Some(entry) = self.producers.get_mut(&producer_id) {
+                entry.recall(&earlier);
+            }
+        }
     }
 
     /// A state out of a snapshot; producers that expired meanwhile are left out.

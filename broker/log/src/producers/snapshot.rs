@@ -9,7 +9,7 @@
 //! 2   u32  CRC-32C of everything from 6
 //! 6   the entries, as the schema table says
 //! ```
-//! Only the last batch of a producer is kept, as in Kafka.
+//! Only the last batch of a producer is kept, as in Kafka; those before it are read from the log (`recall`).
 
 use bytes::{Bytes, BytesMut};
 use isthmus_wire::codec::{DecodeError, Decoder};

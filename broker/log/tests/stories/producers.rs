@@ -7,6 +7,8 @@ use isthmus_log::AppendOrigin;
 
 use crate::kit::{NOW, Produced, clean, end_txn, marker, new_log, open, produce, rules, small};
 
+const MINUTE_MS: i64 = 60 * 1000;
+
 fn refusal(result: Result<isthmus_log::AppendInfo, AppendError>) -> ProducerError {
     match result.unwrap_err() {
         AppendError::Producer(error) => error,
@@ -247,4 +249,65 @@ fn state_survives_a_clean_restart_by_its_snapshot_alone() {
             .duplicate
     );
     produce(&mut log, &Produced::records(1).by_producer(7, 2, 3)).unwrap();
+}
+
+/// A log that was closed in order, with seven batches of producer 7 and three of producer 8 between them,
+/// over several segments.
+fn closed_after_seven_of_one_and_three_of_another() -> std::sync::Arc<isthmus_log::disk::MemDisk> {
+    let (disk, mut log) = new_log(&small());
+    for index in 0..7 {
+        let at = |batch: Produced| batch.at(NOW);
+        let one = Produced::records(2).by_producer(7, 0, index * 2);
+        produce(&mut log, &at(one)).unwrap();
+        // An old life of 8 in the beginning.
+        let epoch = i16::from(index >= 2);
+        let sequence = if index < 2 { index } else { index - 2 };
+        if index < 5 {
+            let other = Produced::records(1).by_producer(8, epoch, sequence);
+            produce(&mut log, &at(other)).unwrap();
+        }
+    }
+    assert!(log.segments().len() > 1, "of one segment that is no test");
+    log.close().unwrap();
+    disk
+}
+
+#[test]
+fn what_was_in_flight_is_known_after_a_clean_restart() {
+    let disk = closed_after_seven_of_one_and_three_of_another();
+    let (mut log, report) = open(&disk, &small(), clean(19)).unwrap();
+    assert_eq!((report.replayed_batches, report.recovered_segments), (0, 0));
+    let of_one = |index: i32| Produced::records(2).by_producer(7, 0, index * 2);
+    for index in 2..7 {
+        let again = produce(&mut log, &of_one(index)).unwrap();
+        assert!(again.duplicate, "batch {index}");
+    }
+    // As much is forgotten as without a restart.
+    let sixth = refusal(produce(&mut log, &of_one(1)));
+    assert!(matches!(sixth, ProducerError::OutOfOrderSequence { .. }));
+    for sequence in 0..3 {
+        let again = Produced::records(1).by_producer(8, 1, sequence);
+        assert!(produce(&mut log, &again).unwrap().duplicate);
+    }
+    produce(&mut log, &of_one(7)).unwrap();
+    produce(&mut log, &Produced::records(1).by_producer(8, 1, 3)).unwrap();
+    let again = produce(&mut log, &of_one(3)).unwrap();
+    assert!(again.duplicate, "in the order in which they were written");
+}
+
+#[test]
+fn of_who_was_silent_for_long_the_last_batch_is_known() {
+    let disk = closed_after_seven_of_one_and_three_of_another();
+    let mut later = clean(19);
+    later.now_ms = NOW + 16 * MINUTE_MS;
+    let (mut log, _) = open(&disk, &small(), later).unwrap();
+    let of_one = |index: i32| Produced::records(2).by_producer(7, 0, index * 2);
+    assert!(produce(&mut log, &of_one(6)).unwrap().duplicate);
+    let forgotten = refusal(produce(&mut log, &of_one(5)));
+    let expected = ProducerError::OutOfOrderSequence {
+        producer_id: 7,
+        found: 10,
+        expected: 14,
+    };
+    assert_eq!(forgotten, expected);
 }
