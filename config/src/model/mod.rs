@@ -8,9 +8,10 @@
 //! cluster has a broker and a controller, and no topic asks for more replicas than there are
 //! brokers.
 //!
-//! Reading order: [`schema`], [`check`], [`render`].
+//! Reading order: [`schema`], [`check`], [`outcome`], [`render`].
 
 mod check;
+pub mod outcome;
 pub mod render;
 mod schema;
 
