@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 #[derive(Args)]
 pub(crate) struct PlanOptions {
-    /// A model: single-site, active-passive, active-active, or a file of your own.
+    /// A model, or a file of your own; `isthmus lab list` names the models.
     #[arg(value_name = "MODEL|FILE")]
     model: String,
     /// Write the files of every node, mirror, topic and client there; they must not exist yet.

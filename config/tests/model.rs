@@ -1,6 +1,7 @@
 //! Model files: what is shipped, what is refused, and what is made of them.
 #![expect(clippy::unwrap_used, reason = "a story stops at the first surprise")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -37,8 +38,9 @@ fn the_commented_example_has_every_table_and_key() {
         let place = example().find(&head).unwrap_or_else(|| panic!("no {head}"));
         let rest = &example()[place..];
         for key in table.keys {
-            let line = format!("\n{} = ", key.name);
-            assert!(rest.contains(&line), "{head} has no {}", key.name);
+            let [line, comment] = ["\n", "\n# "].map(|start| format!("{start}{} = ", key.name));
+            let is_there = rest.contains(&line) || rest.contains(&comment);
+            assert!(is_there, "{head} has no {}", key.name);
         }
     }
 }
@@ -100,6 +102,80 @@ fn the_only_cluster_must_come_back() {
     assert_eq!(problems.to_string(), expected);
 }
 
+/// Every node, mirror and client of every model has its file or its command, on ports of its own.
+#[test]
+fn every_model_is_rendered_for_both() {
+    for (name, _) in SHIPPED {
+        let model = Model::find(name).unwrap();
+        let mut counts = Vec::new();
+        for target in [Target::Isthmus, Target::ApacheKafka] {
+            let files = render(&model, &options(target));
+            let text = |path: &str| match files.iter().find(|file| file.path == path) {
+                Some(file) => &file.text,
+                None => panic!("{name}: no {path}"),
+            };
+            let mut taken = BTreeSet::new();
+            for node in &model.nodes {
+                let ending = match target {
+                    Target::Isthmus => "toml",
+                    Target::ApacheKafka => "properties",
+                };
+                let file = text(&format!("{}/node-{}.{ending}", node.cluster, node.id));
+                let places = bound(file, target);
+                assert!(!places.is_empty(), "{name}: node {}: {file}", node.id);
+                for place in places {
+                    assert!(
+                        taken.insert(place.clone()),
+                        "{name}: {place} is there twice"
+                    );
+                }
+            }
+            for flow in &model.flows {
+                let (file, line) = match target {
+                    Target::Isthmus => (
+                        text(&format!("replicator-{}.toml", flow.site)),
+                        format!("name = \"{}\"", flow.name()),
+                    ),
+                    Target::ApacheKafka => (
+                        text(&format!("mm2-{}.properties", flow.site)),
+                        format!("{}->{}.enabled=true", flow.source, flow.target),
+                    ),
+                };
+                assert!(file.lines().any(|it| it == line), "{name}: {file}");
+            }
+            for client in &model.clients {
+                let line = format!("'{} home')", client.name);
+                assert!(text("clients.sh").contains(&line), "{name}: {line}");
+            }
+            for topic in &model.topics {
+                let line = format!("--topic '{}'", topic.name);
+                assert!(text("topics.sh").contains(&line), "{name}: {line}");
+            }
+            counts.push(files.len());
+        }
+        assert_eq!(counts[0], counts[1], "{name}");
+    }
+}
+
+/// Where a node listens, by its file.
+fn bound(file: &str, target: Target) -> Vec<String> {
+    let lines = file.lines();
+    match target {
+        Target::Isthmus => {
+            let binds = lines.filter_map(|line| line.strip_prefix("bind = \""));
+            binds
+                .map(|it| it.trim_end_matches('"').to_owned())
+                .collect()
+        }
+        Target::ApacheKafka => {
+            let mut listeners = lines.filter_map(|line| line.strip_prefix("listeners="));
+            let listeners = listeners.next().unwrap().split(',');
+            let places = listeners.map(|it| it.split_once("://").unwrap().1.to_owned());
+            places.collect()
+        }
+    }
+}
+
 #[test]
 fn what_is_rendered() {
     check(Target::Isthmus, "isthmus.txt");
@@ -109,12 +185,8 @@ fn what_is_rendered() {
 /// All files of the example in one text. A wanted change is taken over with ISTHMUS_BLESS=1.
 fn check(target: Target, golden: &str) {
     let model = Model::find("active-passive").unwrap();
-    let options = Options {
-        target,
-        data: PathBuf::from("/var/lib/isthmus"),
-    };
     let mut text = String::new();
-    for file in render(&model, &options) {
+    for file in render(&model, &options(target)) {
         write!(text, "==> {} <==\n{}\n", file.path, file.text).unwrap();
     }
     same(&format!("testdata/render/{golden}"), &text);
@@ -165,6 +237,13 @@ fn the_page_of_docs_is_the_one_of_the_tables() {
     let (_, after) = rest.split_once("<!-- end -->\n").unwrap();
     let expected = format!("{before}<!-- tables -->\n\n{text}<!-- end -->\n{after}");
     same("../docs/models.md", &expected);
+}
+
+fn options(target: Target) -> Options {
+    Options {
+        target,
+        data: PathBuf::from("/var/lib/isthmus"),
+    }
 }
 
 fn root() -> PathBuf {

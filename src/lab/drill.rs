@@ -32,7 +32,7 @@ pub(crate) struct CompareOptions {
 
 #[derive(Args)]
 struct HowOptions {
-    /// Models: single-site, active-passive, active-active, or files of your own.
+    /// Models, or files of your own; `isthmus lab list` names the models.
     #[arg(value_name = "MODEL|FILE", required = true)]
     models: Vec<String>,
     /// Runs of each cell.

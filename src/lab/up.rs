@@ -20,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Args)]
 pub(crate) struct UpOptions {
-    /// A model: single-site, active-passive, active-active, or a file of your own.
+    /// A model, or a file of your own; `isthmus lab list` names the models.
     #[arg(value_name = "MODEL|FILE")]
     model: String,
     /// Run which programs.

@@ -20,6 +20,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::{ConfigFile, ConfigProblem, ConfigProblems, Layers, Loaded, Origin, load_checked};
+use outcome::Code;
 pub use schema::SCHEMA;
 
 /// A deployment, as its file describes it.
@@ -44,6 +45,16 @@ pub struct Model {
 pub struct About {
     pub name: String,
     pub title: String,
+    #[serde(default)]
+    pub accepts: Vec<Danger>,
+}
+
+/// What a model may ask for on purpose, so that it can be shown to be bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Danger {
+    /// The loss of one site takes the quorum along.
+    UnsafeQuorum,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -64,6 +75,15 @@ pub struct Link {
     #[serde(rename = "rate")]
     pub bytes_per_second: Option<u64>,
     pub loss: f64,
+    pub kind: Option<LinkKind>,
+}
+
+/// What a link is to who sends the bill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkKind {
+    BetweenZones,
+    BetweenRegions,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -85,6 +105,8 @@ pub struct Node {
     pub port: u16,
     /// Where controllers talk; one more than `port` if it is not given.
     pub controller_port: Option<u16>,
+    /// Where brokers of Isthmus talk to each other; two more than `port` if it is not given.
+    pub broker_port: Option<u16>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -177,12 +199,32 @@ pub struct Cell {
     pub returns_after_ms: Option<u64>,
 }
 
-/// What somebody says of the model, to be measured against.
+/// What somebody says of the model: of a cell, to be measured against, or of the loss of a site, to be
+/// predicted.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Claim {
-    pub cell: String,
+    pub cell: Option<String>,
+    /// The site that is lost.
+    pub fails: Option<String>,
+    /// What is left then.
+    pub leaves: Option<Code>,
+    /// Of this topic; of all, without it.
+    pub topic: Option<String>,
+    pub isr: IsrBefore,
+    /// The contradiction by which it does not hold.
+    pub corrected: Option<String>,
     pub text: String,
     pub source: String,
+}
+
+/// Who was in sync before a loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IsrBefore {
+    /// All replicas.
+    Full,
+    /// The worst with which acks=all is accepted.
+    Worst,
 }
 
 /// What is expected of a number in a cell.
@@ -207,24 +249,36 @@ pub enum Quantity {
 /// A price, which is worth nothing without its day.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Price {
-    pub what: String,
+    pub what: LinkKind,
     pub amount: f64,
     pub unit: String,
     pub day: String,
     pub source: String,
 }
 
+macro_rules! shipped {
+    ($name:literal) => {
+        (
+            $name,
+            include_str!(concat!("../../models/", $name, ".toml")),
+        )
+    };
+}
+
 /// The models that come with the program, by name.
-pub const SHIPPED: [(&str, &str); 3] = [
-    ("single-site", include_str!("../../models/single-site.toml")),
-    (
-        "active-passive",
-        include_str!("../../models/active-passive.toml"),
-    ),
-    (
-        "active-active",
-        include_str!("../../models/active-active.toml"),
-    ),
+pub const SHIPPED: [(&str, &str); 12] = [
+    shipped!("single-site"),
+    shipped!("2dc-consistency"),
+    shipped!("2dc-availability"),
+    shipped!("2.5dc"),
+    shipped!("3dc"),
+    shipped!("3az-region"),
+    shipped!("ckafka-2az"),
+    shipped!("ckafka-3az"),
+    shipped!("active-passive"),
+    shipped!("active-active"),
+    shipped!("cross-region-dr"),
+    shipped!("stretched-over-regions"),
 ];
 
 impl Model {
@@ -298,4 +352,49 @@ impl Node {
     pub fn has(&self, role: Role) -> bool {
         self.roles.contains(&role)
     }
+}
+
+impl Cluster {
+    /// A setting of its nodes.
+    pub fn setting(&self, key: &str) -> Option<&str> {
+        setting(&self.settings, key)
+    }
+}
+
+impl Topic {
+    /// Replicas that count for the in-sync set: all but observers.
+    pub fn voting_replicas(&self) -> u32 {
+        self.replication_factor.saturating_sub(self.observers)
+    }
+}
+
+impl Client {
+    /// A setting of its library.
+    pub fn setting(&self, key: &str) -> Option<&str> {
+        setting(&self.settings, key)
+    }
+
+    /// A producer with acks=all, the default of every library.
+    pub fn waits_for_all(&self) -> bool {
+        let acks = self.setting("acks");
+        let acks = acks.or(self.setting("request.required.acks"));
+        let is_all = acks.is_none_or(|acks| matches!(acks, "all" | "-1"));
+        self.kind == ClientKind::Producer && is_all
+    }
+}
+
+impl LinkKind {
+    /// As models and prices write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BetweenZones => "between-zones",
+            Self::BetweenRegions => "between-regions",
+        }
+    }
+}
+
+fn setting<'a>(settings: &'a [String], key: &str) -> Option<&'a str> {
+    let mut settings = settings.iter().filter_map(|it| it.split_once('='));
+    let found = settings.find(|(name, _)| name.trim() == key);
+    found.map(|(_, value)| value.trim())
 }

@@ -1,6 +1,7 @@
 //! The tables and keys of a model file. From them come the loader's checks, the JSON schema and the
 //! page of docs.
 
+use super::outcome::REPLICAS_MAX;
 use crate::{Form, Key, KeyTable, Kind, Schema};
 
 /// A model file.
@@ -64,6 +65,12 @@ const PORT: Kind = Kind::Int {
     min: 1,
     max: u16::MAX as i32,
 };
+/// Every set of replicas is looked at.
+const REPLICAS: Kind = Kind::Int {
+    min: 1,
+    max: REPLICAS_MAX as i32,
+};
+const LINK_KIND: Kind = Kind::Choice(&["between-zones", "between-regions"]);
 /// A round trip longer than this is a mistake in the unit.
 const RTT: Kind = Kind::Duration {
     min_ms: 0,
@@ -78,6 +85,8 @@ const SPAN: Kind = Kind::Duration {
 const MODEL: &[Key] = &[
     Key::required("name", Kind::Text).doc("The model's name, in reports and folders."),
     Key::required("title", Kind::Text).doc("One sentence for who does not know the model."),
+    Key::optional("accepts", Kind::Choices(&["unsafe-quorum"]))
+        .doc("Dangers that it asks for on purpose; without that they are refused. unsafe-quorum: one site takes the quorum along."),
 ];
 
 const SITES: &[Key] = &[
@@ -99,6 +108,8 @@ const LINKS: &[Key] = &[
     .doc("Bytes per second in each direction. Without it there is no limit."),
     Key::with_default("loss", Kind::Double { min: 0.0, max: 0.5 }, "0")
         .doc("Share of packets that are lost, 0.01 for one in a hundred."),
+    Key::optional("kind", LINK_KIND)
+        .doc("What its bytes are billed as. Without it no price is told."),
 ];
 
 const CLUSTERS: &[Key] = &[
@@ -125,13 +136,15 @@ const NODES: &[Key] = &[
     Key::required("port", PORT).doc("Where clients reach it."),
     Key::optional("controller_port", PORT)
         .doc("Where controllers talk. Without it the number after port."),
+    Key::optional("broker_port", PORT)
+        .doc("Where brokers of Isthmus talk to each other, if its cluster has several nodes. Without it the second number after port."),
 ];
 
 const TOPICS: &[Key] = &[
     Key::required("name", Kind::Text).doc("The topic's name on the clusters where it is made, without a prefix of the mirror."),
     Key::required("clusters", Kind::List).doc("The clusters on which it is made."),
     Key::required("partitions", COUNT).doc("Its partitions."),
-    Key::required("replication_factor", COUNT).doc("Replicas of each partition, at most as many as the cluster has brokers."),
+    Key::required("replication_factor", REPLICAS).doc("Replicas of each partition, at most as many as the cluster has brokers."),
     Key::required("min_insync_replicas", COUNT).doc("Replicas that must have a record before it is acknowledged to acks=all."),
     Key::with_default("observers", Kind::Int { min: 0, max: i32::MAX }, "0").doc("Of the replicas: those that never count for the in-sync set by themselves."),
     Key::with_default("unclean", Kind::Bool, "false").doc("Whether a replica that lacks records may lead when no other is left.").worst("true loses acknowledged records for availability."),
@@ -180,7 +193,15 @@ const CELLS: &[Key] = &[
 ];
 
 const CLAIMS: &[Key] = &[
-    Key::required("cell", Kind::Text).doc("The cell that is measured against it."),
+    Key::optional("cell", Kind::Text).doc("The cell that is measured against it."),
+    Key::optional("fails", Kind::Text).doc("The site whose loss it is about, for `isthmus plan`."),
+    Key::optional("leaves", Kind::Choice(&["W", "R+", "R", "U", "X"]))
+        .doc("What it says is left then, of the worst partition."),
+    Key::optional("topic", Kind::Text).doc("The topic it is about. Without it all."),
+    Key::with_default("isr", Kind::Choice(&["full", "worst"]), "full")
+        .doc("Who was in sync before: all, or the worst set with which acks=all is accepted."),
+    Key::optional("corrected", Kind::Text)
+        .doc("The id of the contradiction by which it does not hold."),
     Key::required("text", Kind::Text).doc("The claim."),
     Key::required("source", Kind::Text).doc("Who says so, as an id that can be looked up."),
 ];
@@ -208,9 +229,9 @@ const PREDICTIONS: &[Key] = &[
 ];
 
 const PRICES: &[Key] = &[
-    Key::required("what", Kind::Text).doc("What is paid for."),
-    Key::required("amount", ANY_NUMBER).doc("How much."),
-    Key::required("unit", Kind::Text).doc("Of which money, for how much of it."),
+    Key::required("what", LINK_KIND).doc("What is paid for."),
+    Key::required("amount", ANY_NUMBER).doc("How much, for 10^9 bytes in one direction."),
+    Key::required("unit", Kind::Text).doc("Of which money."),
     Key::required("day", Kind::Text).doc("The day on which it was so, as 2026-11-22."),
     Key::required("source", Kind::Text).doc("Where it was read."),
 ];

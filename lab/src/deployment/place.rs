@@ -28,6 +28,7 @@ pub(super) fn on_free_ports(model: &Model) -> io::Result<Model> {
         node.host = Ipv4Addr::LOCALHOST.to_string();
         node.port = free_address()?.port();
         node.controller_port = Some(free_address()?.port());
+        node.broker_port = Some(free_address()?.port());
     }
     Ok(model)
 }
@@ -155,9 +156,9 @@ mod tests {
         let ports: BTreeSet<_> = model
             .nodes
             .iter()
-            .flat_map(|node| [Some(node.port), node.controller_port])
+            .flat_map(|node| [Some(node.port), node.controller_port, node.broker_port])
             .collect();
-        assert_eq!(ports.len(), 2 * model.nodes.len());
+        assert_eq!(ports.len(), 3 * model.nodes.len());
         let ids = ["east", "west"].map(|cluster| cluster_id(&model, cluster));
         assert_eq!(ids[0].len(), 22);
         assert_ne!(ids[0], ids[1]);

@@ -32,7 +32,8 @@ pub enum Step {
 pub fn cells(model: &Model) -> Vec<Cell> {
     let cells = model.cells.iter().enumerate().flat_map(|(place, cell)| {
         let is_first = model.cells[..place].iter().all(|it| it.kill != cell.kill);
-        let claims = model.claims.iter().filter(|claim| claim.cell == cell.name);
+        let claims = model.claims.iter();
+        let claims = claims.filter(|claim| claim.cell.as_ref() == Some(&cell.name));
         let claims = claims.map(|claim| format!("{} ({})", claim.text, claim.source));
         let returns = cell.returns_after_ms;
         let fault = Cell {

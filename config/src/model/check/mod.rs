@@ -3,6 +3,7 @@
 //! Values that the loader refused are not there, and what depends on them is left out, so a single
 //! mistake is told once.
 
+mod layout;
 mod work;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ pub(super) fn check(loaded: &Loaded) -> Vec<Breach> {
     check.names();
     check.links();
     check.nodes();
+    check.layouts();
     check.topics();
     check.flows();
     check.clients();
@@ -66,7 +68,11 @@ impl<'a> Check<'a> {
     }
 
     fn list(&self, table: &str, row: usize, key: &str) -> &'a [String] {
-        match self.value(table, row, key) {
+        self.given_list(&address(table, row, key))
+    }
+
+    fn given_list(&self, key: &str) -> &'a [String] {
+        match self.loaded.given(key) {
             Some(Value::List(items)) => items,
             Some(
                 Value::Bool(_)
@@ -186,14 +192,28 @@ impl<'a> Check<'a> {
                     continue;
                 };
                 for other in home(self, cluster) {
-                    let linked = links.iter().any(|(a, b)| {
-                        (a.as_str(), b.as_str()) == (site.min(other), site.max(other))
-                    });
                     let known = [site, other].iter().all(|it| sites.contains(it));
-                    if site != other && !linked && known {
+                    if site != other && !is_linked(links, site, other) && known {
                         let what = format!("has no link from {site} to {other}");
                         let remedy = "add [[links]] between the two";
                         self.refuse(address(table, row, key), what, remedy);
+                    }
+                }
+            }
+        }
+        for row in self.rows("clusters") {
+            let Some(cluster) = self.text("clusters", row, "name") else {
+                continue;
+            };
+            let home = home(self, cluster);
+            let known = home.iter().filter(|it| sites.contains(it));
+            let known: Vec<&str> = known.copied().collect();
+            for (place, &site) in known.iter().enumerate() {
+                for &other in &known[place + 1..] {
+                    if !is_linked(links, site, other) {
+                        let what = format!("has nodes at {site} and {other}, and no link is there");
+                        let remedy = "add [[links]] between the two";
+                        self.refuse(address("clusters", row, "name"), what, remedy);
                     }
                 }
             }
@@ -218,7 +238,15 @@ impl<'a> Check<'a> {
             let port = self.number("nodes", row, "port");
             let controller = self.number("nodes", row, "controller_port");
             let controller = controller.or(port.map(|port| port + 1));
-            for (key, number) in [("port", port), ("controller_port", controller)] {
+            let broker = self.number("nodes", row, "broker_port");
+            let broker = broker.or(port.map(|port| port + 2));
+            // A node that is alone has nobody to listen for.
+            let broker = broker.filter(|_| self.has_others(cluster, "broker", row));
+            for (key, number) in [
+                ("port", port),
+                ("controller_port", controller),
+                ("broker_port", broker),
+            ] {
                 let taken = number.is_some_and(|number| !places.insert((host, number)));
                 if taken {
                     let what = format!("{} is taken on its host", number.unwrap_or(0));
@@ -261,6 +289,13 @@ impl<'a> Check<'a> {
         }
     }
 
+    fn has_others(&self, cluster: Option<&str>, role: &str, row: usize) -> bool {
+        let roles = self.list("nodes", row, "roles");
+        let mut others = self.rows("nodes").filter(|&it| it != row);
+        roles.iter().any(|it| it == role)
+            && others.any(|it| self.text("nodes", it, "cluster") == cluster)
+    }
+
     fn count(&self, cluster: &str, role: &str) -> i64 {
         let nodes = self.rows("nodes");
         let nodes = nodes.filter(|&row| self.text("nodes", row, "cluster") == Some(cluster));
@@ -271,6 +306,11 @@ impl<'a> Check<'a> {
         };
         i64::try_from(nodes.filter(is_of).count()).unwrap_or(i64::MAX)
     }
+}
+
+fn is_linked(links: &BTreeSet<(&String, &String)>, site: &str, other: &str) -> bool {
+    let mut links = links.iter();
+    links.any(|(a, b)| (a.as_str(), b.as_str()) == (site.min(other), site.max(other)))
 }
 
 fn address(table: &str, row: usize, key: &str) -> String {

@@ -28,6 +28,18 @@ impl Check<'_> {
                     self.refuse(address("topics", row, key), what, "ask for fewer");
                 }
             }
+            let demanded = self.number("topics", row, "min_insync_replicas");
+            let observers = self.number("topics", row, "observers").unwrap_or(0);
+            if let Some((demanded, replicas)) = demanded.zip(replicas)
+                && (1..=replicas).contains(&observers)
+                && demanded <= replicas
+                && demanded > replicas - observers
+            {
+                let left = replicas - observers;
+                let what = format!("is more than the {left} replicas that are no observers");
+                let remedy = "ask for fewer, or for fewer observers";
+                self.refuse(address("topics", row, "min_insync_replicas"), what, remedy);
+            }
         }
     }
 
@@ -57,6 +69,16 @@ impl Check<'_> {
                 let what = "in both directions would mirror records in a circle";
                 let remedy = "use source-prefix in one of them";
                 self.refuse(address("flows", row, "naming"), what, remedy);
+            }
+            let copies = self.number("flows", row, "replication_factor");
+            let brokers = target.map_or(0, |target| self.count(target, "broker"));
+            if let (Some(copies), Some(target)) = (copies, target)
+                && brokers > 0
+                && copies > brokers
+            {
+                let what = format!("is more than the {brokers} brokers of {target}");
+                let remedy = "ask for fewer replicas, or add nodes";
+                self.refuse(address("flows", row, "replication_factor"), what, remedy);
             }
             self.mirrored_names(row);
         }
@@ -172,6 +194,25 @@ impl Check<'_> {
         for table in ["claims", "predictions"] {
             for row in self.rows(table) {
                 self.refer_key(table, row, "cell", "cells");
+            }
+        }
+        self.claims();
+    }
+
+    fn claims(&mut self) {
+        for row in self.rows("claims") {
+            self.refer_key("claims", row, "fails", "sites");
+            self.refer_key("claims", row, "topic", "topics");
+            let has = |key| self.value("claims", row, key).is_some();
+            if !has("cell") && !has("fails") {
+                let remedy = "name the cell or the lost site that it is about";
+                self.refuse(address("claims", row, "cell"), "is missing", remedy);
+            } else if has("fails") != has("leaves") {
+                let (key, remedy) = match has("fails") {
+                    true => ("leaves", "say what is left without the site"),
+                    false => ("fails", "name the site that is lost"),
+                };
+                self.refuse(address("claims", row, key), "is missing", remedy);
             }
         }
     }

@@ -24,6 +24,8 @@ fn node_file(model: &Model, options: &Options, node: &Node, cluster: &Cluster) -
     let controllers = model.nodes_of(&cluster.name, Role::Controller);
     let controllers =
         controllers.map(|it| quote(&format!("{}@{}", it.id, it.controller_address())));
+    let nodes = model.nodes.iter().filter(|it| it.cluster == cluster.name);
+    let is_among_others = nodes.count() > 1;
     let roles = node.roles.iter().map(|role| match role {
         Role::Broker => quote("broker"),
         Role::Controller => quote("controller"),
@@ -40,13 +42,27 @@ fn node_file(model: &Model, options: &Options, node: &Node, cluster: &Cluster) -
     line(format!("data = [{}]", quote(&data_of(options, node))));
     line("\n[cluster]".to_owned());
     line(format!("controllers = {}", list(controllers)));
-    if node.has(Role::Broker) {
-        line("\n[[listeners]]".to_owned());
-        line("name = \"clients\"".to_owned());
-        line("kind = \"client\"".to_owned());
-        let address = quote(&format!("{}:{}", node.host, node.port));
+    if is_among_others && !node.is_on_loopback() {
+        line("# the same at all nodes of the cluster: openssl rand -hex 32".to_owned());
+        let secret = options.data.join("secret").display().to_string();
+        line(format!("secret_file = {}", quote(&secret)));
+    }
+    let mut listen = |name: &str, kind: &str, address: String| {
+        let address = quote(&address);
+        line(format!("\n[[listeners]]\nname = {}", quote(name)));
+        line(format!("kind = {}", quote(kind)));
         line(format!("bind = {address}"));
         line(format!("advertised = {address}"));
+    };
+    if node.has(Role::Broker) {
+        listen("clients", "client", format!("{}:{}", node.host, node.port));
+    }
+    // A node that is alone talks to itself without.
+    if is_among_others && node.has(Role::Broker) {
+        listen("brokers", "broker", node.broker_address());
+    }
+    if is_among_others && node.has(Role::Controller) {
+        listen("controllers", "controller", node.controller_address());
     }
     if !cluster.settings.is_empty() {
         line("\n[kafka]".to_owned());

@@ -71,7 +71,7 @@ impl Model {
     }
 
     /// The rack of a node: its own, or the only one of its site.
-    fn rack(&self, node: &Node) -> String {
+    pub(super) fn rack(&self, node: &Node) -> String {
         let site = self.sites.iter().find(|site| site.name == node.site);
         let only = site.and_then(|site| site.racks.first());
         let rack = node.rack.as_ref().or(only);
@@ -81,9 +81,22 @@ impl Model {
 
 impl Node {
     fn controller_address(&self) -> String {
-        let port = u32::from(self.port) + 1;
-        let port = self.controller_port.map_or(port, u32::from);
+        self.address(self.controller_port, 1)
+    }
+
+    fn broker_address(&self) -> String {
+        self.address(self.broker_port, 2)
+    }
+
+    /// At the port that is given, or so many after the clients'.
+    fn address(&self, port: Option<u16>, after: u32) -> String {
+        let port = port.map_or(u32::from(self.port) + after, u32::from);
         format!("{}:{port}", self.host)
+    }
+
+    fn is_on_loopback(&self) -> bool {
+        let address = self.host.parse::<std::net::IpAddr>();
+        self.host == "localhost" || address.is_ok_and(|it| it.is_loopback())
     }
 }
 
