@@ -15,6 +15,7 @@ mod lab;
 mod level;
 mod life;
 mod node_tls;
+mod plan;
 mod quorum;
 mod recover;
 mod replicator;

@@ -8,10 +8,12 @@
 //! cluster has a broker and a controller, and no topic asks for more replicas than there are
 //! brokers.
 //!
-//! Reading order: [`schema`], [`check`], [`outcome`], [`render`].
+//! Reading order: [`schema`], [`check`], [`outcome`], [`prices`], [`draw`], [`render`].
 
 mod check;
+pub mod draw;
 pub mod outcome;
+pub mod prices;
 pub mod render;
 mod schema;
 
