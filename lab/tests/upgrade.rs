@@ -114,12 +114,12 @@ fn nodes_change_their_build_there_and_back_and_nothing_is_lost() {
     }
 
     assert_eq!(outcome["levels"]["before"], 1, "{outcome}");
-    assert_eq!(outcome["levels"]["after"], 2, "{outcome}");
+    assert_eq!(outcome["levels"]["after"], 3, "{outcome}");
     let refusal = &outcome["refusal"];
     assert_eq!(refusal["exit_code"], 2, "{outcome}");
     assert_eq!(refusal["touched"].as_array().unwrap().len(), 0, "{outcome}");
     let told = refusal["said"].as_str().unwrap();
-    assert!(told.contains("metadata level 2"), "{told}");
+    assert!(told.contains("metadata level 3"), "{told}");
 
     let counts = &outcome["counts"];
     assert!(counts["acked"].as_u64().unwrap() > 0, "{outcome}");

@@ -44,6 +44,8 @@ pub(crate) struct BrokerNode {
     pub(crate) id: i32,
     /// Registration, heartbeats, the wish to stop.
     pub(crate) life: BrokerLifecycle,
+    /// `broker.rack` of this life.
+    rack: Option<&'static str>,
     pub(crate) image: MetadataImage,
     pub(super) lease: Lease,
     index: usize,
@@ -104,6 +106,7 @@ impl BrokerNode {
                 previous_epoch,
                 Duration::ZERO,
             ),
+            rack: scenario.rack(id, life),
             image: image.clone(),
             lease: Lease::new(LEASE, scenario.rules),
             index: 0,
@@ -250,6 +253,7 @@ impl BrokerNode {
                 let record = RegisterBrokerRecord {
                     broker_id: self.id,
                     incarnation_id: incarnation,
+                    rack: self.rack.map(str::to_owned),
                     ..RegisterBrokerRecord::default()
                 };
                 let event = ControllerEvent::Register(BrokerRegistrationRequest {

@@ -2,12 +2,15 @@
 //! broker's shell does: one change at a time, answered when it is committed.
 
 use crate::message::{Call, Message};
-use crate::scenario::{MS, Micros, Mutation, Scenario};
+use crate::scenario::{MS, Micros, Mutation, Scenario, TOPIC_NAME};
 use crate::world::Context;
 use isthmus_broker_core::controller::{
     Controller, ControllerConfig, ControllerEvent, ControllerReply,
 };
-use isthmus_broker_core::metadata::{MetadataChange, MetadataImage};
+use isthmus_broker_core::metadata::{
+    AlterConfigs, ConfigChange, ConfigContext, ConfigOperation, ConfigResource, MIN_INSYNC_RACKS,
+    MetadataChange, MetadataImage, MetadataRecord, alter_configs,
+};
 use isthmus_wire::ErrorCode;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -30,10 +33,17 @@ pub(crate) struct ControllerNode {
     /// The term this voter believes it leads.
     pub(crate) active: Option<u64>,
     core: Controller,
-    queue: VecDeque<(i32, Call, ControllerEvent)>,
+    queue: VecDeque<(i32, Call, Asked)>,
     /// The change that is on its way, and who waits for it.
     waiting: Option<(u64, i32, Call, ControllerReply)>,
     metadata_waiters: Vec<(i32, Call, usize, Micros)>,
+}
+
+/// What is to be decided.
+#[derive(Debug)]
+enum Asked {
+    Of(ControllerEvent),
+    MinInsyncRacks(usize),
 }
 
 /// What a controller wants of the quorum.
@@ -102,6 +112,9 @@ impl ControllerNode {
     pub(crate) fn receive(&mut self, context: &mut Context<'_>, from: i32, message: Message) {
         match message {
             Message::ToController { call, event } => self.event(context, from, call, event),
+            Message::MinInsyncRacks { call, racks } => {
+                self.enqueue(context, (from, call), Asked::MinInsyncRacks(racks));
+            }
             Message::FetchMetadata { call, from: index } => {
                 let until = context.now + METADATA_WAIT;
                 self.metadata_waiters.push((from, call, index, until));
@@ -119,10 +132,16 @@ impl ControllerNode {
             refuse(context, from, call, ErrorCode::NOT_CONTROLLER);
         } else if let Some(reply) = self.answered_at_once(context, &event) {
             self.answer(context, from, call, reply);
-        } else if self.queue.len() >= QUEUE_MAX {
+        } else {
+            self.enqueue(context, (from, call), Asked::Of(event));
+        }
+    }
+
+    fn enqueue(&mut self, context: &mut Context<'_>, (from, call): (i32, Call), asked: Asked) {
+        if self.active.is_none() || self.queue.len() >= QUEUE_MAX {
             refuse(context, from, call, ErrorCode::NOT_CONTROLLER);
         } else {
-            self.queue.push_back((from, call, event));
+            self.queue.push_back((from, call, asked));
         }
     }
 
@@ -146,7 +165,8 @@ impl ControllerNode {
 
     pub(crate) fn tick(&mut self, context: &mut Context<'_>) {
         if self.active.is_some() && self.queue.is_empty() {
-            self.queue.push_back((0, 0, ControllerEvent::Tick));
+            self.queue
+                .push_back((0, 0, Asked::Of(ControllerEvent::Tick)));
         }
         self.serve_metadata(context);
     }
@@ -155,9 +175,18 @@ impl ControllerNode {
     pub(crate) fn decide(&mut self, context: &mut Context<'_>) -> Option<Proposed> {
         let term = self.active?;
         while self.waiting.is_none() {
-            let (from, call, event) = self.queue.pop_front()?;
-            let (reply, records) = self.core.on_event(context.boot, &self.image, &event);
-            context.note_grant(&self.image, &event, &reply);
+            let (from, call, asked) = self.queue.pop_front()?;
+            let (reply, records) = match asked {
+                Asked::Of(event) => {
+                    let decision = self.core.on_event(context.boot, &self.image, &event);
+                    context.note_grant(&self.image, &event, &decision.0);
+                    decision
+                }
+                Asked::MinInsyncRacks(racks) => {
+                    let records = min_insync_racks(context.scenario, &self.image, racks);
+                    (ControllerReply::None, records)
+                }
+            };
             if records.is_empty() {
                 self.answer(context, from, call, reply);
                 continue;
@@ -225,6 +254,32 @@ impl ControllerNode {
             !due
         });
     }
+}
+
+/// As the broker's shell decides an operator's IncrementalAlterConfigs; more racks than the replicas are in
+/// are refused.
+fn min_insync_racks(
+    scenario: &Scenario,
+    image: &MetadataImage,
+    racks: usize,
+) -> Vec<MetadataRecord> {
+    let asked = AlterConfigs {
+        resource: ConfigResource::topic(TOPIC_NAME),
+        replaces_all: false,
+        changes: vec![ConfigChange {
+            name: MIN_INSYNC_RACKS.to_owned(),
+            operation: Some(ConfigOperation::Set),
+            value: Some(racks.to_string()),
+        }],
+    };
+    let replicas = scenario.min_insync_replicas.to_string();
+    let context = ConfigContext {
+        node_id: 0,
+        fixed: &|_| None,
+        broker_default: &|key| (key == "min.insync.replicas").then(|| replicas.clone()),
+        rules: scenario.rules,
+    };
+    alter_configs(image, &[asked], &context).1
 }
 
 fn send_answer(

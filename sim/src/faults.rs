@@ -62,7 +62,7 @@ impl World {
 
     /// Mostly such crashes as leave the promise standing: beyond it there is little to see.
     fn crash_unless_last(&mut self, broker: i32, power: bool) {
-        if self.judge.can_spare(broker) || self.random.one_in(8) {
+        if self.judge.can_spare(&[broker]) || self.random.one_in(8) {
             self.crash(broker, power);
             self.restart_later(broker);
         }
@@ -145,7 +145,7 @@ impl World {
         self.restart_later(broker);
     }
 
-    fn restart_later(&mut self, node: i32) {
+    pub(crate) fn restart_later(&mut self, node: i32) {
         let life = self.machines.get(&node).map_or(0, |it| it.life);
         let pause = self.random.between(50 * MS, 3 * SECOND);
         self.at(pause, Event::Restart { node, life });

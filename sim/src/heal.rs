@@ -177,7 +177,7 @@ impl World {
                 "partition {partition}: {id} holds a replica that is none, {truth:?}"
             ));
         }
-        if isr.len() < self.scenario.needed(truth) {
+        if !self.judge.suffices(&self.scenario, partition) {
             return None;
         }
         if !self.proven.contains(&partition) {

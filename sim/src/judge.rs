@@ -6,7 +6,8 @@
 //! |---|---|
 //! | one leader per epoch | 7 |
 //! | leader and partition epochs, and a role's high watermark, never go back | 3, 7 |
-//! | acks=all is appended only with a sufficient ISR | 1 |
+//! | acks=all is appended only with a sufficient ISR, in members and in racks | 1, 21 |
+//! | acks=all is acknowledged only while the ISR is in enough racks | 21 |
 //! | what is acknowledged with acks=all is committed: below a leader's high watermark | 2 |
 //! | what is below a high watermark is the same everywhere, and stays (nothing acknowledged is lost, nothing that was read vanishes) | 3 to 7, 13 to 16, 18, 23 |
 //! | the controller's ISR is within the maximal ISR of the newest leader | 3, 5, 6 |
@@ -22,10 +23,11 @@
 //! committed may go.
 
 use crate::disk::Record;
-use crate::scenario::{MS, Micros, Scenario, TOPIC};
+use crate::scenario::{MS, Micros, Scenario, TOPIC, TOPIC_NAME};
 use isthmus_broker_core::controller::is_reassigning;
 use isthmus_broker_core::metadata::{
-    ChangeVerdict, MetadataChange, MetadataDelta, MetadataImage, MetadataRecord, PartitionImage,
+    ChangeVerdict, ConfigResource, MIN_INSYNC_RACKS, MetadataChange, MetadataDelta, MetadataImage,
+    MetadataRecord, PartitionImage,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,6 +84,11 @@ pub struct Counts {
     pub slow_out: u64,
     /// Controllers that still took themselves for the active one beside their successor (S0-20).
     pub zombies: u64,
+    /// Times that an operator asked for another number of racks, acks=all writes refused for want of racks
+    /// alone, and racks that lost power as a whole (rule 21).
+    pub racks_asked: u64,
+    pub racks_refused: u64,
+    pub racks_lost: u64,
 }
 
 impl Counts {
@@ -108,6 +115,9 @@ impl Counts {
             slow_disks,
             slow_out,
             zombies,
+            racks_asked,
+            racks_refused,
+            racks_lost,
         } = other;
         self.acks_all += acks_all;
         self.acks_one += acks_one;
@@ -129,6 +139,9 @@ impl Counts {
         self.slow_disks += slow_disks;
         self.slow_out += slow_out;
         self.zombies += zombies;
+        self.racks_asked += racks_asked;
+        self.racks_refused += racks_refused;
+        self.racks_lost += racks_lost;
     }
 }
 
@@ -207,7 +220,26 @@ impl Judge {
         for (partition, before) in before.iter().enumerate() {
             self.partition_changed(scenario, partition, before);
         }
+        // Another measure, by which the same ISR may suffice.
+        let is_config = |record: &MetadataRecord| matches!(record, MetadataRecord::Config(_));
+        if change.records.iter().any(is_config) {
+            for at in 0..self.partitions.len() {
+                if self.suffices(scenario, at) {
+                    let isr = self.partition(at).isr.clone();
+                    self.partitions[at].last_sufficient_isr = isr;
+                    self.forget(at);
+                }
+            }
+        }
         verdict
+    }
+
+    /// Whether a write with acks=all may be committed by the ISR as it is.
+    pub(crate) fn suffices(&self, scenario: &Scenario, at: usize) -> bool {
+        let partition = self.partition(at);
+        let members: BTreeSet<i32> = partition.isr.iter().copied().collect();
+        let (racks, racks_needed) = racks_of_isr(&self.truth, &members);
+        members.len() >= scenario.needed(partition) && racks >= racks_needed
     }
 
     fn partition_changed(&mut self, scenario: &Scenario, at: usize, before: &PartitionImage) {
@@ -219,6 +251,7 @@ impl Judge {
             self.accuse(|| format!("partition {at}: {why}: {before:?} became {after:?}"));
         }
         self.count_moves(before, &after);
+        let suffices = self.suffices(scenario, at);
         let watched = &mut self.partitions[at];
         let joined = after.isr.iter().filter(|id| !before.isr.contains(id));
         let joined = joined.filter(|id| !self.ghosts.contains(id));
@@ -234,7 +267,7 @@ impl Judge {
             }
             self.counts.unclean_elections += 1;
         }
-        if after.isr.len() >= scenario.needed(&after) {
+        if suffices {
             watched.last_sufficient_isr.clone_from(&after.isr);
         } else if !still(&before.replicas, &after.replicas) {
             watched.let_go(&after);
@@ -287,11 +320,11 @@ impl Judge {
         }
     }
 
-    /// Whether a crash of that broker would leave the promise standing everywhere.
-    pub(crate) fn can_spare(&self, broker: i32) -> bool {
+    /// Whether a crash of those brokers would leave the promise standing everywhere.
+    pub(crate) fn can_spare(&self, brokers: &[i32]) -> bool {
         self.partitions.iter().all(|it| {
             let mut left = it.last_sufficient_isr.iter();
-            left.any(|id| *id != broker && !it.crashed.contains(id))
+            left.any(|id| !brokers.contains(id) && !it.crashed.contains(id))
         })
     }
 
@@ -382,10 +415,20 @@ impl Judge {
     }
 
     /// An acks=all write was appended.
-    pub(crate) fn appended_for_all(&mut self, at: usize, isr: usize, needed: usize) {
+    pub(crate) fn appended_for_all(
+        &mut self,
+        at: usize,
+        (isr, needed): (usize, usize),
+        (racks, racks_needed): (usize, usize),
+    ) {
         if isr < needed {
             self.accuse(|| {
                 format!("partition {at}: acks=all was appended with {isr} of {needed} in sync")
+            });
+        }
+        if racks < racks_needed {
+            self.accuse(|| {
+                format!("partition {at}: acks=all was appended in {racks} of {racks_needed} racks")
             });
         }
     }
@@ -445,11 +488,18 @@ impl Judge {
         &mut self,
         at: usize,
         (epoch, now): (i32, Micros),
-        offset: i64,
-        record: Record,
+        (offset, record): (i64, Record),
+        (racks, racks_needed): (usize, usize),
     ) {
         self.counts.acks_all += 1;
         self.check_lease(at, (epoch, now), record);
+        if racks < racks_needed {
+            self.accuse(|| {
+                format!(
+                    "partition {at}: {record:?} is acknowledged to acks=all in {racks} of {racks_needed} racks"
+                )
+            });
+        }
         let watched = &self.partitions[at];
         let known = usize::try_from(offset)
             .ok()
@@ -462,6 +512,18 @@ impl Judge {
                 )
             });
         }
+    }
+}
+
+/// In how many racks those are registered, and how many the topic asks for (rule 21); one asks for nothing.
+pub(crate) fn racks_of_isr(image: &MetadataImage, isr: &BTreeSet<i32>) -> (usize, usize) {
+    let rack = |id: &i32| image.broker(*id)?.rack.clone();
+    let racks: BTreeSet<String> = isr.iter().filter_map(rack).collect();
+    let asked = image.config(&ConfigResource::topic(TOPIC_NAME));
+    let asked = asked.and_then(|it| it.get(MIN_INSYNC_RACKS)?.parse().ok());
+    match asked.unwrap_or(1) {
+        0 | 1 => (racks.len(), 0),
+        asked => (racks.len(), asked),
     }
 }
 

@@ -25,6 +25,7 @@ mod metadata_log;
 mod net;
 mod operator;
 mod quorum;
+mod racks;
 mod random;
 mod scenario;
 mod trace;

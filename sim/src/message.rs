@@ -15,6 +15,11 @@ pub(crate) enum Message {
         call: Call,
         event: ControllerEvent,
     },
+    /// The operator wants the topic to ask for so many racks (rule 21).
+    MinInsyncRacks {
+        call: Call,
+        racks: usize,
+    },
     FromController {
         call: Call,
         reply: ControllerReply,

@@ -119,7 +119,8 @@ impl Net {
             | Message::Fetch { .. }
             | Message::Fetched { .. }
             | Message::Produce { .. }
-            | Message::Produced { .. } => return None,
+            | Message::Produced { .. }
+            | Message::MinInsyncRacks { .. } => return None,
         };
         let mut stuck = self.stuck.iter().filter(|_| !self.lossless);
         let now_stuck = stuck

@@ -1,9 +1,10 @@
 //! What a seed decides before anything runs: the cluster, its topic, and how rough it gets.
 
 use crate::random::Random;
-use isthmus_broker_core::metadata::PartitionImage;
+use isthmus_broker_core::metadata::{MetadataImage, PartitionImage, Sufficiency};
 use isthmus_broker_core::rules::{Rule, Rules};
 use isthmus_wire::Uuid;
+use std::collections::BTreeMap;
 
 /// Microseconds since the run began.
 pub(crate) type Micros = u64;
@@ -11,6 +12,7 @@ pub(crate) const MS: Micros = 1_000;
 pub(crate) const SECOND: Micros = 1_000 * MS;
 
 pub(crate) const TOPIC: Uuid = Uuid([0x70; 16]);
+pub(crate) const TOPIC_NAME: &str = "t";
 pub(crate) const FIRST_CONTROLLER: i32 = 100;
 pub(crate) const FIRST_CLIENT: i32 = 200;
 /// The operator's tools are a client too.
@@ -98,6 +100,12 @@ pub(crate) struct Scenario {
     /// The first replicas of each partition of the one topic, the preferred leader first.
     pub(crate) partitions: Vec<Vec<i32>>,
     pub(crate) min_insync_replicas: usize,
+    /// Where brokers stand that are in a rack (rule 21); nobody is in most runs.
+    pub(crate) racks: BTreeMap<i32, &'static str>,
+    /// `min.insync.racks` as the run begins.
+    pub(crate) min_insync_racks: usize,
+    /// Between two things that happen to racks, on average.
+    pub(crate) racks_every: Option<Micros>,
     pub(crate) unclean_leader_election: bool,
     /// Requests that a follower has out (design, decision 5); 1 is Kafka.
     pub(crate) credits: usize,
@@ -148,6 +156,9 @@ impl Scenario {
             clients: vec![FIRST_CLIENT + 1, FIRST_CLIENT + 2],
             partitions,
             min_insync_replicas,
+            racks: BTreeMap::new(),
+            min_insync_racks: 1,
+            racks_every: None,
             unclean_leader_election: random.percent(15),
             credits: if random.one_in(2) {
                 1
@@ -191,6 +202,43 @@ impl Scenario {
     pub(crate) fn with_leases(mut self, random: &mut Random) -> Self {
         self.lease_fencing = !random.one_in(4);
         self
+    }
+
+    /// In one run of three brokers stand in racks, mostly in two, and the topic asks for some of them.
+    pub(crate) fn with_racks(mut self, random: &mut Random) -> Self {
+        if !random.one_in(3) {
+            return self;
+        }
+        for id in &self.brokers {
+            if !random.one_in(12) {
+                let rack = random.pick(&["a", "a", "b", "b", "c"]);
+                self.racks.extend(rack.map(|rack| (*id, rack)));
+            }
+        }
+        self.min_insync_racks = self.racks_asked(random);
+        self.racks_every = Some(MS * random.between(300, 2_500));
+        self
+    }
+
+    /// Mostly two.
+    pub(crate) fn racks_asked(&self, random: &mut Random) -> usize {
+        random.pick(&[1, 2, 2, 2, 3]).unwrap_or(1)
+    }
+
+    /// Where a broker is in that life of it: now and then it comes back elsewhere.
+    pub(crate) fn rack(&self, broker: i32, life: u32) -> Option<&'static str> {
+        let home = self.racks.get(&broker).copied();
+        let moves = life > 1 && (u32::try_from(broker).unwrap_or(0) + life).is_multiple_of(7);
+        match home {
+            Some("a") if moves => Some("b"),
+            Some(_) if moves => Some("a"),
+            other => other,
+        }
+    }
+
+    /// What the topic asks of an ISR, by that image.
+    pub(crate) fn sufficiency(&self, image: &MetadataImage) -> Sufficiency {
+        Sufficiency::of_topic(image, TOPIC_NAME, self.min_insync_replicas)
     }
 
     /// In one run of four disks fail, fill up and get slow.

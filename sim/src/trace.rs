@@ -62,6 +62,7 @@ fn numbers(event: &Event) -> (u64, u64, u64) {
         Event::Fault => (15, 0, 0),
         Event::Operator => (22, 0, 0),
         Event::Trouble => (25, 0, 0),
+        Event::Racks => (42, 0, 0),
         Event::DiskDone {
             from, to, message, ..
         } => (26 + kind(message), id(*from), id(*to)),
@@ -86,6 +87,7 @@ fn kind(message: &Message) -> u64 {
         Message::Fetched { .. } => 6,
         Message::Produce { .. } => 7,
         Message::Produced { .. } => 8,
+        Message::MinInsyncRacks { .. } => 9,
     }
 }
 

@@ -69,7 +69,7 @@ impl Context<'_> {
             return true;
         }
         self.disk.fails = None;
-        if !self.judge.can_spare(self.id) && !self.disk_dice.one_in(8) {
+        if !self.judge.can_spare(&[self.id]) && !self.disk_dice.one_in(8) {
             self.disk.full_until = 0;
             return true;
         }
@@ -166,7 +166,8 @@ impl World {
             | Message::FromController { .. }
             | Message::FetchMetadata { .. }
             | Message::Metadata { .. }
-            | Message::Produced { .. } => false,
+            | Message::Produced { .. }
+            | Message::MinInsyncRacks { .. } => false,
         };
         if !asks_the_disk {
             return false;

@@ -11,14 +11,17 @@ use crate::metadata_log::MetadataLog;
 use crate::net::Net;
 use crate::operator::Operator;
 use crate::random::Random;
-use crate::scenario::{FIRST_CLIENT, FIRST_CONTROLLER, MS, Micros, Mutation, Scenario, TOPIC};
+use crate::scenario::{
+    FIRST_CLIENT, FIRST_CONTROLLER, MS, Micros, Mutation, Scenario, TOPIC, TOPIC_NAME,
+};
 use crate::trace::Trace;
 use crate::troubles::{DiskOperation, DiskTrouble};
 use isthmus_broker_core::controller::{ControllerEvent, ControllerReply};
 use isthmus_broker_core::metadata::{
-    ChangeVerdict, MetadataChange, MetadataDelta, MetadataImage, MetadataRecord,
+    ChangeVerdict, ConfigResource, METADATA_LEVEL, MIN_INSYNC_RACKS, MetadataChange, MetadataDelta,
+    MetadataImage, MetadataRecord, RACKS_LEVEL,
 };
-use isthmus_wire::messages::{PartitionRecord, TopicRecord};
+use isthmus_wire::messages::{ConfigRecord, FeatureLevelRecord, PartitionRecord, TopicRecord};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -34,6 +37,7 @@ const RENEWED_EVERY: Micros = 97;
 const FLUSHES: u64 = 0x0066_6c75_7368_6573;
 const LEASES: u64 = 0x006c_6561_7365_7321;
 const TROUBLES: u64 = 0x7472_6f75_626c_6573;
+const RACKS: u64 = 0x0000_0072_6163_6b73;
 
 /// What a node is given with every event, and what it gives back.
 pub(crate) struct Context<'a> {
@@ -153,6 +157,8 @@ pub(crate) enum Event {
         voter: i32,
     },
     Operator,
+    /// The topic asks for other racks, or one loses power.
+    Racks,
     Mend,
     /// The cuts alone; what is stuck stays so.
     MendLinks,
@@ -225,6 +231,7 @@ pub(crate) struct World {
     pub(crate) scenario: Scenario,
     pub(crate) random: Random,
     pub(crate) troubles: Random,
+    pub(crate) racks: Random,
     pub(crate) now: Micros,
     queue: BTreeMap<(Micros, u64), Event>,
     sequence: u64,
@@ -260,12 +267,14 @@ impl World {
             .with_flushes(&mut Random::new(seed ^ FLUSHES))
             .with_leases(&mut Random::new(seed ^ LEASES));
         let mut troubles = Random::new(seed ^ TROUBLES);
-        let scenario = scenario.with_troubles(&mut troubles);
+        let mut racks = Random::new(seed ^ RACKS);
+        let scenario = scenario.with_troubles(&mut troubles).with_racks(&mut racks);
         let founded = founded(&scenario);
         let mut world = Self {
             judge: Judge::new(&scenario, founded.clone()),
             random,
             troubles,
+            racks,
             now: 0,
             queue: BTreeMap::new(),
             sequence: 0,
@@ -317,6 +326,9 @@ impl World {
         }
         if scenario.operator_every.is_some() {
             self.at(1_000 * MS, Event::Operator);
+        }
+        if scenario.racks_every.is_some() {
+            self.at(1_200 * MS, Event::Racks);
         }
     }
 
@@ -393,6 +405,7 @@ impl World {
             Event::DiskRecovers { broker } => self.disk_recovers(broker),
             Event::ZombieDue { voter } => self.zombie_due(voter),
             Event::Operator => self.operate(),
+            Event::Racks => self.racks_event(),
             // What stays broken while the cluster heals is not mended by chance.
             Event::Mend | Event::MendLinks if self.healing => {}
             Event::Mend => self.net.mend_all(),
@@ -697,7 +710,7 @@ impl World {
 /// The topic is there before anyone looks, and all its replicas may lead, since they are empty.
 fn founded(scenario: &Scenario) -> MetadataImage {
     let topic = TopicRecord {
-        name: "t".to_owned(),
+        name: TOPIC_NAME.to_owned(),
         topic_id: TOPIC,
     };
     let partitions = (0..).zip(&scenario.partitions);
@@ -716,8 +729,29 @@ fn founded(scenario: &Scenario) -> MetadataImage {
         MetadataRecord::from(record)
     });
     let mut image = MetadataImage::default();
-    for record in std::iter::once(MetadataRecord::from(topic)).chain(partitions) {
+    let racks = racks_asked(scenario);
+    let topic = std::iter::once(MetadataRecord::from(topic));
+    for record in topic.chain(partitions).chain(racks) {
         image.apply(image.offset + 1, &record, &mut MetadataDelta::default());
     }
     image
+}
+
+/// Where brokers stand in racks, the topic asks for some (rule 21).
+fn racks_asked(scenario: &Scenario) -> Vec<MetadataRecord> {
+    if scenario.racks.is_empty() {
+        return Vec::new();
+    }
+    let level = FeatureLevelRecord {
+        name: METADATA_LEVEL.to_owned(),
+        feature_level: RACKS_LEVEL,
+    };
+    let resource = ConfigResource::topic(TOPIC_NAME);
+    let asked = ConfigRecord {
+        resource_type: resource.kind,
+        resource_name: resource.name,
+        name: MIN_INSYNC_RACKS.to_owned(),
+        value: Some(scenario.min_insync_racks.to_string()),
+    };
+    vec![level.into(), asked.into()]
 }

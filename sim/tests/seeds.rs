@@ -62,6 +62,9 @@ fn nothing_breaks() {
         slow_disks,
         slow_out,
         zombies,
+        racks_asked,
+        racks_refused,
+        racks_lost,
     } = counts;
     let often = [acks_all, acks_one, refused, isr_changes];
     assert!(often.iter().all(|it| *it > 10 * SEEDS), "{counts:?}");
@@ -78,6 +81,12 @@ fn nothing_breaks() {
     // In one run of four disks fail, fill up and get slow.
     assert!(disk_failures > SEEDS / 4, "{counts:?}");
     assert!(slow_disks > SEEDS / 4, "{counts:?}");
+    // In one run of three brokers stand in racks, and the topic asks for some of them.
+    assert!(
+        racks_asked > SEEDS / 2 && racks_refused > SEEDS / 2,
+        "{counts:?}"
+    );
+    assert!(racks_lost > SEEDS / 20, "{counts:?}");
     let seen = [still_full, slow_out, zombies];
     assert!(seen.iter().all(|it| *it > SEEDS / 50), "{counts:?}");
     let seldom = [unclean_elections, stale_changes, lost_outside_promise];

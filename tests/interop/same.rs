@@ -89,7 +89,7 @@ impl Line {
         let port = bootstrap.rsplit(':').next().unwrap();
         let kept = said.printed.iter();
         let kept = kept
-            .filter(|line| !is_of_a_trace(line) && !is_of_elr(line) && !is_of_flush_policy(line));
+            .filter(|line| !is_of_a_trace(line) && !is_of_elr(line) && !is_of_a_key_of_ours(line));
         let blotted = kept.map(|line| line.replace(bootstrap, "<broker>").replace(port, "<port>"));
         let mut lines: Vec<String> = match self.words.split(' ').next() {
             Some("acl") => sorted_acls(blotted),
@@ -113,9 +113,11 @@ fn is_of_elr(line: &str) -> bool {
     line.starts_with("  min.insync.replicas=1 ")
 }
 
-/// A key of ours, which Kafka's tools show as they show any other (docs/configuration.md).
-fn is_of_flush_policy(line: &str) -> bool {
-    line.starts_with("  flush.policy=")
+/// Keys of ours, which Kafka's tools show as they show any other (docs/configuration.md).
+fn is_of_a_key_of_ours(line: &str) -> bool {
+    ["  flush.policy=", "  min.insync.racks="]
+        .iter()
+        .any(|key| line.starts_with(key))
 }
 
 /// Each entry behind its resource, in an order of their own. The marks of the driver are left out.

@@ -57,6 +57,14 @@ rules! {
     LeaseFromAnswer = "20-answer", "a follower's fetch gives a lease from when the answer before it was sent";
     LeaseOfEligible = "20-eligible", "followers give a lease only with all that may be elected";
     LeaseEnds = "20-newer", "a request of a newer leader epoch ends the lease";
+    RacksAtAppend = "21-append", "acks=all is refused while the committed ISR is in fewer than min.insync.racks racks";
+    RacksAtCompletion = "21-complete", "acks=all is answered with an error once the committed ISR is in too few racks";
+    FrozenBelowRacks = "21-freeze", "the high watermark stands while the ISR is in fewer than min.insync.racks racks";
+    RacksKeepElr = "21-keep", "who leaves an ISR in too few racks stays eligible to lead";
+    RacksClearElr = "21-clear", "an ISR in too few racks leaves who is eligible so";
+    PendingIsNoRack = "21-pending", "who joins by a pending expand counts for no rack";
+    RacksRecounted = "21-recount", "who is eligible is no more in the very change by which an ISR suffices";
+    RacksHeardOf = "21-heard", "an ISR is taken only from a leader that has heard how many racks are asked for";
     UncleanRestart = "23", "who stopped uncleanly leaves ISR and ELR by registering";
     FlushBeforeCommit = "24-leader", "with flush.policy=group the leader's own copy counts once it is flushed";
     FlushBeforeFetch = "24-follower", "with flush.policy=group a follower asks for more once it has flushed what it has";

@@ -5,6 +5,7 @@ use isthmus_broker_core::metadata::{
     AlterConfigs, ConfigChange, ConfigContext, ConfigOperation, ConfigResource, CreateTopic,
     MetadataDelta, MetadataImage, MetadataRecord, TopicDefaults, alter_configs, create_topics,
 };
+use isthmus_broker_core::rules::Rules;
 use isthmus_wire::Uuid;
 use isthmus_wire::messages::{PartitionChangeRecord, RegisterBrokerRecord};
 use std::fmt;
@@ -104,6 +105,7 @@ fn answer(image: &mut MetadataImage, request: &str) -> String {
         node_id: NODE,
         fixed: &|_| None,
         broker_default: &|_| None,
+        rules: Rules::ALL,
     };
     let (verdicts, records) = alter_configs(image, &requested, &context);
     commit(image, &records);

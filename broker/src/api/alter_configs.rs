@@ -8,6 +8,7 @@
 
 use super::describe_configs::access_refused;
 use super::{Call, Reply, Serve};
+use crate::rules_kept;
 use isthmus_broker_core::metadata::{
     AlterConfigs as Alteration, ConfigChange, ConfigContext, ConfigError, ConfigOperation,
     ConfigResource, MetadataImage, MetadataRecord, alter_configs,
@@ -105,6 +106,7 @@ async fn alter_allowed(
                 node_id,
                 fixed: &|name| dynamic.fixed(name),
                 broker_default: &|synonym| layers.topic_default(synonym),
+                rules: rules_kept::rules(),
             };
             alter_configs(image, &asked, &context)
         };

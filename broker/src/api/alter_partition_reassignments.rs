@@ -5,7 +5,7 @@
 
 use super::{Call, Reply, Serve};
 use isthmus_broker_core::controller::{ControllerEvent, ControllerReply};
-use isthmus_broker_core::metadata::{MetadataImage, PartitionImage};
+use isthmus_broker_core::metadata::{MetadataImage, PartitionImage, Sufficiency, too_few_racks};
 use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::alter_partition_reassignments_request::{
     ReassignablePartition, ReassignableTopic,
@@ -55,7 +55,7 @@ impl Serve for AlterPartitionReassignments {
         let timeout = u64::try_from(request.timeout_ms).unwrap_or(0);
         let limit = Duration::from_millis(timeout).min(call.broker.settings.request_timeout);
         Reply::Now(match call.broker.controller.events(limit, events).await {
-            Ok(replies) => answer(&image, &request, checks, replies),
+            Ok(replies) => answer(&call.broker.image(), &request, checks, replies),
             Err(failure) => refused(&request, failure.code(), &failure.to_string()),
         })
     }
@@ -91,9 +91,16 @@ fn check(
             return Err((ErrorCode::INVALID_REPLICATION_FACTOR, words));
         }
         check_replicas(image, replicas)
+            .and_then(|()| few_racks(image, (name, index), replicas).map_or(Ok(()), Err))
             .map_err(|words| (ErrorCode::INVALID_REPLICA_ASSIGNMENT, words))?;
     }
     Ok(known.id)
+}
+
+/// Rule 21.
+fn few_racks(image: &MetadataImage, of: (&str, i32), replicas: &[i32]) -> Option<String> {
+    let racks = Sufficiency::of_topic(image, of.0, 1).min_insync_racks;
+    too_few_racks(image, of, replicas, racks)
 }
 
 /// How many replicas there will be once a move that is under way is over.
@@ -164,7 +171,10 @@ fn decided(
         None => ErrorCode::UNKNOWN_SERVER_ERROR,
     };
     let (name, index) = (&topic.name, asked.partition_index);
+    let few = (asked.replicas.as_ref()).and_then(|it| few_racks(image, (name, index), it));
     let words = match code {
+        // Somebody asked for more racks since it was looked at.
+        ErrorCode::INVALID_REPLICA_ASSIGNMENT if few.is_some() => few,
         ErrorCode::INVALID_REPLICA_ASSIGNMENT if image.topic(name).is_some() => Some(format!(
             "Unable to revert partition assignment for {name}:{index} because it would require an \
              unclean leader election."

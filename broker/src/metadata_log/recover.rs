@@ -22,9 +22,11 @@ use super::machine::Machine;
 use super::store::LogStore;
 use super::types::{EncodedChange, Entry, Leader, LogId, Membership, Vote, Voter, log_id};
 use super::{MetadataLogError, directory_of};
-use crate::features::{METADATA_LEVEL, RECOVERY_LEVEL, level};
+use crate::features::{METADATA_LEVEL, RECOVERY_LEVEL};
 use bytes::Bytes;
-use isthmus_broker_core::metadata::{LogPlace, MetadataImage, MetadataRecord, QuorumRecovery};
+use isthmus_broker_core::metadata::{
+    LogPlace, MetadataImage, MetadataRecord, QuorumRecovery, metadata_level,
+};
 use isthmus_log::disk::Disk;
 use isthmus_wire::Uuid;
 use isthmus_wire::messages::FeatureLevelRecord;
@@ -131,7 +133,7 @@ pub(crate) fn recover<D: Disk>(
     let id = owner.raft_id();
     let alone = Membership::new(vec![BTreeSet::from([id])], BTreeMap::from([(id, *owner)]));
     let alone = alone.map_err(|error| MetadataLogError::Stopped(error.to_string()))?;
-    let raised = (level(image) < RECOVERY_LEVEL).then(|| {
+    let raised = (metadata_level(image) < RECOVERY_LEVEL).then(|| {
         MetadataRecord::from(FeatureLevelRecord {
             name: METADATA_LEVEL.name.to_owned(),
             feature_level: RECOVERY_LEVEL,

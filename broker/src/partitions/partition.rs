@@ -102,7 +102,7 @@ pub(crate) struct Appended {
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum AppendFailure {
-    #[error("{} in sync, {} needed", .0.isr, .0.min_insync_replicas)]
+    #[error("{0}")]
     NotEnoughReplicas(AppendRefused),
     #[error("it is committed, but fewer are in sync than needed")]
     NotEnoughReplicasAfterAppend,

@@ -15,7 +15,7 @@ use super::replica_log::ReplicaLog;
 use super::{Partitions, UNREGISTERED};
 use crate::clocks;
 use crate::rules_kept;
-use isthmus_broker_core::metadata::{MetadataImage, PartitionImage, TopicImage};
+use isthmus_broker_core::metadata::{MetadataImage, PartitionImage, Sufficiency, TopicImage};
 use isthmus_broker_core::replica::{
     Follower, Leader, LeaderEffects, Leadership, RoleChange, role_change,
 };
@@ -47,6 +47,8 @@ pub(crate) struct Taking<'a> {
     pub(crate) now: Duration,
     pub(crate) image: &'a MetadataImage,
     pub(crate) replica_lag_time_max: Duration,
+    /// What the topic asks of an ISR: of the same image as the ISR (rule 21).
+    pub(crate) sufficiency: Sufficiency,
 }
 
 impl Role {
@@ -85,13 +87,15 @@ impl Partitions {
         if !self.may_have_roles(image) {
             return;
         }
-        let taking = Taking {
-            broker_id: self.settings.node_id,
-            now: clocks::boot(),
-            image,
-            replica_lag_time_max: self.settings.replica_lag_time_max,
-        };
+        let now = clocks::boot();
         for topic in topics {
+            let taking = Taking {
+                broker_id: self.settings.node_id,
+                now,
+                image,
+                replica_lag_time_max: self.settings.replica_lag_time_max,
+                sufficiency: self.settings.sufficiency(image, &topic.name),
+            };
             for (index, decided) in (0..).zip(&topic.partitions) {
                 let Some(partition) = self.get(topic.id, index) else {
                     continue;
@@ -174,7 +178,7 @@ impl State {
         let (now, image) = (taking.now, taking.image);
         let effects = self
             .leader_mut()
-            .map(|leader| leader.metadata_changed(now, image, partition));
+            .map(|leader| leader.metadata_changed(now, image, partition, taking.sufficiency));
         self.log.on_high_watermark(self.role.high_watermark());
         effects.unwrap_or_default()
     }
@@ -183,7 +187,8 @@ impl State {
         let leadership = Leadership {
             broker_id: taking.broker_id,
             partition,
-            min_insync_replicas: usize::try_from(self.config.min_insync_replicas).unwrap_or(1),
+            sufficiency: taking.sufficiency,
+            image: taking.image,
             unclean_leader_election: self.config.unclean_leader_election_enable,
             replica_lag_time_max: taking.replica_lag_time_max,
             own_copy: self.own_copy(),

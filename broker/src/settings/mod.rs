@@ -27,9 +27,9 @@ pub(crate) use dynamic::DynamicSettings;
 
 use crate::replication::ReplicationSettings;
 use cluster::{CONTROLLERS, COPIES, GUARDED, KINDS, OWN_ADDRESS, ROLES, SESSION, TRUST};
-use isthmus_broker_core::config::{TopicConfig, broker_key};
+use isthmus_broker_core::config::{TopicConfig, broker_key, min_insync_replicas};
 use isthmus_broker_core::groups::GroupConfig;
-use isthmus_broker_core::metadata::TopicDefaults;
+use isthmus_broker_core::metadata::{ConfigResource, MetadataImage, Sufficiency, TopicDefaults};
 use isthmus_broker_core::quotas::QuotaWindow;
 use isthmus_broker_core::security::Authorizer;
 use isthmus_config::{Breach, ConfigProblem, ConfigProblems, Layers, Loaded, Rule, Setting, load};
@@ -294,6 +294,18 @@ impl Settings {
     pub(crate) fn topic_config(&self, own: Option<&BTreeMap<String, String>>) -> TopicConfig {
         let layers = self.dynamic.current();
         TopicConfig::effective(own, &|synonym| layers.topic_default(synonym))
+    }
+
+    /// What a topic asks of an ISR, as of that image: those two keys of it alone, because every change of
+    /// a partition asks.
+    pub(crate) fn sufficiency(&self, image: &MetadataImage, topic: &str) -> Sufficiency {
+        let layers = self.dynamic.current();
+        let own = image.config(&ConfigResource::topic(topic));
+        let replicas = min_insync_replicas(own, &|synonym| layers.topic_default(synonym));
+        Sufficiency {
+            min_insync_replicas: usize::try_from(replicas).unwrap_or(1),
+            ..Sufficiency::of_topic(image, topic, 1)
+        }
     }
 
     /// How long a silent producer is remembered, as of now.

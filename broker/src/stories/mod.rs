@@ -17,4 +17,5 @@ mod latency;
 mod leases;
 mod offline;
 mod quorum;
+mod racks;
 mod stops;

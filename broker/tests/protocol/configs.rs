@@ -246,6 +246,33 @@ async fn what_is_only_validated_changes_nothing() {
     assert_eq!(shown, "7@1: retention.ms=7@1");
 }
 
+/// A key of ours, shown as any other; what no rack can meet is refused with the reason (rule 21).
+#[tokio::test]
+async fn racks_are_shown_and_more_than_there_are_refused() {
+    let broker = TestBroker::start().await;
+    let mut connection = broker.connect().await;
+    connection.create_topic("t", 1, &[]).await;
+    let topic = (TOPIC, "t");
+    let racks = "min.insync.racks";
+    assert_eq!(shown(&mut connection, topic, racks).await, "1@5:");
+    let request = incremental(TOPIC, "t", SET, racks, "2");
+    let refused = connection.call(&request, 1).await.responses.remove(0);
+    assert_eq!(refused.error_code, ErrorCode::INVALID_CONFIG);
+    let words = refused.error_message.unwrap_or_default();
+    assert!(
+        words.contains("cannot be met: partition 0 of topic 't'")
+            && words.contains("Ask for fewer"),
+        "{words}"
+    );
+    set(&mut connection, topic, racks, "1").await;
+    assert_eq!(
+        shown(&mut connection, topic, racks).await,
+        "1@1: min.insync.racks=1@1"
+    );
+    let code = alter(&mut connection, (BROKER, ""), SET, racks, "2").await;
+    assert_eq!(code, ErrorCode::INVALID_REQUEST);
+}
+
 fn full_request(topic: &str, configs: &[(&str, &str)]) -> AlterConfigsRequest {
     let config = |(name, value): &(&str, &str)| alter_configs_request::AlterableConfig {
         name: (*name).to_owned(),

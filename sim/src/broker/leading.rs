@@ -6,6 +6,7 @@ use super::{
     Asked, BrokerNode, CONTROLLER_TIMEOUT, FETCH_WAIT, LAG_MAX, PRODUCE_TIMEOUT, partition_image,
 };
 use crate::disk::{Log, Record};
+use crate::judge::racks_of_isr;
 use crate::message::{Acks, Call, Message};
 use crate::scenario::{Mutation, TOPIC};
 use crate::troubles::DiskOperation;
@@ -31,7 +32,8 @@ impl BrokerNode {
         };
         match role_change(self.id, replica.role.leader_epoch(), image) {
             RoleChange::Stay => self.lead(context, partition, |leader, context, whole, _| {
-                leader.metadata_changed(context.boot, whole, image)
+                let asked = context.scenario.sufficiency(whole);
+                leader.metadata_changed(context.boot, whole, image, asked)
             }),
             RoleChange::Wait { leader_epoch } => {
                 replica.leave_role(context);
@@ -57,7 +59,8 @@ impl BrokerNode {
                 if !context.scenario.is(Mutation::OldEpoch) {
                     replica.log.assign_epoch(leader_epoch);
                 }
-                let leader = begin_to_lead(context, self.id, partition, image, replica);
+                let leader =
+                    begin_to_lead(context, self.id, partition, (&self.image, image), replica);
                 replica.role = Role::Leader(Box::new(Leading {
                     leader,
                     fetches: BTreeMap::new(),
@@ -85,7 +88,7 @@ impl BrokerNode {
         };
         let effects = event(&mut leading.leader, context, &self.image, &mut replica.log);
         replica.show(context, self.id, partition);
-        replica.complete_writes(context, partition, self.lease.get());
+        replica.complete_writes(context, partition, &self.image, self.lease.get());
         replica.answer_fetches(context);
         if let Some(proposal) = effects.alter_partition {
             self.alter_partition(context, partition, proposal);
@@ -190,7 +193,10 @@ impl BrokerNode {
                 context.send(client, Message::Produced { id, result });
                 return LeaderEffects::default();
             }
-            if acks == Acks::All && leader.admit_acks_all().is_err() {
+            let refused = (acks == Acks::All).then(|| leader.admit_acks_all().err());
+            if let Some(refused) = refused.flatten() {
+                let few_racks = !refused.needed.has_racks(refused.racks);
+                context.judge.counts.racks_refused += u64::from(few_racks);
                 let result = Err(ErrorCode::NOT_ENOUGH_REPLICAS);
                 context.send(client, Message::Produced { id, result });
                 return LeaderEffects::default();
@@ -229,7 +235,9 @@ impl BrokerNode {
                     let isr = leader.isr().len();
                     let known = partition_image(image, partition);
                     let needed = context.scenario.needed(known);
-                    context.judge.appended_for_all(partition, isr, needed);
+                    let racks = racks_of_isr(image, leader.isr());
+                    let members = (isr, needed);
+                    context.judge.appended_for_all(partition, members, racks);
                     parked = Some(Write::new(client, acks, (offset, record), deadline));
                 }
             }
@@ -239,7 +247,7 @@ impl BrokerNode {
             if let Role::Leader(leading) = &mut replica.role {
                 leading.writes.push(write);
             }
-            replica.complete_writes(context, partition, lease);
+            replica.complete_writes(context, partition, &self.image, lease);
         }
     }
 
@@ -297,7 +305,7 @@ fn begin_to_lead(
     context: &mut Context<'_>,
     id: i32,
     partition: usize,
-    image: &PartitionImage,
+    (whole, image): (&MetadataImage, &PartitionImage),
     replica: &Replica,
 ) -> Leader {
     let epoch = image.leader_epoch;
@@ -307,7 +315,8 @@ fn begin_to_lead(
     let leadership = Leadership {
         broker_id: id,
         partition: image,
-        min_insync_replicas: context.scenario.min_insync_replicas,
+        sufficiency: context.scenario.sufficiency(whole),
+        image: whole,
         unclean_leader_election: context.scenario.unclean_leader_election,
         replica_lag_time_max: LAG_MAX,
         own_copy: own_copy(context, &replica.log),

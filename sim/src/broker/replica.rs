@@ -1,11 +1,13 @@
 //! A replica on a broker: its log, its role, and who waits for it.
 
 use crate::disk::{Log, Record};
+use crate::judge::racks_of_isr;
 use crate::message::{Acks, Call, Message};
 use crate::scenario::{Micros, Mutation};
 use crate::troubles::DiskOperation;
 use crate::world::Context;
 use isthmus_broker_core::lease::BrokerLease;
+use isthmus_broker_core::metadata::MetadataImage;
 use isthmus_broker_core::replica::{
     Completion, FetchRefused, Follower, Leader, ReplicaFetchAnswer,
 };
@@ -146,6 +148,7 @@ impl Replica {
         &mut self,
         context: &mut Context<'_>,
         partition: usize,
+        image: &MetadataImage,
         lease: BrokerLease,
     ) {
         let Role::Leader(leading) = &mut self.role else {
@@ -178,9 +181,9 @@ impl Replica {
                 }
                 Completion::Done => {
                     let (by, offset) = ((leader.epoch(), context.now), write.offset);
-                    context
-                        .judge
-                        .acknowledged(partition, by, offset, write.record);
+                    let racks = racks_of_isr(image, leader.isr());
+                    let judge = &mut context.judge;
+                    judge.acknowledged(partition, by, (offset, write.record), racks);
                     Ok(offset)
                 }
                 Completion::TooFewReplicas => Err(ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND),

@@ -41,26 +41,26 @@ fn a_broker_is_at_the_highest_level_and_stays_there() {
     assert_eq!(
         said,
         format!(
-            "isthmus.metadata.level of cluster {cluster}: 2, the highest that all nodes support\n\
-             node 1 at {address}: supports 1 to 2\n"
+            "isthmus.metadata.level of cluster {cluster}: 3, the highest that all nodes support\n\
+             node 1 at {address}: supports 1 to 3\n"
         )
     );
     let (said, _) = check(&address, &["show", "--json"], 0);
     let expected = serde_json::json!({
         "schema": "isthmus.level.show/1", "cluster": cluster, "feature": "isthmus.metadata.level",
-        "level": 2, "highest": 2,
-        "nodes": [{"id": 1, "address": address, "reached": true, "min": 1, "max": 2}],
+        "level": 3, "highest": 3,
+        "nodes": [{"id": 1, "address": address, "reached": true, "min": 1, "max": 3}],
     });
     assert_eq!(json(&said), expected);
     for words in [
         &["raise"][..],
-        &["raise", "--to", "2"],
+        &["raise", "--to", "3"],
         &["raise", "--dry-run"],
     ] {
         let (said, _) = check(&address, words, 0);
         assert_eq!(
             said,
-            "isthmus.metadata.level is 2 already, the highest that all nodes support: nothing to \
+            "isthmus.metadata.level is 3 already, the highest that all nodes support: nothing to \
              do\n"
         );
     }
@@ -69,12 +69,12 @@ fn a_broker_is_at_the_highest_level_and_stays_there() {
     assert_eq!(said["schema"], "isthmus.level.raise/1");
     assert_eq!(
         (&said["verdict"], &said["to"]),
-        (&"unchanged".into(), &2.into())
+        (&"unchanged".into(), &3.into())
     );
-    let (_, said) = check(&address, &["raise", "--to", "3", "--yes"], 3);
+    let (_, said) = check(&address, &["raise", "--to", "4", "--yes"], 3);
     assert_eq!(
         said,
-        "could not raise isthmus.metadata.level to 3: supported by node 1 up to 2; nothing was \
+        "could not raise isthmus.metadata.level to 4: supported by node 1 up to 3; nothing was \
          changed: start newer builds there first\n"
     );
     broker.stop().succeeded();
@@ -88,13 +88,13 @@ fn a_broker_of_the_level_before_is_raised_and_stays_raised() {
     copy_folder(&kept, dir.path());
     let broker = DevBroker::on(dir.path()).start();
     let (said, _) = check(&broker.bootstrap(), &["show"], 0);
-    assert!(said.contains(": 1, can be raised to 2\n"), "{said}");
+    assert!(said.contains(": 1, can be raised to 3\n"), "{said}");
     let (said, _) = check(&broker.bootstrap(), &["raise", "--yes"], 0);
-    assert_eq!(said, "raised isthmus.metadata.level from 1 to 2\n");
+    assert_eq!(said, "raised isthmus.metadata.level from 1 to 3\n");
     broker.stop().succeeded();
     let broker = DevBroker::on(dir.path()).start();
     let (said, _) = check(&broker.bootstrap(), &["show"], 0);
-    assert!(said.contains(": 2, the highest"), "{said}");
+    assert!(said.contains(": 3, the highest"), "{said}");
     broker.stop().succeeded();
 }
 

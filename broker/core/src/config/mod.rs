@@ -16,5 +16,5 @@ pub use key::{ConfigKey, ConfigType, ConfigValueError};
 pub use layers::{BrokerLayers, ConfigSource, ConfigSynonym, ConfigValues};
 pub use topic::{
     CleanupPolicy, CompressionType, FlushPolicy, MessageTimestampType, TOPIC_KEYS, TopicConfig,
-    check_topic_configs, topic_key,
+    check_topic_configs, min_insync_replicas, topic_key,
 };

@@ -1,6 +1,7 @@
 //! The keys of a topic's configuration (Kafka 4.2), and the typed values a partition works with.
 //!
-//! One is not Kafka's: `flush.policy`, whose default leaves everything as Kafka has it.
+//! Two are not Kafka's: `flush.policy` and `min.insync.racks`, whose defaults leave everything as Kafka has
+//! it.
 //! Every key that Kafka knows is accepted and shown. Those that steer something this broker does
 //! not have yet (remote storage, replication throttles) are kept and have no effect:
 //! docs/configuration.md tells which.
@@ -64,6 +65,8 @@ pub const TOPIC_KEYS: &[ConfigKey] = keys! {
         "Share of uncompacted bytes from which a log is compacted.";
     "min.compaction.lag.ms", LONG_FROM_0, "0", Some("log.cleaner.min.compaction.lag.ms"),
         "Shortest time a record stays uncompacted, in ms.";
+    "min.insync.racks", ConfigType::Int { min: 1, max: i32::MAX }, "1", None,
+        "Racks in which the ISR must have members, besides min.insync.replicas, for an acks=all write to be taken; 1 asks for nothing. Needs isthmus.metadata.level 3.";
     "min.insync.replicas", ConfigType::Int { min: 1, max: i32::MAX }, "1", Some("min.insync.replicas"),
         "Members the ISR must have for an acks=all write to be taken.";
     "preallocate", ConfigType::Boolean, "false", Some("log.preallocate"),
@@ -254,6 +257,14 @@ impl TopicConfig {
                 .eq_ignore_ascii_case("true"),
         }
     }
+}
+
+/// One value of [`TopicConfig::effective`] alone.
+pub fn min_insync_replicas(
+    own: Option<&BTreeMap<String, String>>,
+    broker_default: &dyn Fn(&str) -> Option<String>,
+) -> i32 {
+    number(&effective_value("min.insync.replicas", own, broker_default))
 }
 
 fn effective_value(

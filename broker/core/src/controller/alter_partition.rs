@@ -64,7 +64,7 @@ impl Controller {
         self.check_epochs(partition, request)?;
         check_members(partition, request)?;
         self.check_eligible(image, request)?;
-        let (min_insync_replicas, election) = self.election_of(image, &topic.name);
+        let (sufficiency, election) = self.election_of(image, &topic.name);
         let change = PartitionChange {
             topic_id: topic.id,
             index: request.partition,
@@ -72,7 +72,8 @@ impl Controller {
             assignment: Assignment::of(partition),
             isr: request.isr.iter().map(|it| it.broker_id).collect(),
             election,
-            min_insync_replicas,
+            sufficiency,
+            image,
             uncleanly_stopped: None,
             rules: self.rules,
         };

@@ -21,7 +21,8 @@ use super::partition_change::{Broker, PartitionChange};
 use super::successor::Election;
 use super::{Controller, ControllerReply, Decision};
 use crate::metadata::{
-    BrokerRegistration, MetadataImage, MetadataRecord, PartitionImage, committed_session,
+    BrokerRegistration, MetadataImage, MetadataRecord, PartitionImage, Sufficiency,
+    committed_session,
 };
 use crate::rules::Rule;
 use isthmus_wire::messages::{
@@ -243,7 +244,7 @@ impl Controller {
     fn change_partitions(&self, image: &MetadataImage, broker: Broker) -> Vec<MetadataRecord> {
         let mut records = Vec::new();
         for topic in image.topics() {
-            let (min_insync_replicas, election) = self.election_of(image, &topic.name);
+            let (sufficiency, election) = self.election_of(image, &topic.name);
             for (index, partition) in (0..).zip(&topic.partitions) {
                 if !broker.touches(partition) {
                     continue;
@@ -255,7 +256,8 @@ impl Controller {
                     assignment: broker.assignment(partition),
                     isr: broker.isr(partition),
                     election,
-                    min_insync_replicas,
+                    sufficiency,
+                    image,
                     uncleanly_stopped: broker.uncleanly_stopped(),
                     rules: self.rules,
                 };
@@ -267,13 +269,17 @@ impl Controller {
     }
 
     /// Rule 15: a topic says whether anything at all is better than no leader.
-    pub(super) fn election_of(&self, image: &MetadataImage, topic: &str) -> (usize, Election) {
+    pub(super) fn election_of(
+        &self,
+        image: &MetadataImage,
+        topic: &str,
+    ) -> (Sufficiency, Election) {
         let election = if self.unclean_leader_election(image, topic) {
             Election::Unclean
         } else {
             Election::Online
         };
-        (self.min_insync_replicas(image, topic), election)
+        (self.sufficiency(image, topic), election)
     }
 }
 

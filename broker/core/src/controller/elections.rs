@@ -94,7 +94,8 @@ impl Controller {
             assignment: Assignment::of(partition),
             isr: partition.isr.clone(),
             election,
-            min_insync_replicas: self.min_insync_replicas(image, &topic.name),
+            sufficiency: self.sufficiency(image, &topic.name),
+            image,
             uncleanly_stopped: None,
             rules: self.rules,
         };

@@ -34,7 +34,7 @@ pub use reassignment::is_reassigning;
 pub use successor::{Candidates, Election, Successor};
 pub use unclean::{UncleanElection, UncleanKind, unclean_elections};
 
-use crate::metadata::{ConfigResource, MetadataImage, MetadataRecord};
+use crate::metadata::{ConfigResource, MetadataImage, MetadataRecord, Sufficiency};
 use crate::rules::{Rule, Rules};
 use heartbeats::Heartbeats;
 use isthmus_wire::{ErrorCode, Uuid};
@@ -235,10 +235,9 @@ impl Controller {
         Vec::new()
     }
 
-    fn min_insync_replicas(&self, image: &MetadataImage, topic: &str) -> usize {
-        let value = setting(image, topic, "min.insync.replicas");
-        let value = value.and_then(|it| it.trim().parse().ok());
-        value.unwrap_or(self.config.min_insync_replicas)
+    /// What the topic asks of an ISR.
+    fn sufficiency(&self, image: &MetadataImage, topic: &str) -> Sufficiency {
+        Sufficiency::of_topic(image, topic, self.config.min_insync_replicas)
     }
 
     fn unclean_leader_election(&self, image: &MetadataImage, topic: &str) -> bool {

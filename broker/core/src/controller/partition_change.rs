@@ -4,17 +4,17 @@
 //! | Step | Rule |
 //! |---|---|
 //! | a move is complete once the ISR has all who are added and somebody who stays: the others go, from ISR and ELR too | 455 |
-//! | who leaves an insufficient ISR joins the ELR, unless it stopped uncleanly | 14, 23 |
+//! | who leaves an insufficient ISR joins the ELR, unless it stopped uncleanly | 14, 21, 23 |
 //! | leader: the present one, or the first replica in the ISR; in the ELR, when the ISR is empty | 14, 16 |
 //! | else the last known leader, if it lives and ISR and ELR are empty: unclean | 14, 23 |
 //! | else, where the topic says so, the first that lives: unclean | 15 |
 //! | an unclean leader is alone in the ISR, recovering, and nobody is eligible beside it | 15 |
-//! | a sufficient ISR empties the ELR | 14 |
+//! | a sufficient ISR empties the ELR | 14, 21 |
 //! | whose directory is another one than before has nothing: it leaves ISR and ELR and is no last known leader | 23 |
 
 use super::assignment::{Assignment, directory_of};
 use super::successor::{Candidates, Election, Successor};
-use crate::metadata::PartitionImage;
+use crate::metadata::{MetadataImage, PartitionImage, Sufficiency};
 use crate::rules::{Rule, Rules};
 use isthmus_wire::Uuid;
 use isthmus_wire::messages::PartitionChangeRecord;
@@ -84,7 +84,9 @@ pub(super) struct PartitionChange<'a> {
     /// The wanted ISR.
     pub(super) isr: Vec<i32>,
     pub(super) election: Election,
-    pub(super) min_insync_replicas: usize,
+    /// What the topic asks of an ISR, and who is in which rack.
+    pub(super) sufficiency: Sufficiency,
+    pub(super) image: &'a MetadataImage,
     pub(super) uncleanly_stopped: Option<i32>,
     pub(super) rules: Rules,
 }
@@ -139,7 +141,8 @@ impl PartitionChange<'_> {
             _ => Vec::new(),
         };
         last_known.retain(|id| replicas.contains(id) && !self.has_replaced_disk(*id));
-        if self.suffices(replicas, &isr) && self.rules.obeys(Rule::ElrClears) {
+        let suffices = self.suffices(replicas, &isr, Rule::RacksClearElr);
+        if suffices && self.rules.obeys(Rule::ElrClears) {
             elr = Vec::new();
         }
         let changed = |new: Vec<i32>, old: &Vec<i32>| (new != *old).then_some(new);
@@ -190,7 +193,8 @@ impl PartitionChange<'_> {
     fn eligible(&self, replicas: &[i32], isr: &[i32]) -> Vec<i32> {
         let before = self.partition;
         let mut elr = before.eligible_leader_replicas.clone();
-        if !self.suffices(replicas, isr) && self.rules.obeys(Rule::ElrKeeps) {
+        let suffices = self.suffices(replicas, isr, Rule::RacksKeepElr);
+        if !suffices && self.rules.obeys(Rule::ElrKeeps) {
             elr.extend(&before.isr);
         }
         elr.retain(|id| {
@@ -202,8 +206,10 @@ impl PartitionChange<'_> {
         elr
     }
 
-    fn suffices(&self, replicas: &[i32], isr: &[i32]) -> bool {
-        isr.len() >= self.min_insync_replicas.min(replicas.len())
+    /// Racks count by `racks` (rule 21).
+    fn suffices(&self, replicas: &[i32], isr: &[i32], racks: Rule) -> bool {
+        self.sufficiency.has_members(isr.len(), replicas.len())
+            && (self.sufficiency.has_racks_of(self.image, isr) || !self.rules.obeys(racks))
     }
 }
 

@@ -3,6 +3,7 @@
 //! | State | Asked for | Then |
 //! |---|---|---|
 //! | any | replicas that are none, twice, or unknown | INVALID_REPLICA_ASSIGNMENT |
+//! | any | replicas in fewer racks than `min.insync.racks` (rule 21) | INVALID_REPLICA_ASSIGNMENT |
 //! | settled | another list | moving, or settled at once where nobody is added |
 //! | settled | the end of the move | NO_REASSIGNMENT_IN_PROGRESS |
 //! | moving | another list | as if the present move had never begun |
@@ -41,9 +42,13 @@ impl Controller {
         let partition = partition.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
         let present = Assignment::of(partition);
         let before = present.reverted();
+        let (sufficiency, election) = self.election_of(image, &topic.name);
         let assignment = match wanted {
             Some(wanted) => {
                 check(image, wanted)?;
+                if !sufficiency.has_racks_of(image, wanted) {
+                    return Err(ErrorCode::INVALID_REPLICA_ASSIGNMENT);
+                }
                 before.towards(wanted, |id| directory(image, id))
             }
             None if present.is_moving() => before,
@@ -55,7 +60,6 @@ impl Controller {
             // Whoever has the records would go.
             return Err(ErrorCode::INVALID_REPLICA_ASSIGNMENT);
         }
-        let (min_insync_replicas, election) = self.election_of(image, &topic.name);
         let change = PartitionChange {
             topic_id,
             index,
@@ -63,7 +67,8 @@ impl Controller {
             assignment,
             isr,
             election,
-            min_insync_replicas,
+            sufficiency,
+            image,
             uncleanly_stopped: None,
             rules: self.rules,
         };

@@ -5,12 +5,15 @@
 //! the values that would hold afterwards.
 //! Must not know: what the values do. Whoever works by them reads them from the image.
 
-use super::min_isr::clear_eligible;
+use super::features::{METADATA_LEVEL, RACKS_LEVEL, metadata_level};
+use super::min_isr::recounted;
 use super::session::check_session;
+use super::sufficiency::{MIN_INSYNC_RACKS, MIN_INSYNC_REPLICAS, too_few_racks, wanted_replicas};
 use super::{ConfigResource, MetadataImage, MetadataRecord};
 use crate::config::{
     BrokerKey, ConfigValues, Update, broker_key, check_topic_configs, listener_key, topic_key,
 };
+use crate::rules::Rules;
 use crate::topic_name;
 use isthmus_wire::ErrorCode;
 use isthmus_wire::messages::ConfigRecord;
@@ -75,6 +78,7 @@ pub struct ConfigContext<'a> {
     /// What the broker was started with.
     pub fixed: &'a dyn Fn(&str) -> Option<String>,
     pub broker_default: &'a dyn Fn(&str) -> Option<String>,
+    pub rules: Rules,
 }
 
 type Verdict = Result<Vec<MetadataRecord>, ConfigError>;
@@ -117,8 +121,10 @@ fn alter(image: &MetadataImage, one: &AlterConfigs, context: &ConfigContext<'_>)
             format!("Unknown resource type {other}"),
         ),
     }?;
-    let mut cleared = clear_eligible(image, &one.resource, &records);
-    records.append(&mut cleared);
+    let replicas = (context.broker_default)(MIN_INSYNC_REPLICAS);
+    let replicas = replicas.and_then(|it| it.trim().parse().ok()).unwrap_or(1);
+    let mut recounted = recounted(image, &one.resource, &records, replicas, context.rules);
+    records.append(&mut recounted);
     Ok(records)
 }
 
@@ -186,7 +192,49 @@ fn alter_topic(image: &MetadataImage, one: &AlterConfigs, context: &ConfigContex
     if let Err(message) = check_topic_configs(&after, context.broker_default) {
         return refuse(ErrorCode::INVALID_CONFIG, message);
     }
+    if let Err(message) = check_racks(image, name, before, &after) {
+        return refuse(ErrorCode::INVALID_CONFIG, message);
+    }
     Ok(difference(&one.resource, before, &after))
+}
+
+/// Rule 21: no partition is asked for more racks than its replicas are in.
+fn check_racks(
+    image: &MetadataImage,
+    topic: &str,
+    before: Option<&ConfigValues>,
+    after: &ConfigValues,
+) -> Result<(), String> {
+    let value = |values: &ConfigValues| values.get(MIN_INSYNC_RACKS).cloned();
+    if before.and_then(value) == value(after) {
+        return Ok(());
+    }
+    let Some(asked) = asked_racks(image, after)? else {
+        return Ok(());
+    };
+    let partitions = image.topic(topic).into_iter().flat_map(|it| &it.partitions);
+    let refused = (0..).zip(partitions).find_map(|(index, partition)| {
+        too_few_racks(image, (topic, index), &wanted_replicas(partition), asked)
+    });
+    refused.map_or(Ok(()), Err)
+}
+
+/// In how many racks a topic of those values wants its ISRs, if the cluster can promise that.
+pub(super) fn asked_racks(
+    image: &MetadataImage,
+    values: &ConfigValues,
+) -> Result<Option<usize>, String> {
+    let Some(value) = values.get(MIN_INSYNC_RACKS) else {
+        return Ok(None);
+    };
+    let level = metadata_level(image);
+    if level < RACKS_LEVEL {
+        return Err(format!(
+            "{MIN_INSYNC_RACKS} needs {METADATA_LEVEL} {RACKS_LEVEL}, and it is {level}: builds that know \
+             nothing of it may be among the nodes. Once all run this build, raise it: isthmus level raise"
+        ));
+    }
+    Ok(value.trim().parse().ok())
 }
 
 fn alter_broker(image: &MetadataImage, one: &AlterConfigs, context: &ConfigContext<'_>) -> Verdict {
@@ -302,6 +350,11 @@ fn check_broker_configs(values: &ConfigValues, for_all_brokers: bool) -> Result<
             "These security configs can be dynamically updated only per-listener using the listener \
              prefix: HashSet({})",
             without_prefix.join(", ")
+        ));
+    }
+    if values.contains_key(MIN_INSYNC_RACKS) {
+        return Err(format!(
+            "{MIN_INSYNC_RACKS} is a key of topics: set it at each topic that is to have it"
         ));
     }
     for (name, value) in values {

@@ -7,6 +7,20 @@ use super::{MetadataImage, MetadataRecord};
 use isthmus_wire::ErrorCode;
 use isthmus_wire::messages::FeatureLevelRecord;
 
+/// The feature that says which records may be written and which rules may be relied on
+/// (docs/formats/README.md has what each level added).
+pub const METADATA_LEVEL: &str = "isthmus.metadata.level";
+
+/// From this level on topics may ask for racks (rule 21): builds before it know nothing of them, neither as
+/// leaders nor as controllers.
+pub const RACKS_LEVEL: i16 = 3;
+
+/// The level that counts; a cluster that never had one is at the first.
+pub fn metadata_level(image: &MetadataImage) -> i16 {
+    let level = image.features().get(METADATA_LEVEL);
+    level.copied().unwrap_or(1)
+}
+
 /// A feature and the range of levels that a node supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeatureRange {

@@ -46,6 +46,14 @@ pub struct BrokerRegistration {
     pub features: BTreeMap<String, (i16, i16)>,
 }
 
+impl BrokerRegistration {
+    /// Where it stands. An empty name is none: a broker that has not been told a rack is not in one with
+    /// others of which that is true as well.
+    pub fn rack(&self) -> Option<&str> {
+        self.rack.as_deref().filter(|it| !it.is_empty())
+    }
+}
+
 /// One partition as the controller last decided it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PartitionImage {

@@ -13,13 +13,17 @@ mod placement;
 mod producer_ids;
 mod record;
 mod session;
+mod sufficiency;
 mod topics;
 
 pub use change::{ChangeVerdict, MetadataChange};
 pub use configs::{
     AlterConfigs, ConfigChange, ConfigContext, ConfigError, ConfigOperation, alter_configs,
 };
-pub use features::{FeatureError, FeatureRange, FeatureUpdate, UpgradeType, update_features};
+pub use features::{
+    FeatureError, FeatureRange, FeatureUpdate, METADATA_LEVEL, RACKS_LEVEL, UpgradeType,
+    metadata_level, update_features,
+};
 pub use image::{
     BrokerRegistration, ConfigResource, Endpoint, MetadataDelta, MetadataImage, PartitionImage,
     TopicImage,
@@ -31,6 +35,7 @@ pub use producer_ids::{
 };
 pub use record::{MetadataRecord, RecordFrameError};
 pub use session::{SESSION_KEY, SESSION_MIN_MS, commit_session, committed_session};
+pub use sufficiency::{MIN_INSYNC_RACKS, Sufficiency, racks_of, too_few_racks};
 pub use topics::{
     Assignments, CreatePartitions, CreateTopic, CreatedTopic, DeletionVerdict, MayChange,
     TopicDefaults, TopicError, TopicKey, create_partitions, create_topics, delete_topics,

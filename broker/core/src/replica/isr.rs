@@ -14,6 +14,8 @@
 //! moves the partition epoch past it.
 
 use super::leader::Leader;
+use super::member_racks::MemberRacks;
+use crate::metadata::MetadataImage;
 use crate::rules::Rule;
 use isthmus_wire::ErrorCode;
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,6 +66,8 @@ pub(super) struct PendingIsr {
     /// With the incarnations that were counted when it was made: an attempt that is sent again
     /// says the same, whoever fetches by then (KIP-903).
     isr: BTreeMap<i32, i64>,
+    /// Of those who would join, and are not counted before they have (rule 21).
+    pub(super) racks: MemberRacks,
     /// Whom earlier proposals on the same partition epoch would have let in.
     earlier: BTreeSet<i32>,
     wait: Wait,
@@ -149,11 +153,21 @@ impl Leader {
         self.pending = Some(PendingIsr {
             number: self.proposals,
             isr: self.with_epochs(&isr),
+            racks: MemberRacks::default(),
             earlier: BTreeSet::new(),
             wait: Wait::ForAnswer,
             lost: false,
         });
         true
+    }
+
+    /// Where those are who would join by the proposal that is pending.
+    pub(super) fn note_racks(&mut self, image: &MetadataImage) {
+        if let Some(pending) = &mut self.pending {
+            let joins = pending.isr.iter().filter(|(id, _)| !self.isr.contains(id));
+            let joins = joins.map(|(id, epoch)| (*id, *epoch));
+            pending.racks.note(image, joins);
+        }
     }
 
     fn request(&self) -> Option<AlterPartition> {
@@ -256,6 +270,7 @@ impl Leader {
         self.partition_epoch = new.partition_epoch;
         let before = std::mem::replace(&mut self.isr, new.isr.iter().copied().collect());
         self.lease.may_be_eligible(before.difference(&self.isr));
-        self.pending = None;
+        let proposed = self.pending.take().map(|it| it.racks).unwrap_or_default();
+        self.racks.taken(proposed, &self.isr);
     }
 }

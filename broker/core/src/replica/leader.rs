@@ -16,18 +16,34 @@
 
 use super::isr::{AlterPartition, AlterPartitionAnswer, NewIsr, PendingIsr};
 use super::leader_lease::LeaderLease;
+use super::member_racks::MemberRacks;
 use super::own_copy::OwnCopy;
 use super::progress::Progress;
-use crate::metadata::{MetadataImage, PartitionImage};
+use crate::metadata::{MetadataImage, PartitionImage, Sufficiency};
 use crate::rules::{Rule, Rules};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 /// Why an acks=all write is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppendRefused {
     pub isr: usize,
-    pub min_insync_replicas: usize,
+    /// In which its members are (rule 21).
+    pub racks: usize,
+    pub needed: Sufficiency,
+}
+
+impl fmt::Display for AppendRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (isr, needed) = (self.isr, self.needed.min_insync_replicas);
+        write!(f, "{isr} in sync, {needed} needed")?;
+        if self.needed.has_racks(self.racks) {
+            return Ok(());
+        }
+        let (racks, needed) = (self.racks, self.needed.min_insync_racks);
+        write!(f, "; in {racks} rack(s), {needed} needed")
+    }
 }
 
 /// Where an acks=all write stands (rule 2).
@@ -35,7 +51,8 @@ pub struct AppendRefused {
 pub enum Completion {
     Waiting,
     Done,
-    /// It is committed, but by fewer replicas than were asked for: NOT_ENOUGH_REPLICAS_AFTER_APPEND.
+    /// It is committed, but the ISR has fewer replicas or racks by now than are asked for:
+    /// NOT_ENOUGH_REPLICAS_AFTER_APPEND.
     TooFewReplicas,
 }
 
@@ -44,7 +61,10 @@ pub enum Completion {
 pub struct Leadership<'a> {
     pub broker_id: i32,
     pub partition: &'a PartitionImage,
-    pub min_insync_replicas: usize,
+    /// What the topic asks of an ISR, as of the image below.
+    pub sufficiency: Sufficiency,
+    /// The metadata that has this partition.
+    pub image: &'a MetadataImage,
     /// `unclean.leader.election.enable`.
     pub unclean_leader_election: bool,
     pub replica_lag_time_max: Duration,
@@ -76,6 +96,8 @@ pub struct Leader {
     pub(super) high_watermark: i64,
     /// As the controller committed it.
     pub(super) isr: BTreeSet<i32>,
+    /// Where its members are.
+    pub(super) racks: MemberRacks,
     pub(super) pending: Option<PendingIsr>,
     pub(super) proposals: u64,
     /// After a refusal the next proposal waits a little.
@@ -83,7 +105,7 @@ pub struct Leader {
     pub(super) followers: BTreeMap<i32, Progress>,
     pub(super) lease: LeaderLease,
     replicas: usize,
-    min_insync_replicas: usize,
+    sufficiency: Sufficiency,
     pub(super) replica_lag_time_max: Duration,
     /// The latest time this leader was told.
     pub(super) now: Duration,
@@ -115,7 +137,8 @@ impl Leader {
         let leadership = Leadership {
             broker_id,
             partition: &partition,
-            min_insync_replicas,
+            sufficiency: Sufficiency::of_replicas(min_insync_replicas),
+            image: &MetadataImage::default(),
             unclean_leader_election: false,
             replica_lag_time_max: Duration::MAX,
             own_copy: OwnCopy::Written,
@@ -158,13 +181,14 @@ impl Leader {
             own_copy: leadership.own_copy,
             high_watermark: high_watermark.clamp(log.start, log.end),
             followers: followers.collect(),
+            racks: MemberRacks::of(leadership.image, isr.iter()),
             isr,
             pending: None,
             proposals: 0,
             lease: LeaderLease::new(partition, leadership.unclean_leader_election),
             propose_after: Duration::ZERO,
             replicas,
-            min_insync_replicas: leadership.min_insync_replicas,
+            sufficiency: leadership.sufficiency,
             replica_lag_time_max: leadership.replica_lag_time_max,
             now,
             rules: leadership.rules,
@@ -206,21 +230,25 @@ impl Leader {
         self.isr.contains(&broker) || pending.is_some_and(|it| it.joins(broker))
     }
 
-    /// A change of `min.insync.replicas`; returns whether the high watermark moved.
+    /// A change of `min.insync.replicas` in what a broker was told for itself, which no metadata of the
+    /// partition goes with; returns whether the high watermark moved.
     pub fn set_min_insync_replicas(&mut self, min_insync_replicas: usize) -> bool {
-        self.min_insync_replicas = min_insync_replicas;
+        self.sufficiency.min_insync_replicas = min_insync_replicas;
         self.advance()
     }
 
-    /// Rule 1 of the semantics: an acks=all write needs an ISR of at least
-    /// min(`min.insync.replicas`, replication factor); acks 0 and 1 are not asked.
+    /// Rules 1 and 21 of the semantics: an acks=all write needs an ISR of at least
+    /// min(`min.insync.replicas`, replication factor), in at least `min.insync.racks` racks; acks 0 and 1
+    /// are not asked.
     pub fn admit_acks_all(&self) -> Result<(), AppendRefused> {
-        if self.isr_suffices(self.isr.len()) || !self.rules.obeys(Rule::AppendGate) {
+        let suffices = self.suffices(self.isr.len(), Rule::RacksAtAppend);
+        if suffices || !self.rules.obeys(Rule::AppendGate) {
             return Ok(());
         }
         Err(AppendRefused {
             isr: self.isr.len(),
-            min_insync_replicas: self.min_insync_replicas,
+            racks: self.racks.count(),
+            needed: self.sufficiency,
         })
     }
 
@@ -279,7 +307,7 @@ impl Leader {
         if self.high_watermark < required_offset && self.rules.obeys(Rule::Completion) {
             return Completion::Waiting;
         }
-        if self.isr_suffices(self.maximal_isr().len()) {
+        if self.suffices(self.maximal_isr().len(), Rule::RacksAtCompletion) {
             Completion::Done
         } else {
             Completion::TooFewReplicas
@@ -305,17 +333,20 @@ impl Leader {
         self.settle(now, image, None)
     }
 
-    /// Newer metadata of the same leader epoch, or of brokers.
+    /// Newer metadata of the same leader epoch, or of brokers. The ISR, what is asked of it and where its
+    /// members are come together: of one image, or it would be measured by another one's measure.
     pub fn metadata_changed(
         &mut self,
         now: Duration,
         image: &MetadataImage,
         partition: &PartitionImage,
+        sufficiency: Sufficiency,
     ) -> LeaderEffects {
         let is_news = partition.leader_epoch == self.epoch
             && partition.partition_epoch >= self.partition_epoch;
         if is_news {
             self.meet_replicas(&partition.replicas);
+            self.sufficiency = sufficiency;
         }
         self.commit_isr(&NewIsr {
             leader_epoch: partition.leader_epoch,
@@ -323,6 +354,7 @@ impl Leader {
             isr: partition.isr.clone(),
         });
         if is_news {
+            self.racks = MemberRacks::of(image, self.isr.iter());
             self.lease.metadata_changed(partition);
         }
         self.settle(now, image, None)
@@ -353,6 +385,7 @@ impl Leader {
             follower.eligible = is_eligible(image, *id, follower.broker_epoch);
         }
         let alter_partition = self.propose(fetched);
+        self.note_racks(image);
         let high_watermark_moved = self.advance();
         self.check();
         LeaderEffects {
@@ -361,10 +394,11 @@ impl Leader {
         }
     }
 
-    /// Rules 3 and 4: the least log end of those that count, and frozen while the ISR is too small.
+    /// Rules 3 and 4: the least log end of those that count, and frozen while the ISR does not suffice.
     /// Of its own log only what counts (rule 24).
     fn advance(&mut self) -> bool {
-        if !self.isr_suffices(self.isr.len()) && self.rules.obeys(Rule::FrozenBelowMin) {
+        let suffices = self.suffices(self.isr.len(), Rule::FrozenBelowRacks);
+        if !suffices && self.rules.obeys(Rule::FrozenBelowMin) {
             return false;
         }
         let counted = self
@@ -405,8 +439,19 @@ impl Leader {
             && follower.is_caught_up(self.now, self.log_end, self.replica_lag_time_max)
     }
 
-    fn isr_suffices(&self, members: usize) -> bool {
-        members >= self.min_insync_replicas.min(self.replicas)
+    /// Whether so many members are enough, and those of the committed ISR in enough racks: who is only
+    /// proposed counts for none. `racks` is the rule by which racks count.
+    fn suffices(&self, members: usize, racks: Rule) -> bool {
+        let has_members = self.sufficiency.has_members(members, self.replicas);
+        if !has_members || !self.sufficiency.asks_for_racks() || !self.rules.obeys(racks) {
+            return has_members;
+        }
+        let proposed = self.pending.as_ref().map(|it| &it.racks);
+        let count = match proposed.filter(|_| !self.rules.obeys(Rule::PendingIsNoRack)) {
+            Some(proposed) => self.racks.count_with(proposed),
+            None => self.racks.count(),
+        };
+        self.sufficiency.has_racks(count)
     }
 
     fn check(&self) {
@@ -480,7 +525,8 @@ mod tests {
             leader.admit_acks_all(),
             Err(AppendRefused {
                 isr: 1,
-                min_insync_replicas: 2
+                racks: 0,
+                needed: Sufficiency::of_replicas(2)
             })
         );
         assert!(!leader.appended(9));

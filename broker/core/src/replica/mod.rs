@@ -11,6 +11,7 @@ mod isr;
 mod known_log;
 pub mod leader;
 mod leader_lease;
+mod member_racks;
 mod own_copy;
 mod progress;
 pub mod role;

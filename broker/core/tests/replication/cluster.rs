@@ -4,10 +4,12 @@ use isthmus_broker_core::controller::{
     BrokerHeartbeat, BrokerRegistrationRequest, Controller, ControllerConfig, ControllerEvent,
     ControllerReply, HeartbeatReply,
 };
-use isthmus_broker_core::metadata::{MetadataDelta, MetadataImage, MetadataRecord, PartitionImage};
+use isthmus_broker_core::metadata::{
+    ConfigResource, MIN_INSYNC_RACKS, MetadataDelta, MetadataImage, MetadataRecord, PartitionImage,
+};
 use isthmus_broker_core::rules::Rules;
 use isthmus_wire::Uuid;
-use isthmus_wire::messages::{PartitionRecord, RegisterBrokerRecord, TopicRecord};
+use isthmus_wire::messages::{ConfigRecord, PartitionRecord, RegisterBrokerRecord, TopicRecord};
 use std::time::Duration;
 
 pub(crate) const TOPIC: Uuid = Uuid([7; 16]);
@@ -64,6 +66,31 @@ impl Cluster {
             fenced,
             in_controlled_shutdown,
             ..RegisterBrokerRecord::default()
+        };
+        self.apply(vec![record.into()]);
+    }
+
+    /// The same, active, and in a rack.
+    pub(crate) fn broker_in(&mut self, id: i32, fenced: bool, rack: &str) {
+        let record = RegisterBrokerRecord {
+            broker_id: id,
+            broker_epoch: i64::from(id),
+            incarnation_id: incarnation(id, 1),
+            rack: Some(rack.to_owned()),
+            fenced,
+            ..RegisterBrokerRecord::default()
+        };
+        self.apply(vec![record.into()]);
+    }
+
+    /// The topic asks for so many racks.
+    pub(crate) fn ask_for_racks(&mut self, racks: &str) {
+        let topic = ConfigResource::topic("t");
+        let record = ConfigRecord {
+            resource_type: topic.kind,
+            resource_name: topic.name,
+            name: MIN_INSYNC_RACKS.to_owned(),
+            value: Some(racks.to_owned()),
         };
         self.apply(vec![record.into()]);
     }

@@ -97,10 +97,12 @@ fn isr_elr_and_leader_follow_from_each_other() {
         let [settings, before, live, event, after] = row[..] else {
             panic!("{row:?}")
         };
-        let (min, unclean) = settings.split_once(' ').unwrap();
+        let mut settings = settings.split_whitespace();
+        let (min, unclean) = (settings.next().unwrap(), settings.next().unwrap());
+        let racks = settings.next();
         let config = ControllerConfig {
             min_insync_replicas: min.parse().unwrap(),
-            unclean_leader_election: unclean.trim() == "on",
+            unclean_leader_election: unclean == "on",
             leader_balance_interval: None,
             unclean_election_interval: std::time::Duration::MAX,
             ..ControllerConfig::default()
@@ -108,7 +110,14 @@ fn isr_elr_and_leader_follow_from_each_other() {
         let mut cluster = Cluster::new(config, partition(before));
         let live = ids(live.trim_matches('-'));
         for id in 1..=3 {
-            cluster.broker(id, !live.contains(&id), false);
+            let fenced = !live.contains(&id);
+            match racks {
+                Some(_) => cluster.broker_in(id, fenced, if id == 3 { "b" } else { "a" }),
+                None => cluster.broker(id, fenced, false),
+            }
+        }
+        if let Some(racks) = racks {
+            cluster.ask_for_racks(racks);
         }
         let (was, offset) = (cluster.partition().clone(), cluster.image.offset);
         let reply = happen(&mut cluster, event, &live);

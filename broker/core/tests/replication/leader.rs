@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use isthmus_broker_core::controller::ControllerConfig;
-use isthmus_broker_core::metadata::PartitionImage;
+use isthmus_broker_core::metadata::{PartitionImage, Sufficiency};
 use isthmus_broker_core::replica::{
     AlterPartition, AlterPartitionAnswer, Completion, EpochHistory, FetchRefused, Leader,
     LeaderEffects, Leadership, NewIsr, OwnCopy, ReplicaFetch, ReplicaFetchAnswer,
@@ -47,11 +47,17 @@ struct Story {
     log: Log,
     now: Duration,
     session: u64,
+    asked: Sufficiency,
 }
 
 impl Story {
     /// Broker 1 leads replicas 1 2 3 with 20 records, all below its high watermark.
     fn new(isr: &[i32], min_insync_replicas: usize) -> Self {
+        Self::asking(isr, Sufficiency::of_replicas(min_insync_replicas))
+    }
+
+    /// Brokers 1 and 2 are in rack a, 3 is in b.
+    fn asking(isr: &[i32], asked: Sufficiency) -> Self {
         let partition = PartitionRecord {
             replicas: vec![1, 2, 3],
             isr: isr.to_vec(),
@@ -62,13 +68,14 @@ impl Story {
         };
         let mut cluster = Cluster::new(ControllerConfig::default(), partition);
         for id in 1..=3 {
-            cluster.broker(id, false, false);
+            cluster.broker_in(id, false, if id == 3 { "b" } else { "a" });
         }
         let now = Duration::from_secs(1_000);
         let leadership = Leadership {
             broker_id: 1,
             partition: cluster.partition(),
-            min_insync_replicas,
+            sufficiency: asked,
+            image: &cluster.image,
             unclean_leader_election: false,
             replica_lag_time_max: LAG,
             own_copy: OwnCopy::Written,
@@ -80,6 +87,7 @@ impl Story {
             log: Log(20),
             now,
             session: 1,
+            asked,
         }
     }
 
@@ -249,7 +257,9 @@ fn an_unclear_answer_changes_nothing_and_the_request_goes_out_again() {
         ..story.cluster.partition().clone()
     };
     let (now, image) = (story.now, &story.cluster.image);
-    let effects = story.leader.metadata_changed(now, image, &partition);
+    let effects = story
+        .leader
+        .metadata_changed(now, image, &partition, story.asked);
     assert_eq!(effects.alter_partition, None, "it is heard from first");
     assert_eq!(story.fetch(3, 20).unwrap().partition_epoch, 11);
 }
@@ -288,11 +298,120 @@ fn a_small_isr_refuses_and_freezes_and_says_so_late() {
         ..story.cluster.partition().clone()
     };
     let (now, image) = (story.now, &story.cluster.image);
-    let effects = story.leader.metadata_changed(now, image, &partition);
+    let effects = story
+        .leader
+        .metadata_changed(now, image, &partition, story.asked);
     assert!(!effects.high_watermark_moved);
     assert!(story.leader.admit_acks_all().is_err());
     assert_eq!(story.leader.completion(25), Completion::Waiting);
     assert_eq!(story.leader.completion(20), Completion::TooFewReplicas);
+}
+
+/// Rule 21: enough members, as far as Kafka goes.
+const TWO_RACKS: Sufficiency = Sufficiency {
+    min_insync_replicas: 1,
+    min_insync_racks: 2,
+};
+
+impl Story {
+    /// Metadata of another partition epoch, with brokers as they are registered; whether the high watermark
+    /// moves by it.
+    fn decided(&mut self, isr: &[i32], partition_epoch: i32) -> bool {
+        let partition = PartitionImage {
+            partition_epoch,
+            isr: isr.to_vec(),
+            ..self.cluster.partition().clone()
+        };
+        let (now, image) = (self.now, &self.cluster.image);
+        let effects = (self.leader).metadata_changed(now, image, &partition, self.asked);
+        effects.high_watermark_moved
+    }
+}
+
+#[test]
+fn an_isr_in_one_rack_refuses_and_freezes_and_says_so_late() {
+    let mut story = Story::asking(&[1, 2, 3], TWO_RACKS);
+    assert_eq!(story.leader.admit_acks_all(), Ok(()));
+    story.append(5);
+    assert!(!story.decided(&[1, 2], 10));
+    let refused = story.leader.admit_acks_all().unwrap_err();
+    assert_eq!((refused.isr, refused.racks), (2, 1));
+    assert_eq!(
+        refused.to_string(),
+        "2 in sync, 1 needed; in 1 rack(s), 2 needed"
+    );
+    // All who are in sync have it, and it is not committed.
+    story.fetch(2, 25);
+    assert_eq!(story.leader.high_watermark(), 20);
+    assert_eq!(story.leader.completion(25), Completion::Waiting);
+    assert_eq!(story.leader.completion(20), Completion::TooFewReplicas);
+    // Fewer members in two racks are better than more in one.
+    assert!(!story.decided(&[1, 3], 11));
+    story.fetch(3, 25);
+    assert_eq!(story.leader.high_watermark(), 25);
+    assert_eq!(story.leader.completion(25), Completion::Done);
+    assert_eq!(story.leader.admit_acks_all(), Ok(()));
+}
+
+#[test]
+fn who_is_only_proposed_counts_for_no_rack() {
+    let mut story = Story::asking(&[1, 2], TWO_RACKS);
+    let joins = story.fetch(3, 20).unwrap();
+    assert_eq!(members(&joins), [1, 2, 3]);
+    story.append(5);
+    story.fetch(2, 25);
+    story.fetch(3, 25);
+    assert!(story.leader.admit_acks_all().is_err());
+    assert_eq!(story.leader.high_watermark(), 20);
+    // The answer comes before the metadata, and the rack with it.
+    story.accept(&joins);
+    assert_eq!(story.leader.high_watermark(), 25);
+    assert_eq!(story.leader.admit_acks_all(), Ok(()));
+}
+
+#[test]
+fn a_member_is_in_the_rack_it_had_when_it_was_taken_in() {
+    let mut story = Story::asking(&[1, 2], TWO_RACKS);
+    story.append(5);
+    // It registers anew in another rack, and so is no member any more; the leader has yet to hear that.
+    story.cluster.broker_in(2, true, "c");
+    story.wait(PAUSE);
+    story.fetch(2, 25);
+    assert_eq!(
+        story.leader.high_watermark(),
+        20,
+        "who is in sync by an older image is where that image has it"
+    );
+    assert!(story.leader.admit_acks_all().is_err());
+    story.decided(&[1], 10);
+    story.cluster.broker_in(2, false, "c");
+    let joins = story.fetch(2, 25).unwrap();
+    story.accept(&joins);
+    assert_eq!(story.leader.high_watermark(), 25, "racks a and c");
+}
+
+#[test]
+fn another_number_of_racks_counts_from_the_next_append() {
+    let mut story = Story::asking(&[1, 2], Sufficiency::of_replicas(2));
+    story.append(5);
+    story.fetch(2, 25);
+    assert_eq!(story.leader.high_watermark(), 25);
+    // Raised: what is acknowledged stays so, and nothing else comes.
+    story.asked = TWO_RACKS;
+    story.decided(&[1, 2], 10);
+    assert!(story.leader.admit_acks_all().is_err());
+    assert_eq!(story.leader.high_watermark(), 25);
+    story.append(5);
+    story.fetch(2, 30);
+    assert_eq!(story.leader.high_watermark(), 25);
+    // Lowered: what waited is committed.
+    story.asked = Sufficiency::of_replicas(2);
+    assert!(story.decided(&[1, 2], 11));
+    assert_eq!(story.leader.high_watermark(), 30);
+    // What an older image asked for does not come back.
+    story.asked = TWO_RACKS;
+    story.decided(&[1, 2], 9);
+    assert_eq!(story.leader.admit_acks_all(), Ok(()));
 }
 
 #[test]
@@ -311,7 +430,9 @@ fn a_replica_that_is_added_within_the_epoch_is_met_and_may_join() {
         ..story.cluster.partition().clone()
     };
     let (now, image) = (story.now, &story.cluster.image);
-    let effects = story.leader.metadata_changed(now, image, &partition);
+    let effects = story
+        .leader
+        .metadata_changed(now, image, &partition, story.asked);
     assert_eq!(effects.alter_partition, None);
     let joins = story.fetch(4, 20).unwrap();
     assert_eq!(members(&joins), [1, 2, 4]);

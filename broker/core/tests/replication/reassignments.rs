@@ -106,6 +106,26 @@ fn state(cluster: &Cluster) -> String {
     cells.join(" / ").replace("  ", " ")
 }
 
+/// Rule 21: with 1 and 2 in one rack, and two racks asked for.
+#[test]
+fn a_move_into_fewer_racks_than_are_asked_for_is_refused() {
+    let mut cluster = cluster("1 3 / 1 3 / 1");
+    for (id, rack) in [(1, "a"), (2, "a"), (3, "b")] {
+        cluster.broker_in(id, false, rack);
+    }
+    cluster.ask_for_racks("2");
+    for (wanted, reply) in [
+        ("1 2", "INVALID_REPLICA_ASSIGNMENT"),
+        // In no rack at all.
+        ("1 4", "INVALID_REPLICA_ASSIGNMENT"),
+        ("2 3", "Reassigned"),
+        // The end of a move takes nothing away that was there.
+        ("end", "Reassigned"),
+    ] {
+        assert_eq!(told(&step(&mut cluster, wanted)), reply, "{wanted}");
+    }
+}
+
 #[test]
 fn step_by_step() {
     let mut present = None;

@@ -23,6 +23,8 @@ pub(crate) struct Layout {
     pub(crate) kafka: &'static str,
     /// `lease.fencing`.
     pub(crate) lease_fencing: bool,
+    /// The racks of nodes 1, 2, …; none beyond.
+    pub(crate) racks: &'static [&'static str],
 }
 
 pub(crate) const BOTH: &str = "\"broker\", \"controller\"";
@@ -40,6 +42,7 @@ impl Layout {
             founders: Vec::new(),
             kafka: "",
             lease_fencing: true,
+            racks: &[],
         };
         layout.founders = layout.controllers();
         layout
@@ -178,8 +181,10 @@ pub(super) fn settings(layout: &Layout, controllers: &[i32], path: &Path, id: i3
     if roles.contains("controller") {
         listeners += &listener("controllers", "controller", 9093);
     }
+    let rack = layout.racks.get(usize::try_from(id - 1).unwrap());
+    let rack = rack.map_or_else(String::new, |it| format!("rack = \"{it}\"\n"));
     let text = format!(
-        "[node]\nid = {id}\nroles = [{roles}]\ndata = \"{}\"\n\
+        "[node]\nid = {id}\n{rack}roles = [{roles}]\ndata = \"{}\"\n\
          [cluster]\ncontrollers = [{}]\nsecret_file = \"{}\"\n[lease]\nfencing = {}\n{listeners}\
          [kafka]\n\"group.initial.rebalance.delay.ms\" = 0\n\
          \"offsets.topic.num.partitions\" = 1\n{}\n",

@@ -68,7 +68,10 @@ async fn topics(connection: &mut Connection) {
     let forever = ("retention.ms", "-1");
     connection.create_topic("orders", 3, &[forever]).await;
     let compacted = ("cleanup.policy", "compact");
-    connection.create_topic("table", 1, &[compacted]).await;
+    let racks = ("min.insync.racks", "1");
+    connection
+        .create_topic("table", 1, &[compacted, racks])
+        .await;
     connection.create_topic("gone", 1, &[forever]).await;
     connection.create_topic("shortened", 1, &[forever]).await;
     let grow = CreatePartitionsRequest {

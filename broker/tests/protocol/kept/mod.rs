@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// The level that this build writes.
-const LEVEL: i16 = 2;
+const LEVEL: i16 = 3;
 
 /// Nothing of what is kept may expire: its records and offsets grow old.
 const BROKER: &str = r#"
@@ -91,7 +91,7 @@ async fn one_that_a_newer_build_wrote_into_is_refused_and_not_touched() {
     for (record, words) in [
         (
             raised,
-            ["metadata level 3", "start the build that wrote it"],
+            ["metadata level 4", "start the build that wrote it"],
         ),
         (unknown, ["unknown record type 16368", "start that one"]),
     ] {

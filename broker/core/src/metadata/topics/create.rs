@@ -6,6 +6,8 @@ use super::{
     too_many_partitions, within_quota,
 };
 use crate::config::check_topic_configs;
+use crate::metadata::configs::asked_racks;
+use crate::metadata::sufficiency::too_few_racks;
 use crate::metadata::{ConfigResource, MetadataImage, MetadataRecord};
 use crate::topic_name::{self, CLUSTER_METADATA_TOPIC};
 use isthmus_wire::messages::{ConfigRecord, TopicRecord};
@@ -110,6 +112,7 @@ fn create_topic(
         assigned_by_hand(image, topic)?
     };
     let configs = check_configs(&topic.configs)?;
+    check_racks(image, &topic.name, &configs, &assignments)?;
     take_budget(budget, assignments.len())?;
 
     let factor = assignments.first().map_or(0, Vec::len);
@@ -280,6 +283,23 @@ fn check_configs(
     }
     check_topic_configs(&checked, &|_| None).map_err(invalid)?;
     Ok(checked)
+}
+
+/// Rule 21: no partition is asked for more racks than its replicas are in.
+fn check_racks(
+    image: &MetadataImage,
+    topic: &str,
+    configs: &BTreeMap<String, String>,
+    assignments: &[Vec<i32>],
+) -> Result<(), TopicError> {
+    let invalid = |message: String| TopicError::new(ErrorCode::INVALID_CONFIG, message);
+    let Some(asked) = asked_racks(image, configs).map_err(invalid)? else {
+        return Ok(());
+    };
+    let mut numbered = (0..).zip(assignments);
+    let refused =
+        numbered.find_map(|(index, list)| too_few_racks(image, (topic, index), list, asked));
+    refused.map_or(Ok(()), |message| Err(invalid(message)))
 }
 
 fn topic_config(topic: &str, name: &str, value: &str) -> MetadataRecord {

@@ -4,7 +4,7 @@ use super::replicas::{check_replica_lists, invalid_assignment, new_partition, pl
 use super::{
     MayChange, PARTITIONS_PER_REQUEST_MAX, TopicError, names_given_twice, take_budget, within_quota,
 };
-use crate::metadata::{MetadataImage, MetadataRecord};
+use crate::metadata::{MetadataImage, MetadataRecord, Sufficiency, too_few_racks};
 use isthmus_wire::ErrorCode;
 
 /// A wish for more partitions.
@@ -91,6 +91,14 @@ fn grow_topic(
         }
     };
     let first = i32::try_from(have).unwrap_or(i32::MAX);
+    // Rule 21: what is new is not asked for more racks than it has.
+    let asked = Sufficiency::of_topic(image, &topic.name, 1).min_insync_racks;
+    let refused = (first..)
+        .zip(&lists)
+        .find_map(|(index, list)| too_few_racks(image, (&topic.name, index), list, asked));
+    if let Some(message) = refused {
+        return Err(invalid_assignment(message));
+    }
     let numbered = (first..).zip(lists);
     Ok(numbered
         .map(|(index, list)| new_partition(image, existing.id, index, list))
