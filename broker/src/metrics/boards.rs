@@ -60,6 +60,8 @@ fn panels_and_alerts_ask_for_what_is_exported() {
         "isthmus_broker_active_controller",
         "isthmus_broker_offline_partitions",
         "isthmus_broker_under_min_isr_partitions",
+        "isthmus_broker_insufficient_racks_partitions",
+        "isthmus_broker_single_rack_isr_partitions",
         "isthmus_broker_under_replicated_partitions",
         "isthmus_broker_fenced_brokers",
         "isthmus_broker_replica_lag_records",

@@ -6,7 +6,9 @@
 use super::register;
 use crate::partitions::Partition;
 use crate::settings::Settings;
-use isthmus_broker_core::metadata::{ConfigResource, MetadataDelta, MetadataImage, PartitionImage};
+use isthmus_broker_core::metadata::{
+    MetadataDelta, MetadataImage, PartitionImage, Sufficiency, racks_of,
+};
 use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +18,8 @@ pub(crate) struct ReplicaMetrics {
     under_replicated: IntGauge,
     at_min_isr: IntGauge,
     under_min_isr: IntGauge,
+    insufficient_racks: IntGauge,
+    single_rack_isr: IntGauge,
     reassigning: IntGauge,
     pub(super) lag_records: IntGaugeVec,
     isr_shrinks: IntCounter,
@@ -31,6 +35,8 @@ struct Led {
     under_replicated: i64,
     at_min_isr: i64,
     under_min_isr: i64,
+    insufficient_racks: i64,
+    single_rack_isr: i64,
     reassigning: i64,
 }
 
@@ -60,6 +66,14 @@ impl ReplicaMetrics {
             under_min_isr: gauge(
                 "isthmus_broker_under_min_isr_partitions",
                 "Partitions led here that refuse acks=all: fewer than min.insync.replicas are in sync.",
+            ),
+            insufficient_racks: gauge(
+                "isthmus_broker_insufficient_racks_partitions",
+                "Partitions led here that refuse acks=all: those in sync are in fewer racks than min.insync.racks.",
+            ),
+            single_rack_isr: gauge(
+                "isthmus_broker_single_rack_isr_partitions",
+                "Partitions led here whose replicas are in several racks, and those in sync in one.",
             ),
             reassigning: gauge(
                 "isthmus_broker_reassigning_partitions",
@@ -109,15 +123,15 @@ impl ReplicaMetrics {
             if of_topic.peek().is_none() {
                 continue;
             }
-            let own = image.config(&ConfigResource::topic(&topic.name));
-            let min_isr = settings.topic_config(own).min_insync_replicas;
-            let min_isr = usize::try_from(min_isr).unwrap_or(1);
-            of_topic.for_each(|partition| led.add(partition, min_isr));
+            let asked = settings.sufficiency(image, &topic.name);
+            of_topic.for_each(|partition| led.add(image, partition, asked));
         }
         self.led.set(led.all);
         self.under_replicated.set(led.under_replicated);
         self.at_min_isr.set(led.at_min_isr);
         self.under_min_isr.set(led.under_min_isr);
+        self.insufficient_racks.set(led.insufficient_racks);
+        self.single_rack_isr.set(led.single_rack_isr);
         self.reassigning.set(led.reassigning);
     }
 
@@ -177,16 +191,100 @@ impl ReplicaMetrics {
 }
 
 impl Led {
-    fn add(&mut self, partition: &PartitionImage, min_isr: usize) {
-        let in_sync = partition.isr.len();
-        // More than there are replicas counts as all of them, as in Kafka.
-        let min_isr = min_isr.min(partition.replicas.len());
+    fn add(&mut self, image: &MetadataImage, partition: &PartitionImage, asked: Sufficiency) {
+        let (in_sync, replicas) = (partition.isr.len(), partition.replicas.len());
+        let has_members = |members| asked.has_members(members, replicas);
+        let racks = racks_of(image, &partition.isr).len();
+        let is_enough = has_members(in_sync) && asked.has_racks(racks);
+        let is_last_of_rack = |gone: &i32| {
+            let rest: Vec<i32> = (partition.isr.iter().copied())
+                .filter(|id| id != gone)
+                .collect();
+            !asked.has_racks_of(image, &rest)
+        };
+        let last_members = !has_members(in_sync.saturating_sub(1));
+        let last_racks = asked.asks_for_racks() && partition.isr.iter().any(is_last_of_rack);
+        let is_at_minimum = is_enough && (last_members || last_racks);
         self.all += 1;
-        self.under_replicated += i64::from(in_sync < partition.replicas.len());
-        self.at_min_isr += i64::from(in_sync == min_isr);
-        self.under_min_isr += i64::from(in_sync < min_isr);
+        self.under_replicated += i64::from(in_sync < replicas);
+        self.at_min_isr += i64::from(is_at_minimum);
+        self.under_min_isr += i64::from(!has_members(in_sync));
+        self.insufficient_racks += i64::from(!asked.has_racks(racks));
+        let is_spread = racks_of(image, &partition.replicas).len() > 1;
+        self.single_rack_isr += i64::from(is_spread && racks <= 1);
         let moves =
             !partition.adding_replicas.is_empty() || !partition.removing_replicas.is_empty();
         self.reassigning += i64::from(moves);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use isthmus_broker_core::metadata::MetadataRecord;
+    use isthmus_wire::messages::RegisterBrokerRecord;
+
+    /// Brokers 1 and 2 in rack a, 3 in b, 4 in none.
+    fn image() -> MetadataImage {
+        let mut image = MetadataImage::default();
+        for (broker_id, rack) in [(1, Some("a")), (2, Some("a")), (3, Some("b")), (4, None)] {
+            let record = MetadataRecord::from(RegisterBrokerRecord {
+                broker_id,
+                rack: rack.map(str::to_owned),
+                ..RegisterBrokerRecord::default()
+            });
+            image.apply(image.offset + 1, &record, &mut MetadataDelta::default());
+        }
+        image
+    }
+
+    /// At the minimum, under it, in too few racks, in one rack.
+    fn counted(replicas: &[i32], isr: &[i32], members: usize, racks: usize) -> [i64; 4] {
+        let partition = PartitionImage {
+            replicas: replicas.to_vec(),
+            isr: isr.to_vec(),
+            ..PartitionImage::default()
+        };
+        let asked = Sufficiency {
+            min_insync_replicas: members,
+            min_insync_racks: racks,
+        };
+        let mut led = Led::default();
+        led.add(&image(), &partition, asked);
+        let Led {
+            at_min_isr,
+            under_min_isr,
+            insufficient_racks,
+            single_rack_isr,
+            ..
+        } = led;
+        [
+            at_min_isr,
+            under_min_isr,
+            insufficient_racks,
+            single_rack_isr,
+        ]
+    }
+
+    #[test]
+    fn members_and_racks_are_counted_apart() {
+        let all = &[1, 2, 3];
+        for (isr, members, racks, expected) in [
+            (&[1, 2, 3][..], 1, 1, [0, 0, 0, 0]),
+            (&[1, 2], 2, 1, [1, 0, 0, 1]),
+            (&[1, 2], 2, 2, [0, 0, 1, 1]),
+            (&[1], 2, 2, [0, 1, 1, 1]),
+            (&[1, 3], 1, 2, [1, 0, 0, 0]),
+            // Without 3 it would be in one rack.
+            (&[1, 2, 3], 1, 2, [1, 0, 0, 0]),
+        ] {
+            let found = counted(all, isr, members, racks);
+            assert_eq!(found, expected, "{isr:?} of {members} in {racks}");
+        }
+        // Nobody is to be in several racks.
+        assert_eq!(counted(&[1, 2], &[1], 1, 1), [1, 0, 0, 0]);
+        assert_eq!(counted(&[4], &[4], 1, 1), [1, 0, 0, 0]);
+        // Who is in no rack is in none, and not in another one.
+        assert_eq!(counted(&[1, 3, 4], &[1, 4], 1, 2), [0, 0, 1, 1]);
     }
 }
