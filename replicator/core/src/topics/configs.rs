@@ -7,9 +7,10 @@
 //! Only settings of the topic itself count at the source: values that come from its brokers are
 //! theirs, not the topic's; sensitive and read-only ones are skipped (mirror.md 2.6).
 //!
-//! Two keys have rules of their own. `min.insync.replicas` is raised to the source's but never
+//! Three keys have rules of their own. `min.insync.replicas` is raised to the source's but never
 //! lowered: MirrorMaker leaves it out, and a failover then lands on topics that promise less.
-//! `unclean.leader.election.enable` is never copied, and reported where it is on.
+//! `unclean.leader.election.enable` is never copied, and reported where it is on. `min.insync.racks`, a key of
+//! Isthmus, counts the racks of one cluster: it is never copied, and reported where the target asks for fewer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +31,7 @@ pub const CONFIG_EXCLUDE_DEFAULT: [&str; 6] = [
 ];
 
 const MIN_INSYNC: &str = "min.insync.replicas";
+const MIN_INSYNC_RACKS: &str = "min.insync.racks";
 const UNCLEAN: &str = "unclean.leader.election.enable";
 
 /// One setting, as DescribeConfigs answers it.
@@ -144,6 +146,7 @@ pub(super) fn diff(
         diff.unset(key, last, set_on_topic(&target.configs, key));
     }
     diff.min_insync(source, target, ours.get(MIN_INSYNC));
+    diff.min_insync_racks(source, target);
     diff.unclean(source, target);
     diff
 }
@@ -169,6 +172,7 @@ fn wanted(
                     key: entry.name.clone(),
                 });
             }
+            Some(_) if entry.name == MIN_INSYNC_RACKS => {}
             Some(value) => drop(wanted.insert(entry.name.clone(), value.clone())),
         }
     }
@@ -250,6 +254,21 @@ impl ConfigDiff {
                 self.want(MIN_INSYNC, &wanted.to_string(), found, ours);
             }
             ConfigOrigin::Topic | ConfigOrigin::Broker => {}
+        }
+    }
+
+    fn min_insync_racks(&mut self, source: &SourceTopic, target: &TargetTopic) {
+        let number = |configs: &[ConfigEntry]| -> Option<i64> {
+            let value = config_value(configs, MIN_INSYNC_RACKS)?;
+            value.trim().parse().ok()
+        };
+        // A target that does not know the key is reported already.
+        if let (Some(wanted), Some(there)) = (number(&source.configs), number(&target.configs))
+            && wanted > there
+        {
+            let target = there;
+            self.reports
+                .push(TopicReport::MinInsyncRacksNotCopied { wanted, target });
         }
     }
 

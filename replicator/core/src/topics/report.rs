@@ -69,6 +69,11 @@ pub enum TopicReport {
          a failover lands on weaker promises"
     )]
     MinInsyncByDefault { wanted: i64, target: i64 },
+    #[error(
+        "min.insync.racks: {wanted} at the source, {target} at the target; not copied, as it counts the \
+         racks of one cluster: set it there, or a failover lands on weaker promises"
+    )]
+    MinInsyncRacksNotCopied { wanted: i64, target: i64 },
     #[error("unclean.leader.election.enable: true at the source; not copied")]
     UncleanAtSource,
     #[error(

@@ -38,6 +38,7 @@ struct Case<'a> {
     factor: Option<i16>,
     existing: Existing,
     others: BTreeSet<String>,
+    knows: Vec<&'a str>,
     expected: Vec<&'a str>,
 }
 
@@ -119,6 +120,7 @@ impl<'a> Case<'a> {
                 }
             }
             "other" => drop(self.others.insert(words[1].to_owned())),
+            "knows" => self.knows.push(words[1]),
             "=" => self.expected.push(line[1..].trim()),
             other => panic!("no line {other:?} in {}", self.name),
         }
@@ -135,7 +137,11 @@ impl<'a> Case<'a> {
         let cluster = TargetCluster {
             brokers: 3,
             default_replication_factor: Some(1),
-            config_keys: keys.map(str::to_owned).into(),
+            config_keys: keys
+                .iter()
+                .chain(&self.knows)
+                .map(|it| (*it).to_owned())
+                .collect(),
             topics: self.others.clone(),
         };
         let rules = TopicRules {
