@@ -19,6 +19,20 @@ pub(crate) fn reachable<'a>(
     registered(image, listener).filter(|broker| !broker.fenced)
 }
 
+/// The same for the list that clients take as all brokers there are. Where none is live it has the one that
+/// answers (`own`), which is there, fenced or not: librdkafka 2.12 and 2.13 never come back from an answer
+/// without brokers, since they forget all that they know, those of their configuration too
+/// (<https://github.com/confluentinc/librdkafka/issues/5301>).
+pub(crate) fn listed<'a>(
+    image: &'a MetadataImage,
+    listener: &'a str,
+    own: i32,
+) -> impl Iterator<Item = Reachable<'a>> {
+    let has_live = reachable(image, listener).next().is_some();
+    let is_listed = move |it: &Reachable<'_>| !it.fenced || !has_live && it.id == own;
+    registered(image, listener).filter(is_listed)
+}
+
 /// All brokers that have a listener of this name, fenced ones too.
 pub(crate) fn registered<'a>(
     image: &'a MetadataImage,
@@ -43,4 +57,45 @@ fn at<'a>(broker: &'a BrokerRegistration, listener: &str) -> Option<Reachable<'a
         rack: broker.rack.as_deref(),
         fenced: broker.fenced,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use isthmus_broker_core::metadata::{MetadataDelta, MetadataRecord};
+    use isthmus_wire::messages::RegisterBrokerRecord;
+    use isthmus_wire::messages::register_broker_record::BrokerEndpoint;
+
+    fn image(fenced: [bool; 3]) -> MetadataImage {
+        let mut image = MetadataImage::default();
+        for (id, fenced) in (1..).zip(fenced) {
+            let end_point = BrokerEndpoint {
+                name: "clients".to_owned(),
+                host: format!("b{id}.example"),
+                port: 9092,
+                ..BrokerEndpoint::default()
+            };
+            let record = MetadataRecord::RegisterBroker(RegisterBrokerRecord {
+                broker_id: id,
+                fenced,
+                end_points: vec![end_point],
+                ..RegisterBrokerRecord::default()
+            });
+            image.apply(i64::from(id), &record, &mut MetadataDelta::default());
+        }
+        image
+    }
+
+    fn ids(image: &MetadataImage, own: i32) -> Vec<i32> {
+        listed(image, "clients", own).map(|it| it.id).collect()
+    }
+
+    #[test]
+    fn clients_are_never_told_that_there_is_no_broker() {
+        assert_eq!(ids(&image([false, true, false]), 2), [1, 3]);
+        assert_eq!(ids(&image([true, true, false]), 1), [3]);
+        assert_eq!(ids(&image([true, true, true]), 2), [2]);
+        let none = reachable(&image([true, true, true]), "clients").count();
+        assert_eq!(none, 0, "nobody coordinates there");
+    }
 }

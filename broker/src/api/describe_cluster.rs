@@ -40,15 +40,18 @@ impl Serve for DescribeCluster {
 
 fn describe(call: Call<'_>, request: &DescribeClusterRequest) -> DescribeClusterResponse {
     let image = call.broker.image();
-    let brokers = endpoints::registered(&image, &call.caller.listener.name)
-        .filter(|broker| request.include_fenced_brokers || !broker.fenced)
-        .map(|broker| DescribeClusterBroker {
-            broker_id: broker.id,
-            host: broker.host.to_owned(),
-            port: i32::from(broker.port),
-            rack: broker.rack.map(str::to_owned),
-            is_fenced: request.include_fenced_brokers && broker.fenced,
-        });
+    let listener = &call.caller.listener.name;
+    let shown: Vec<_> = match request.include_fenced_brokers {
+        true => endpoints::registered(&image, listener).collect(),
+        false => endpoints::listed(&image, listener, call.broker.node_id).collect(),
+    };
+    let brokers = shown.iter().map(|broker| DescribeClusterBroker {
+        broker_id: broker.id,
+        host: broker.host.to_owned(),
+        port: i32::from(broker.port),
+        rack: broker.rack.map(str::to_owned),
+        is_fenced: request.include_fenced_brokers && broker.fenced,
+    });
     let mut response = DescribeClusterResponse {
         error_message: None,
         cluster_id: call.broker.cluster_id.clone(),

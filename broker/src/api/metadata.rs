@@ -148,7 +148,7 @@ async fn create_missing(
 }
 
 fn brokers(call: Call<'_>, image: &MetadataImage) -> Vec<MetadataResponseBroker> {
-    endpoints::reachable(image, &call.caller.listener.name)
+    endpoints::listed(image, &call.caller.listener.name, call.broker.node_id)
         .map(|reachable| MetadataResponseBroker {
             node_id: reachable.id,
             host: reachable.host.to_owned(),
