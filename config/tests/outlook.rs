@@ -7,6 +7,7 @@ use isthmus_config::model::outcome::{
     Codes, Fate, Given, Lost, Outlook, Rack, Rto, Span, Traffic, placements,
 };
 use isthmus_config::model::prices::of_table;
+use isthmus_config::model::render::Target;
 use isthmus_config::model::{LinkKind, Model, SHIPPED};
 
 const MODELS: &str = include_str!("../testdata/outcome/models.txt");
@@ -234,6 +235,30 @@ fn losses_and_waits() {
     // Consistency first, and the loss of a site: what is lost is nothing, who waits is everybody.
     let consistent = told("2dc-consistency");
     assert_eq!(consistent[0], "site true zero replication-lag operator");
+}
+
+/// Rule 21: what Kafka would lose with a site, or make wait, Isthmus has at the other one.
+#[test]
+fn racks_count_where_there_are_such() {
+    let model = Model::find("2.5dc").unwrap();
+    let told = |target: Target| {
+        let outlook = Outlook::of(&model.on(target), Given::default());
+        let cluster = &outlook.clusters[0];
+        let at_one = cluster
+            .topics
+            .iter()
+            .find(|it| it.name == "ledger")
+            .unwrap();
+        let mut left = cluster.failures[0].topics.iter();
+        let left = left.find(|it| it.topic == "ledger").unwrap();
+        let warned = outlook.warnings.iter();
+        let warned = warned.filter(|it| it.id == "S2-02" && it.what.contains("ledger"));
+        let (full, worst) = (codes(left.from_full), codes(left.from_worst));
+        (full, worst, at_one.isr_in_one_site, warned.count())
+    };
+    let (r, w, x) = ("R".to_owned(), "W".to_owned(), "X".to_owned());
+    assert_eq!(told(Target::Isthmus), (r.clone(), r, false, 0));
+    assert_eq!(told(Target::ApacheKafka), (w, x, true, 1));
 }
 
 /// Every kind of placement that is as even as the racks allow, and no other.

@@ -1,11 +1,11 @@
 //! The files of `isthmus plan --render` and `--svg`, written once and never over anything.
 
-use super::{PlanOptions, Program};
+use super::PlanOptions;
 use crate::cluster::say;
 use crate::options::{fail, refuse};
 use isthmus_config::model::Model;
 use isthmus_config::model::draw::draw;
-use isthmus_config::model::render::{Options, Target, render};
+use isthmus_config::model::render::{Options, render};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,10 +34,7 @@ pub(super) fn write(model: &Model, options: &PlanOptions) -> ExitCode {
 }
 
 fn files(model: &Model, options: &PlanOptions) -> Vec<(PathBuf, String)> {
-    let target = match options.target {
-        Program::Isthmus => Target::Isthmus,
-        Program::ApacheKafka => Target::ApacheKafka,
-    };
+    let target = options.target.files();
     let mut files = Vec::new();
     if let Some(folder) = &options.render {
         let data = options.data.clone();

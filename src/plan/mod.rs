@@ -9,6 +9,7 @@ use crate::options::{ANSWER_IS_NO, refuse};
 use clap::{Args, ValueEnum};
 use isthmus_config::model::Model;
 use isthmus_config::model::outcome::{Given, Outlook};
+use isthmus_config::model::render::Target;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,7 +36,7 @@ pub(crate) struct PlanOptions {
     /// Write the files of every node, mirror, topic and client there; they must not exist yet.
     #[arg(long, value_name = "DIR")]
     render: Option<PathBuf>,
-    /// The programs that the files are for.
+    /// The programs that the prediction and the files are for.
     #[arg(long, value_enum, default_value = "isthmus")]
     target: Program,
     /// Where nodes keep their data.
@@ -48,6 +49,15 @@ enum Program {
     Isthmus,
     /// With MirrorMaker 2.
     ApacheKafka,
+}
+
+impl Program {
+    fn files(self) -> Target {
+        match self {
+            Self::Isthmus => Target::Isthmus,
+            Self::ApacheKafka => Target::ApacheKafka,
+        }
+    }
 }
 
 fn price(text: &str) -> Result<f64, String> {
@@ -77,7 +87,7 @@ pub(crate) fn run(options: &PlanOptions) -> ExitCode {
     let given = Given {
         price_per_gb: options.price_per_gb,
     };
-    let outlook = Outlook::of(&model, given);
+    let outlook = Outlook::of(&model.on(options.target.files()), given);
     match options.json {
         true => say(&document(&outlook, options.fail.as_deref())),
         false => say(&show::in_words(&outlook, options.fail.as_deref()).trim_end()),

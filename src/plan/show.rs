@@ -132,8 +132,12 @@ fn of_topic(topic: &TopicOutlook) -> String {
         0 => String::new(),
         observers => format!(" and {}", count(observers, "observer")),
     };
+    let racks = match topic.min_racks {
+        0 | 1 => String::new(),
+        racks => format!(" in {racks} racks"),
+    };
     let mut lines = vec![format!(
-        "  topic {}: {}, r={}{observers} m={}, unclean {unclean}, replicas {}",
+        "  topic {}: {}, r={}{observers} m={}{racks}, unclean {unclean}, replicas {}",
         topic.name,
         count(topic.partitions, "partition"),
         topic.replicas,
@@ -152,8 +156,12 @@ fn of_topic(topic: &TopicOutlook) -> String {
         yes(formulas.consistent),
         yes(formulas.consistent_by_source),
     ));
+    let aside = match topic.min_racks {
+        0 | 1 => "",
+        _ => ", the racks that it asks for aside",
+    };
     lines.push(format!(
-        "    A, writes without the largest site: r - m >= r/d {}",
+        "    A, writes without the largest site: r - m >= r/d {}{aside}",
         yes(formulas.available)
     ));
     let recipe = match formulas.recipe {

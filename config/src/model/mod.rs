@@ -125,6 +125,7 @@ pub struct Topic {
     pub partitions: u32,
     pub replication_factor: u32,
     pub min_insync_replicas: u32,
+    pub min_insync_racks: u32,
     pub observers: u32,
     pub unclean: bool,
     #[serde(rename = "retention")]
@@ -339,6 +340,21 @@ fn unknown(name: &str) -> ConfigProblems {
         what: "is no model and no file".to_owned(),
         remedy: format!("name one of {}, or a file of your own", shipped.join(", ")),
     })
+}
+
+impl Model {
+    /// What the programs make of it: Apache Kafka has no racks that an ISR must be in.
+    pub fn on(&self, target: render::Target) -> Self {
+        let mut model = self.clone();
+        match target {
+            render::Target::Isthmus => {}
+            render::Target::ApacheKafka => {
+                let topics = model.topics.iter_mut();
+                topics.for_each(|topic| topic.min_insync_racks = 1);
+            }
+        }
+        model
+    }
 }
 
 impl Flow {

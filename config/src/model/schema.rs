@@ -146,6 +146,7 @@ const TOPICS: &[Key] = &[
     Key::required("partitions", COUNT).doc("Its partitions."),
     Key::required("replication_factor", REPLICAS).doc("Replicas of each partition, at most as many as the cluster has brokers."),
     Key::required("min_insync_replicas", COUNT).doc("Replicas that must have a record before it is acknowledged to acks=all."),
+    Key::with_default("min_insync_racks", COUNT, "1").doc("Racks, besides, in which those replicas must be; at most as many as its replicas can be in. Apache Kafka knows nothing of it, and its files leave it out."),
     Key::with_default("observers", Kind::Int { min: 0, max: i32::MAX }, "0").doc("Of the replicas: those that never count for the in-sync set by themselves."),
     Key::with_default("unclean", Kind::Bool, "false").doc("Whether a replica that lacks records may lead when no other is left.").worst("true loses acknowledged records for availability."),
     Key::optional("retention", Kind::Duration { min_ms: -1, max_ms: i64::MAX }).doc("How long records are kept. Without it as long as the broker's default says; shorter than a drill, and nothing can be judged."),

@@ -134,7 +134,8 @@ pub fn not_yet(model: &Model, software: &Software) -> Vec<NotYet> {
 impl Deployment {
     /// Chooses ports and writes all files. Nothing is started yet.
     pub fn prepare(plan: &Plan<'_>) -> Result<Self, DeployError> {
-        let model = place::on_free_ports(plan.model).map_err(DeployError::Ports)?;
+        let model = plan.model.on(plan.software.files());
+        let model = place::on_free_ports(&model).map_err(DeployError::Ports)?;
         let placed = place::Places::make(&model, plan)?;
         Ok(Self {
             nodes: placed.nodes,

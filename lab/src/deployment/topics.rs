@@ -42,6 +42,9 @@ fn new_topic(topic: &Topic) -> NewTopic {
     let replicas = i16::try_from(topic.replication_factor).unwrap_or(i16::MAX);
     let mut wanted = NewTopic::new(&topic.name, partitions, replicas)
         .config("min.insync.replicas", topic.min_insync_replicas.to_string());
+    if topic.min_insync_racks > 1 {
+        wanted = wanted.config("min.insync.racks", topic.min_insync_racks.to_string());
+    }
     if topic.unclean {
         wanted = wanted.config("unclean.leader.election.enable", "true");
     }

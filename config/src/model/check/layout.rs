@@ -1,7 +1,7 @@
 //! What a cluster over several sites must hold: a quorum that no site takes along, and racks of all
 //! brokers or of none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Check, address};
 use crate::model::outcome::Quorum;
@@ -67,6 +67,25 @@ impl<'a> Check<'a> {
             let remedy = "give every one of its sites racks, or none";
             self.refuse(address("clusters", row, "name"), what, remedy);
         }
+    }
+
+    /// How many racks the cluster's brokers are in.
+    pub(super) fn racks(&self, cluster: &str) -> i64 {
+        let nodes = self.rows("nodes").filter(|&row| {
+            let roles = self.list("nodes", row, "roles");
+            self.text("nodes", row, "cluster") == Some(cluster)
+                && roles.iter().any(|role| role == "broker")
+        });
+        let rack = |row: usize| {
+            let site = self.text("nodes", row, "site");
+            let mut sites = self.rows("sites");
+            let home = sites.find(|&it| self.text("sites", it, "name") == site);
+            let racks = home.map_or(&[][..], |home| self.list("sites", home, "racks"));
+            let only = racks.first().map(String::as_str);
+            self.text("nodes", row, "rack").or(only).or(site)
+        };
+        let racks: BTreeSet<_> = nodes.filter_map(rack).collect();
+        i64::try_from(racks.len()).unwrap_or(i64::MAX)
     }
 
     fn by_site(&self, cluster: &str, role: Option<&str>) -> BySite<'a> {

@@ -28,6 +28,7 @@ impl Check<'_> {
                     self.refuse(address("topics", row, key), what, "ask for fewer");
                 }
             }
+            self.racks_of_topic(row, replicas);
             let demanded = self.number("topics", row, "min_insync_replicas");
             let observers = self.number("topics", row, "observers").unwrap_or(0);
             if let Some((demanded, replicas)) = demanded.zip(replicas)
@@ -39,6 +40,24 @@ impl Check<'_> {
                 let what = format!("is more than the {left} replicas that are no observers");
                 let remedy = "ask for fewer, or for fewer observers";
                 self.refuse(address("topics", row, "min_insync_replicas"), what, remedy);
+            }
+        }
+    }
+
+    /// Rule 21: more racks than the replicas can be in would never be met.
+    fn racks_of_topic(&mut self, row: usize, replicas: Option<i64>) {
+        let demanded = self.number("topics", row, "min_insync_racks").unwrap_or(1);
+        let observers = self.number("topics", row, "observers").unwrap_or(0);
+        let Some(replicas) = replicas.map(|it| it - observers).filter(|it| *it > 0) else {
+            return;
+        };
+        for cluster in self.list("topics", row, "clusters") {
+            let racks = self.racks(cluster).min(replicas);
+            if racks > 0 && demanded > racks {
+                let what =
+                    format!("is more than the {racks} racks that its replicas on {cluster} are in");
+                let remedy = "ask for fewer, or for more replicas in more racks";
+                self.refuse(address("topics", row, "min_insync_racks"), what, remedy);
             }
         }
     }

@@ -63,6 +63,8 @@ pub struct TopicOutlook {
     pub replicas: u32,
     pub observers: u32,
     pub min_insync: u32,
+    /// Racks in which they must be.
+    pub min_racks: u32,
     pub unclean: bool,
     pub spreads: Vec<Spread>,
     /// Over how many sites the formulas are asked.
@@ -234,6 +236,7 @@ fn of_topic(view: &View<'_>, cluster: &Cluster, placed: &Placed<'_>) -> TopicOut
         replicas,
         observers: placed.topic.observers,
         min_insync,
+        min_racks: placed.demands.min_racks,
         unclean: placed.topic.unclean,
         spreads: spreads.collect(),
         data_sites,

@@ -115,7 +115,7 @@ impl<'a> View<'a> {
             topic,
             demands: Demands {
                 min_insync: topic.min_insync_replicas,
-                min_racks: 1,
+                min_racks: topic.min_insync_racks,
                 unclean: topic.unclean,
             },
             placements: self.placements(cluster, topic.voting_replicas()),

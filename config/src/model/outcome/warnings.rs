@@ -151,10 +151,10 @@ fn topic(view: &View<'_>, cluster: &Cluster, placed: &Placed<'_>) -> Vec<Warning
         found.push(warn(
             "S2-02",
             what,
-            "raise min_insync_replicas, or count with it",
+            "raise min_insync_replicas or min_insync_racks, or count with it",
         ));
     }
-    if !consistent(r, d, m) && !available(r, d, m) {
+    if in_one && !available(r, d, m) {
         let what =
             format!("{name}: m={m} secures neither a copy elsewhere nor writes without a site");
         let remedy = format!(

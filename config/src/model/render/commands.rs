@@ -1,4 +1,5 @@
-//! Commands that make the topics and start the clients. They are the same for both targets.
+//! Commands that make the topics and start the clients. They are the same for both targets, but for
+//! what Kafka's topics do not have.
 
 use std::fmt::Write;
 
@@ -32,6 +33,18 @@ set -eu
                 configs.collect::<String>(),
             )
             .expect("a String takes all text");
+            // Kafka's tool for topics refuses names that Kafka's own brokers do not know.
+            if topic.min_insync_racks > 1 {
+                writeln!(
+                    text,
+                    "kafka-configs.sh --bootstrap-server {} --alter --entity-type topics \
+                     --entity-name {} --add-config {}",
+                    quote(&model.bootstrap(cluster)),
+                    quote(&topic.name),
+                    quote(&format!("min.insync.racks={}", topic.min_insync_racks)),
+                )
+                .expect("a String takes all text");
+            }
         }
     }
     File {

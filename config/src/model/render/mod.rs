@@ -39,6 +39,7 @@ pub struct File {
 
 /// All files of a model.
 pub fn render(model: &Model, options: &Options) -> Vec<File> {
+    let model = &model.on(options.target);
     let mut files = match options.target {
         Target::Isthmus => isthmus::files(model, options),
         Target::ApacheKafka => kafka::files(model, options),
