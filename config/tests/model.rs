@@ -184,15 +184,38 @@ fn bound(file: &str, target: Target) -> Vec<String> {
     }
 }
 
+/// Nodes of other machines prove themselves to each other by a secret.
 #[test]
-fn what_is_rendered() {
-    check(Target::Isthmus, "isthmus.txt");
-    check(Target::ApacheKafka, "apache-kafka.txt");
+fn nodes_beyond_loopback_have_a_secret() {
+    let (_, text) = SHIPPED.iter().find(|it| it.0 == "3dc").unwrap();
+    let text = text.replace("port = 9092\n", "port = 9092\nhost = \"b1.example\"\n");
+    let model = Model::load(ConfigFile::from_text("m", text)).unwrap();
+    let files = render(&model, &options(Target::Isthmus));
+    let text = |id: u32| {
+        let path = format!("pay/node-{id}.toml");
+        &files.iter().find(|file| file.path == path).unwrap().text
+    };
+    let line = "secret_file = \"/var/lib/isthmus/secret\"";
+    assert!(
+        text(1).contains(line) && text(2).contains(line),
+        "{}",
+        text(2)
+    );
+    assert!(text(2).contains("1@b1.example:9093"), "{}", text(2));
 }
 
-/// All files of the example in one text. A wanted change is taken over with ISTHMUS_BLESS=1.
-fn check(target: Target, golden: &str) {
-    let model = Model::find("active-passive").unwrap();
+#[test]
+fn what_is_rendered() {
+    check("active-passive", Target::Isthmus, "isthmus.txt");
+    check("active-passive", Target::ApacheKafka, "apache-kafka.txt");
+    // Several nodes, one of them a witness.
+    check("2.5dc", Target::Isthmus, "isthmus-2.5dc.txt");
+    check("2.5dc", Target::ApacheKafka, "apache-kafka-2.5dc.txt");
+}
+
+/// All files of a model in one text. A wanted change is taken over with ISTHMUS_BLESS=1.
+fn check(model: &str, target: Target, golden: &str) {
+    let model = Model::find(model).unwrap();
     let mut text = String::new();
     for file in render(&model, &options(target)) {
         write!(text, "==> {} <==\n{}\n", file.path, file.text).unwrap();

@@ -25,7 +25,9 @@ fn node_file(model: &Model, options: &Options, node: &Node, cluster: &Cluster) -
     let controllers =
         controllers.map(|it| quote(&format!("{}@{}", it.id, it.controller_address())));
     let nodes = model.nodes.iter().filter(|it| it.cluster == cluster.name);
-    let is_among_others = nodes.count() > 1;
+    let nodes: Vec<&Node> = nodes.collect();
+    let is_among_others = nodes.len() > 1;
+    let needs_secret = is_among_others && nodes.iter().any(|it| !it.is_on_loopback());
     let roles = node.roles.iter().map(|role| match role {
         Role::Broker => quote("broker"),
         Role::Controller => quote("controller"),
@@ -42,7 +44,7 @@ fn node_file(model: &Model, options: &Options, node: &Node, cluster: &Cluster) -
     line(format!("data = [{}]", quote(&data_of(options, node))));
     line("\n[cluster]".to_owned());
     line(format!("controllers = {}", list(controllers)));
-    if is_among_others && !node.is_on_loopback() {
+    if needs_secret {
         line("# the same at all nodes of the cluster: openssl rand -hex 32".to_owned());
         let secret = options.data.join("secret").display().to_string();
         line(format!("secret_file = {}", quote(&secret)));
