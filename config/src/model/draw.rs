@@ -190,7 +190,7 @@ fn draw_flow(
     };
     // Flows of both directions are drawn beside each other.
     let aside = 14.0 * number as f64;
-    let low = bottom + ARC * (steps(places, from, to) + number as f64 * 0.7) + 4.0;
+    let low = bottom + ARC * (steps(places, from, to) + number as f64 * 1.1) + 4.0;
     let (x1, x2) = (from.middle() + aside, to.middle() + aside);
     line(
         svg,
@@ -281,7 +281,7 @@ fn ends_of<'a, 'b>(places: &'a [Place<'b>], link: &Link) -> Option<(&'a Place<'b
 fn arcs_below(model: &Model, places: &[Place<'_>]) -> f64 {
     match model.flows.len() {
         0 => 0.0,
-        flows => places.len() as f64 - 1.0 + 0.7 * (flows as f64 - 1.0),
+        flows => places.len() as f64 - 1.0 + 1.1 * (flows as f64 - 1.0),
     }
 }
 
