@@ -17,6 +17,7 @@ mod failover;
 #[cfg(feature = "replicator")]
 mod flow;
 mod format;
+mod gateway;
 #[cfg(feature = "lab")]
 mod lab;
 mod level;
@@ -54,6 +55,8 @@ enum Command {
     /// Run a replicator: mirror topics between clusters.
     #[cfg(feature = "replicator")]
     Replicator(replicator::ReplicatorOptions),
+    /// Run a gateway: one stable address for a cluster, with one port per broker.
+    Gateway(gateway::GatewayOptions),
     /// Show how far a running replicator's flows are.
     #[cfg(feature = "replicator")]
     Status(status::StatusOptions),
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Command::Broker(options) => broker::run(&options),
         #[cfg(feature = "replicator")]
         Command::Replicator(options) => replicator::run(&options),
+        Command::Gateway(options) => gateway::run(&options),
         #[cfg(feature = "replicator")]
         Command::Status(options) => status::run(&options),
         #[cfg(feature = "replicator")]

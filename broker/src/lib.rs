@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`start()`](start()), `broker` and `running` (assembly, what handlers reach, the end), `settings`, `server`, `api`,
 //! `security`, `partitions`, `replication`, `controller`, `publisher` and `metadata_log`, `cluster` and `lifecycle` (this node
-//! among others), `groups`, `housekeeping`, `metrics` and `observe`. Sockets, clocks and threads come from
+//! among others), `groups`, `housekeeping`, `metrics` and `observe`. [`gateway`] is a program of its own. Sockets, clocks and threads come from
 //! `net`, `clocks` and `threads`.
 
 mod api;
@@ -22,6 +22,7 @@ mod disk_failure;
 mod endpoints;
 mod features;
 mod format;
+pub mod gateway;
 mod groups;
 mod housekeeping;
 mod ids;

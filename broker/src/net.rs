@@ -4,7 +4,8 @@
 //! that a story owns (`turmoil`): it delays, holds and cuts, and its clock stands still meanwhile.
 
 pub(crate) use sockets::{
-    OwnedReadHalf, OwnedWriteHalf, TcpListener, TcpStream, end_in_silence, send_some, write_some,
+    OwnedReadHalf, OwnedWriteHalf, TcpListener, TcpStream, end_after_silence, end_in_silence,
+    send_some, write_some,
 };
 
 #[cfg(not(test))]
@@ -17,20 +18,27 @@ mod sockets {
     pub(crate) use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
     pub(crate) use tokio::net::{TcpListener, TcpStream};
 
-    /// How long a connection may be idle before the other machine is asked whether it is there, and how
-    /// often then.
-    const ASK_EVERY: Duration = Duration::from_secs(1);
+    /// Of a silence that is borne, after which part of it the other machine is asked whether it is there,
+    /// and how often then; TCP knows whole seconds.
+    const ASKS: u32 = 3;
 
-    /// For how long nothing may come of what was sent or asked.
+    /// Between nodes: for how long nothing may come of what was sent or asked.
     const SILENCE_MAX: Duration = Duration::from_secs(3);
 
-    /// Has a connection end when the machine at its other end is silent. By itself TCP sends again for a
-    /// quarter of an hour, ever more rarely, and who only waits for an answer is never told.
+    /// Has a connection end when the machine at its other end is silent.
     pub(crate) fn end_in_silence(stream: &TcpStream) -> io::Result<()> {
+        end_after_silence(stream, SILENCE_MAX)
+    }
+
+    /// The same after a silence of that length, three seconds at least. By itself TCP sends again for a
+    /// quarter of an hour, ever more rarely, and who only waits for an answer is never told. A machine that
+    /// answers and takes nothing is silent, too.
+    pub(crate) fn end_after_silence(stream: &TcpStream, silence: Duration) -> io::Result<()> {
+        let ask_every = Duration::from_secs((silence / ASKS).as_secs().max(1));
         sockopt::set_socket_keepalive(stream, true)?;
-        sockopt::set_tcp_keepidle(stream, ASK_EVERY)?;
-        sockopt::set_tcp_keepintvl(stream, ASK_EVERY)?;
-        let silence_ms = u32::try_from(SILENCE_MAX.as_millis()).unwrap_or(u32::MAX);
+        sockopt::set_tcp_keepidle(stream, ask_every)?;
+        sockopt::set_tcp_keepintvl(stream, ask_every)?;
+        let silence_ms = u32::try_from(silence.as_millis()).unwrap_or(u32::MAX);
         sockopt::set_tcp_user_timeout(stream, silence_ms)?;
         Ok(())
     }
@@ -82,6 +90,7 @@ mod sockets {
     use isthmus_wire::FileRegion;
     use std::io::{self, IoSlice};
     use std::os::unix::fs::FileExt;
+    use std::time::Duration;
     use tokio::io::AsyncWriteExt;
     pub(crate) use turmoil::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
     pub(crate) use turmoil::net::{TcpListener, TcpStream};
@@ -89,6 +98,11 @@ mod sockets {
     /// The story's network knows no such thing.
     #[expect(clippy::unnecessary_wraps, reason = "a socket may refuse it")]
     pub(crate) fn end_in_silence(_: &TcpStream) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "a socket may refuse it")]
+    pub(crate) fn end_after_silence(_: &TcpStream, _: Duration) -> io::Result<()> {
         Ok(())
     }
 

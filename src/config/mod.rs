@@ -1,4 +1,4 @@
-//! `isthmus config`: looks at a broker's or a replicator's configuration without starting anything.
+//! `isthmus config`: looks at a program's configuration without starting anything.
 
 mod check;
 mod explain;

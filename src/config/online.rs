@@ -18,8 +18,12 @@ pub(super) fn run(above: &AboveOptions, file: Option<&Path>) -> ExitCode {
         Err(_) => return check::run(above, file),
     };
     match (program, settings) {
-        (Program::Broker, _) => {
-            refuse(&"--online is for a replicator's file, and this is a broker's")
+        (Program::Broker | Program::Gateway, _) => {
+            let why = format!(
+                "--online is for a replicator's file, and this is a {}'s",
+                program.name()
+            );
+            refuse(&why)
         }
         // The file alone is judged as ever, and no cluster is asked.
         (Program::Replicator, Err(_)) => check::run(above, file),

@@ -10,24 +10,34 @@ pub(super) enum Program {
     Broker,
     #[cfg(feature = "replicator")]
     Replicator,
+    Gateway,
 }
+
+/// Tables that no other program has.
+const OF_GATEWAYS: [&str; 2] = ["gateway", "brokers"];
 
 impl Program {
     /// Reads a file and tells by its tables whose it is; a broker's if nothing speaks against it.
-    #[cfg(feature = "replicator")]
     pub(super) fn read(path: &Path) -> Result<(Self, ConfigFile), ConfigProblems> {
         let file = isthmus_broker::read_config(path)?;
         let names = file.table_names();
-        let knows = |program: Self| names.iter().any(|it| program.schema().table(it).is_some());
-        if knows(Self::Replicator) && !knows(Self::Broker) {
-            return Ok((Self::Replicator, file));
-        }
-        Ok((Self::Broker, file))
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        Ok((Self::of_tables(&names), file))
     }
 
-    #[cfg(not(feature = "replicator"))]
-    pub(super) fn read(path: &Path) -> Result<(Self, ConfigFile), ConfigProblems> {
-        Ok((Self::Broker, isthmus_broker::read_config(path)?))
+    fn of_tables(names: &[&str]) -> Self {
+        let is_gateway = names.iter().any(|name| OF_GATEWAYS.contains(name));
+        if is_gateway && !names.contains(&"node") {
+            return Self::Gateway;
+        }
+        #[cfg(feature = "replicator")]
+        {
+            let knows = |program: Self| names.iter().any(|it| program.schema().table(it).is_some());
+            if knows(Self::Replicator) && !knows(Self::Broker) {
+                return Self::Replicator;
+            }
+        }
+        Self::Broker
     }
 
     pub(super) fn schema(self) -> &'static Schema {
@@ -35,6 +45,7 @@ impl Program {
             Self::Broker => isthmus_broker::schema(),
             #[cfg(feature = "replicator")]
             Self::Replicator => isthmus_replicator::settings::schema(),
+            Self::Gateway => isthmus_broker::gateway::schema(),
         }
     }
 
@@ -43,6 +54,7 @@ impl Program {
             Self::Broker => "broker",
             #[cfg(feature = "replicator")]
             Self::Replicator => "replicator",
+            Self::Gateway => "gateway",
         }
     }
 
@@ -57,6 +69,10 @@ impl Program {
             #[cfg(feature = "replicator")]
             Self::Replicator => {
                 let settings = isthmus_replicator::settings::Settings::load(layers)?;
+                Ok(settings.notices().to_vec())
+            }
+            Self::Gateway => {
+                let settings = isthmus_broker::gateway::GatewaySettings::load(layers)?;
                 Ok(settings.notices().to_vec())
             }
         }

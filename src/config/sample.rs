@@ -26,12 +26,12 @@ pub(super) fn run(options: &SampleOptions) -> ExitCode {
         .schema()
         .tables
         .iter()
-        .map(|table| sample_of(table, options.all));
+        .map(|table| sample_of(options, table));
     say(tables.collect::<Vec<_>>().join("\n").trim_end());
     ExitCode::SUCCESS
 }
 
-fn sample_of(table: &KeyTable, all: bool) -> String {
+fn sample_of(options: &SampleOptions, table: &KeyTable) -> String {
     let head = match table.form {
         Form::Plain | Form::Flat => format!("[{}]", table.name),
         Form::Repeated => format!("[[{}]]", table.name),
@@ -40,31 +40,31 @@ fn sample_of(table: &KeyTable, all: bool) -> String {
     };
     let mut text = format!("{}{head}\n", comment(table.doc));
     for key in table.keys {
-        if all || key_effect(&table.address(key.name)).is_none() {
-            text.push_str(&entry(table, key));
+        if options.all || key_effect(&table.address(key.name)).is_none() {
+            text.push_str(&entry(options.program, table, key));
         }
     }
     if table.form == Form::Named {
-        text.push_str(&second_row(table));
+        text.push_str(&second_row(options.program, table));
     }
     text
 }
 
 /// A flow joins two clusters: the other one, in as few words as will do.
-fn second_row(table: &KeyTable) -> String {
+fn second_row(program: Program, table: &KeyTable) -> String {
     let required = table
         .keys
         .iter()
         .filter(|key| key.default == DefaultValue::Required);
     let lines = required.map(|key| {
         let address = format!("{}.west.{}", table.name, key.name);
-        format!("{} = {}\n", key.name, example(&address))
+        format!("{} = {}\n", key.name, example(program, &address))
     });
     format!("\n[{}.west]\n{}", table.name, lines.collect::<String>())
 }
 
 /// A key that must be set stands there with an example, all others with their default.
-fn entry(table: &KeyTable, key: &Key) -> String {
+fn entry(program: Program, table: &KeyTable, key: &Key) -> String {
     let quoted = match table.form {
         Form::Flat => format!("{:?}", key.name),
         Form::Plain | Form::Repeated | Form::Named => key.name.to_owned(),
@@ -77,7 +77,9 @@ fn entry(table: &KeyTable, key: &Key) -> String {
         about.push_str(&comment(&format!("Write {range}.")));
     }
     let line = match key.default {
-        DefaultValue::Required => format!("{quoted} = {}", example(&table.address(key.name))),
+        DefaultValue::Required => {
+            format!("{quoted} = {}", example(program, &table.address(key.name)))
+        }
         DefaultValue::Unset => format!("# {quoted} ="),
         DefaultValue::Is(text) => format!("# {quoted} = {}", toml(key.kind, text)),
     };
@@ -85,8 +87,14 @@ fn entry(table: &KeyTable, key: &Key) -> String {
 }
 
 /// What stands where a person must choose.
-fn example(address: &str) -> &'static str {
+fn example(program: Program, address: &str) -> &'static str {
     match address {
+        "listeners.bind" if program == Program::Gateway => "\"127.0.0.1\"",
+        "listeners.host" => "\"127.0.0.1\"",
+        "listeners.bootstrap_port" => "19092",
+        "listeners.first_port" => "19100",
+        "brokers.id" => "1",
+        "brokers.address" => "\"127.0.0.1:9092\"",
         "node.id" => "1",
         "node.data" => "\"/var/lib/isthmus\"",
         "listeners.name" => "\"clients\"",

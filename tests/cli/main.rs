@@ -10,6 +10,7 @@ mod cluster;
 mod config;
 mod config_command;
 mod directory;
+mod gateway;
 #[cfg(feature = "lab")]
 mod lab;
 mod level;

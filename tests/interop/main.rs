@@ -12,6 +12,7 @@
 mod admin;
 mod driver;
 mod dump;
+mod gateway;
 mod groups;
 #[path = "../ratchet/kafka.rs"]
 mod kafka;

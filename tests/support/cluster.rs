@@ -41,6 +41,8 @@ pub(crate) struct Rules {
     pub(crate) brokers: String,
     pub(crate) controllers: String,
     pub(crate) rest: String,
+    /// Where each node listens for clients, by its place; otherwise any port that is free at its start.
+    pub(crate) client_addresses: Vec<SocketAddr>,
 }
 
 impl Cluster {
@@ -129,10 +131,12 @@ impl Cluster {
                 rules.controllers
             )
         });
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let clients = rules.client_addresses.get(id - 1).unwrap_or(&any);
         let text = format!(
             "[node]\nid = {id}\n{roles}data = \"{}\"\nobserve = \"127.0.0.1:0\"\n\
              [cluster]\ncontrollers = [{}]\n{secret}\
-             [[listeners]]\nname = \"clients\"\nbind = \"127.0.0.1:0\"\n{}\
+             [[listeners]]\nname = \"clients\"\nbind = \"{clients}\"\n{}\
              [[listeners]]\nname = \"brokers\"\nkind = \"broker\"\nbind = \"127.0.0.1:0\"\n{}\
              {controller_listener}{}",
             self.data(id).display(),

@@ -6,6 +6,7 @@
 pub(crate) mod broker;
 pub(crate) mod certificates;
 pub(crate) mod cluster;
+pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod peers;
 pub(crate) mod process;

@@ -345,7 +345,7 @@ fn sasl_settings(
     }))
 }
 
-pub(super) fn host_and_port(text: &str) -> Option<(String, u16)> {
+pub(crate) fn host_and_port(text: &str) -> Option<(String, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     Some((host.to_owned(), port.parse().ok()?))

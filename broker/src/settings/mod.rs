@@ -24,6 +24,7 @@ pub use server_properties::read_config;
 pub(crate) use cleaner::CleanerSettings;
 pub(crate) use cluster::ClusterSettings;
 pub(crate) use dynamic::DynamicSettings;
+pub(crate) use listeners::host_and_port;
 
 use crate::replication::ReplicationSettings;
 use cluster::{CONTROLLERS, COPIES, GUARDED, KINDS, OWN_ADDRESS, ROLES, SESSION, TRUST};
