@@ -9,7 +9,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use isthmus_lab::bench::figures::{Codec, RecordSize};
 use isthmus_lab::bench::mirror::LATENCY_RECORDS_FULL;
 use isthmus_lab::bench::{
-    BrokerBench, ClusterBench, Kcat, Load, MirrorBench, MirrorOptions, Options, Report,
+    BrokerBench, ClusterBench, GatewayBench, GatewayOptions, GatewayReport, Kcat, Load,
+    MirrorBench, MirrorOptions, Options, Report,
 };
 use isthmus_lab::targets::{IsthmusProgram, KafkaJars};
 use std::path::PathBuf;
@@ -37,6 +38,8 @@ enum What {
     /// The replicator beside MirrorMaker 2, between two Apache Kafkas: rate, CPU time, memory, first
     /// record, latency.
     Mirror(MirrorBenchOptions),
+    /// What the gateway adds to a request: the same requests to one broker, directly and through it.
+    Gateway(GatewayBenchOptions),
 }
 
 /// Who Isthmus is compared with.
@@ -91,6 +94,25 @@ struct MirrorBenchOptions {
 }
 
 #[derive(Args)]
+struct GatewayBenchOptions {
+    /// Rounds; in each, both ways are measured twice.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Requests of each kind, per run; one is under way at a time.
+    #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    requests: u32,
+    /// The isthmus binary to measure [default: this one].
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
+    /// Print one JSON document instead of tables.
+    #[arg(long)]
+    json: bool,
+    /// Leave data and logs in the folder for temporary files.
+    #[arg(long)]
+    keep: bool,
+}
+
+#[derive(Args)]
 struct RunOptions {
     /// Rounds; in each, the tuned peer and Isthmus are measured twice, and a peer as shipped once.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -133,22 +155,53 @@ struct Programs {
 }
 
 pub(crate) fn run(options: &BenchOptions) -> ExitCode {
-    let (runs, jars) = match &options.what {
-        What::Broker(options) => (&options.runs, Jars::Broker),
-        What::Cluster(options) => (&options.runs, Jars::Broker),
-        What::Mirror(options) => (&options.runs, Jars::WithMirrorMaker),
-    };
+    match &options.what {
+        What::Broker(options) => {
+            compare(&options.runs, Jars::Broker, |found| brokers(options, found))
+        }
+        What::Cluster(options) => compare(&options.runs, Jars::Broker, |found| {
+            clusters(options, found)
+        }),
+        What::Mirror(options) => compare(&options.runs, Jars::WithMirrorMaker, |found| {
+            mirrors(options, found)
+        }),
+        What::Gateway(options) => through_the_gateway(options),
+    }
+}
+
+fn compare<F: Future<Output = anyhow::Result<Report>>>(
+    runs: &RunOptions,
+    jars: Jars,
+    bench: impl FnOnce(Programs) -> F,
+) -> ExitCode {
     let found = match find(runs, jars) {
         Ok(found) => found,
         Err(problems) => return refuse(&problems),
     };
-    let measured = match &options.what {
-        What::Broker(options) => measure(brokers(options, found)),
-        What::Cluster(options) => measure(clusters(options, found)),
-        What::Mirror(options) => measure(mirrors(options, found)),
-    };
-    match measured {
+    match measure(bench(found)) {
         Ok(Some(report)) => say(&report, runs.json),
+        Ok(None) => ExitCode::from(INTERRUPTED),
+        Err(error) => fail(&format!("{error:#}")),
+    }
+}
+
+fn through_the_gateway(options: &GatewayBenchOptions) -> ExitCode {
+    let isthmus = match isthmus(options.binary.as_ref()) {
+        Ok(isthmus) => isthmus,
+        Err(problem) => return refuse(&problem),
+    };
+    let measured = measure(async {
+        let bench = GatewayBench::new(GatewayOptions {
+            isthmus,
+            rounds: options.rounds,
+            requests: options.requests,
+            keep: options.keep,
+        })?;
+        tracing::info!(event = "bench_begins", folder = %bench.folder().display());
+        Ok(bench.run().await?)
+    });
+    match measured {
+        Ok(Some(report)) => say_added(&report, options.json),
         Ok(None) => ExitCode::from(INTERRUPTED),
         Err(error) => fail(&format!("{error:#}")),
     }
@@ -202,7 +255,7 @@ async fn mirrors(options: &MirrorBenchOptions, found: Programs) -> anyhow::Resul
 }
 
 /// None if it was interrupted.
-fn measure(bench: impl Future<Output = anyhow::Result<Report>>) -> anyhow::Result<Option<Report>> {
+fn measure<R>(bench: impl Future<Output = anyhow::Result<R>>) -> anyhow::Result<Option<R>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -228,13 +281,7 @@ fn find(options: &RunOptions, needed: Jars) -> Result<Programs, String> {
     let kcat = options.kcat.clone().or_else(|| variable(KCAT_VARIABLE));
     let kcat = kcat.unwrap_or_else(|| PathBuf::from("kcat"));
     let kcat = Kcat::find(&kcat).map_err(|error| error.to_string());
-    let binary = match &options.binary {
-        Some(binary) => Ok(binary.clone()),
-        None => std::env::current_exe().map_err(|error| format!("where is this program? {error}")),
-    };
-    let isthmus = binary
-        .and_then(|path| IsthmusProgram::find(&path).map_err(|error| format!("--binary: {error}")));
-    match (jars, kcat, isthmus) {
+    match (jars, kcat, isthmus(options.binary.as_ref())) {
         (Ok(jars), Ok(kcat), Ok(isthmus)) => Ok(Programs {
             jars,
             kcat,
@@ -249,6 +296,17 @@ fn find(options: &RunOptions, needed: Jars) -> Result<Programs, String> {
                 .join("\n"))
         }
     }
+}
+
+/// The binary to measure: the one given, or the running one.
+fn isthmus(binary: Option<&PathBuf>) -> Result<IsthmusProgram, String> {
+    let binary = match binary {
+        Some(binary) => binary.clone(),
+        None => {
+            std::env::current_exe().map_err(|error| format!("where is this program? {error}"))?
+        }
+    };
+    IsthmusProgram::find(&binary).map_err(|error| format!("--binary: {error}"))
 }
 
 fn no_libs() -> String {
@@ -280,9 +338,9 @@ fn loads(options: &RunOptions, codec: Codec) -> Vec<Load> {
 
 /// None if a signal came first. What runs is then dropped, which ends all processes and removes
 /// all files.
-async fn until_interrupted(
-    bench: impl Future<Output = anyhow::Result<Report>>,
-) -> anyhow::Result<Option<Report>> {
+async fn until_interrupted<R>(
+    bench: impl Future<Output = anyhow::Result<R>>,
+) -> anyhow::Result<Option<R>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
@@ -304,4 +362,15 @@ fn say(report: &Report, json: bool) -> ExitCode {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     }
+}
+
+/// A budget that is missed is said and is no failure.
+#[expect(clippy::print_stdout, reason = "the report is this command's answer")]
+fn say_added(report: &GatewayReport, json: bool) -> ExitCode {
+    if json {
+        println!("{}", report.to_json());
+    } else {
+        print!("{report}");
+    }
+    ExitCode::SUCCESS
 }

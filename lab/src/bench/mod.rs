@@ -9,12 +9,13 @@
 //! compared is measured twice in every round, which tells the noise. A ratio inside the noise is
 //! no difference.
 //!
-//! Reading order: [`figures`], [`load`], [`broker`], [`cluster`], [`mirror`],
+//! Reading order: [`figures`], [`load`], [`broker`], [`cluster`], [`mirror`], [`gateway`],
 //! [`statistics`], [`judge`], [`report`].
 
 pub mod broker;
 pub mod cluster;
 pub mod figures;
+pub mod gateway;
 pub mod judge;
 pub mod load;
 pub mod mirror;
@@ -24,6 +25,7 @@ pub mod statistics;
 
 pub use broker::{BenchError, BrokerBench, Options};
 pub use cluster::{ClusterBench, ClusterBenchError};
+pub use gateway::{GatewayBench, GatewayBenchError, GatewayOptions, GatewayReport};
 pub use load::{Kcat, Load, NoKcat};
 pub use mirror::{MirrorBench, MirrorBenchError, MirrorOptions};
 pub use report::Report;
