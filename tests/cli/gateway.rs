@@ -29,7 +29,7 @@ fn a_client_sees_the_gateway_only_and_what_passes_is_counted() {
         found.map(|it| (it.min_version, it.max_version))
     };
     assert_eq!(range(&mut through, ApiKey::Fetch), Some((4, 15)));
-    assert_eq!(range(&mut through, ApiKey::SaslHandshake), Some((1, 1)));
+    assert_eq!(range(&mut through, ApiKey::SaslHandshake), Some((0, 1)));
     let metadata = range(&mut direct, ApiKey::Metadata);
     assert_eq!(range(&mut through, ApiKey::Metadata), metadata);
 

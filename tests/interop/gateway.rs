@@ -2,7 +2,7 @@
 //! and what they notice when a broker or the gateway dies (requirements S0-01, S0-02, S0-14, S3-01).
 
 use super::lines;
-use super::support::broker::Broker;
+use super::support::broker::{Broker, isthmus};
 use super::support::cluster::{Cluster, Rules, free_addresses, until};
 use super::support::gateway::{BOOTSTRAP_PORT, FIRST_PORT, Gateway, GatewayFile};
 use super::support::peers::{Peers, peers};
@@ -15,6 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const CLUSTER: &str = "org.apache.kafka.tools.ClusterTool";
+const CONFIGS: &str = "kafka.admin.ConfigCommand";
 const QUORUM: &str = "org.apache.kafka.tools.MetadataQuorumCommand";
 const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
 const PRODUCER: &str = "org.apache.kafka.tools.VerifiableProducer";
@@ -295,4 +296,61 @@ fn of_two_gateways_in_a_clients_list_one_may_die() {
     let kept = behind.values(&other.bootstrap, "kept");
     assert!(acknowledged.len() > 400 && acknowledged.is_subset(&kept));
     other.stop().succeeded();
+}
+
+/// Users are the brokers' matter: a login passes as it is, and so does its refusal.
+#[test]
+fn logins_pass_as_they_are() {
+    let Some(peers) = peers("logins_pass_as_they_are") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    fs::write(path("users"), "alice:alice-pw\n").unwrap();
+    let listener = format!(
+        "[[listeners]]\nname = \"logins\"\nbind = \"127.0.0.1:0\"\n[listeners.sasl]\n\
+         mechanisms = [\"PLAIN\", \"SCRAM-SHA-512\"]\nplain_users_file = \"{}\"\n",
+        path("users")
+    );
+    fs::write(path("broker.toml"), listener).unwrap();
+    let mut command = isthmus();
+    command.args(["broker", "--dev", "-c", &path("broker.toml")]);
+    command.args(["--data", &path("data")]);
+    let broker = Broker::of(Program::start(&mut command)).expect("a broker that starts");
+    let file = GatewayFile::new(dir.path(), &[(1, broker.address())], "");
+    let gateway = file.start();
+    ready(&gateway);
+
+    let kcat = |mechanism: &str, password: &str, words: &str, input: &str| {
+        let settings = [
+            "security.protocol=SASL_PLAINTEXT".to_owned(),
+            format!("sasl.mechanisms={mechanism}"),
+            "sasl.username=alice".to_owned(),
+            format!("sasl.password={password}"),
+        ];
+        let settings = settings.iter().flat_map(|it| ["-X", it]);
+        let args: Vec<&str> = settings.chain(words.split(' ')).collect();
+        peers.kcat(&gateway.bootstrap, &args, Some(input.as_bytes().to_vec()))
+    };
+    kcat("PLAIN", "alice-pw", "-P -t guarded", "one\n").succeeded();
+    let refused = kcat("PLAIN", "guessed", "-L -m 5", "");
+    assert_ne!(refused.code(), Some(0), "{refused:?}");
+    assert!(refused.stderr.contains("uthentication"), "{refused:?}");
+
+    // Java's admin client logs in as well, and makes a user of SCRAM.
+    let login = "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\n\
+        sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+        username=\"alice\" password=\"alice-pw\";\n";
+    fs::write(path("login.properties"), login).unwrap();
+    let words = "--alter --entity-type users --entity-name alice --add-config \
+        SCRAM-SHA-512=[iterations=4096,password=other] --command-config";
+    let mut args: Vec<&str> = words.split_whitespace().collect();
+    let (login, at) = (path("login.properties"), gateway.bootstrap.as_str());
+    args.extend([&login, "--bootstrap-server", at]);
+    peers.java(CONFIGS, &args, None).succeeded();
+    let read = "-C -t guarded -o beginning -e -q";
+    let read = kcat("SCRAM-SHA-512", "other", read, "").succeeded();
+    assert_eq!(lines(&read.stdout), ["one"]);
+    gateway.stop().succeeded();
+    broker.stop().succeeded();
 }

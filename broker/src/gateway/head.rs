@@ -1,7 +1,7 @@
 //! The head of a request, as far as it must be known: kind, version, correlation id, and of Produce
 //! whether an answer comes at all. The body is not looked at.
 
-use super::keys::{Rewriting, offered, rewriting};
+use super::keys::{Rewriting, carried, rewriting};
 use super::refused::Refused;
 use isthmus_wire::ApiKey;
 
@@ -59,7 +59,7 @@ impl Reader<'_> {
         let (number, version) = (self.i16()?, self.i16()?);
         let correlation_id = self.i32()?;
         let key = ApiKey::try_from(number).ok();
-        let Some((key, range)) = key.and_then(|key| Some((key, offered(key)?))) else {
+        let Some((key, range)) = key.and_then(|key| Some((key, carried(key)?))) else {
             return Err(Stop::Refused(Refused::Kind { key: number }));
         };
         // Whoever asks which versions there are does not know them yet; brokers answer in version 0.

@@ -10,7 +10,8 @@ use isthmus_wire::{ApiKey, VersionRange};
 const FETCH_MAX: i16 = 15;
 
 /// From this version on a login is made of Kafka's frames; before, of bare tokens, which nobody can
-/// follow who does not take part in it (KIP-152).
+/// follow who does not take part in it (KIP-152). Version 0 is offered all the same: librdkafka takes a
+/// broker without it for one that has no SASL, and then uses 1.
 const SASL_HANDSHAKE_MIN: i16 = 1;
 
 /// From where on keys are Isthmus' own, between nodes.
@@ -41,7 +42,7 @@ const REWRITTEN: [(ApiKey, i16, Rewriting); 6] = [
     (ApiKey::DescribeQuorum, 2, Rewriting::DescribeQuorum),
 ];
 
-/// The versions that clients may use; `None` for kinds that do not pass.
+/// The versions that clients are told of; `None` for kinds that do not pass.
 pub(super) fn offered(key: ApiKey) -> Option<VersionRange> {
     if !key.is_on_broker() || i16::from(key) >= INTERNAL_FROM || HIDDEN.contains(&key) {
         return None;
@@ -50,6 +51,12 @@ pub(super) fn offered(key: ApiKey) -> Option<VersionRange> {
     if key == ApiKey::Fetch {
         range.max = range.max.min(FETCH_MAX);
     }
+    Some(range)
+}
+
+/// The versions in which requests pass: those offered but for what is offered for show.
+pub(super) fn carried(key: ApiKey) -> Option<VersionRange> {
+    let mut range = offered(key)?;
     if key == ApiKey::SaslHandshake {
         range.min = range.min.max(SASL_HANDSHAKE_MIN);
     }
@@ -159,6 +166,7 @@ mod tests {
         ] {
             assert_eq!(offered(key), None, "{key}");
         }
-        assert_eq!(offered(ApiKey::SaslHandshake).unwrap().min, 1);
+        let handshake = [offered, carried].map(|range| range(ApiKey::SaslHandshake).unwrap().min);
+        assert_eq!(handshake, [0, 1]);
     }
 }

@@ -423,7 +423,7 @@ mod tests {
                 api(0, 0, 13),
                 api(1, 4, 15),
                 api(3, 0, 7),
-                api(17, 1, 1),
+                api(17, 0, 1),
                 api(18, 0, 4),
             ];
             assert_eq!(got.api_keys, known, "{version}");
