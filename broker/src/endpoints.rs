@@ -43,6 +43,23 @@ pub(crate) fn registered<'a>(
         .filter_map(move |broker| at(broker, listener))
 }
 
+/// A client that says in which rack it stands, and the listener that it came through.
+#[derive(Clone, Copy)]
+pub(crate) struct ClientPlace<'a> {
+    pub(crate) image: &'a MetadataImage,
+    pub(crate) listener: &'a str,
+    pub(crate) rack: &'a str,
+}
+
+impl ClientPlace<'_> {
+    /// Whether that broker stands in the same rack, and has an address for the client.
+    pub(crate) fn is_near(&self, broker: i32) -> bool {
+        let broker = self.image.broker(broker);
+        let found = broker.and_then(|broker| at(broker, self.listener));
+        found.is_some_and(|it| it.rack == Some(self.rack))
+    }
+}
+
 /// Those of `replicas` that no live broker holds.
 pub(crate) fn offline(image: &MetadataImage, replicas: &[i32]) -> Vec<i32> {
     let live = |id: i32| image.broker(id).is_some_and(|broker| !broker.fenced);

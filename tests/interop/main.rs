@@ -19,6 +19,7 @@ mod kafka;
 mod kcat;
 mod nodes;
 mod quotas;
+mod racks;
 mod records;
 mod same;
 mod security;

@@ -12,6 +12,13 @@
 //! which counts nothing, and asks again when it may. It is never asked for more at once than could
 //! ever be within the quota; a single batch larger than that never gets through, as in Kafka.
 //!
+//! A client that says in which rack it stands is told by the leader of a replica there
+//! (`replica.selector.class`, KIP-392), at once and without records; it asks that one from then on. A
+//! follower shows what it knows as committed (rule 18), and its fetches wait for that to move. What it
+//! does not have is OFFSET_OUT_OF_RANGE, upon which clients ask the leader again; for an offset that it
+//! has and does not know as committed yet the answer is empty, as in Kafka, which keeps
+//! OFFSET_NOT_AVAILABLE for ListOffsets.
+//!
 //! A fetch as a replica (`replica_id` ≥ 0) is refused on a client listener: any client could
 //! otherwise move the high watermark (design, decision 20).
 //!
@@ -19,13 +26,16 @@
 //! client's rack (KIP-392); 13 topic ids (KIP-516); 15 the replica's state in a tag; 16 new
 //! leaders' endpoints (KIP-951); 17 and 18 concern replicas only.
 
+use super::current_leader::current_leader;
 use super::fetch_read::{FetchPlan, Progress};
 use super::{Call, Reply, Serve};
+use crate::broker::Broker;
 use crate::quotas::{Metered, UsedRate};
 use isthmus_wire::codec::{Encoder, Message};
 use isthmus_wire::header::FRAME_SIZE_LEN;
+use isthmus_wire::messages::fetch_response::{FetchableTopicResponse, PartitionData};
 use isthmus_wire::messages::{FetchRequest, FetchResponse};
-use isthmus_wire::{ErrorCode, VersionRange};
+use isthmus_wire::{ErrorCode, Uuid, VersionRange};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -83,9 +93,33 @@ impl Serve for Fetch {
                 ..FetchResponse::default()
             };
         }
-        let bytes_out = &metered.broker.metrics.bytes_out;
-        bytes_out.inc_by(record_bytes(response));
+        count(&metered.broker, response);
     }
+}
+
+/// Counts what goes out, and what of it from partitions that others lead, by the metadata of now.
+fn count(broker: &Broker, response: &FetchResponse) {
+    let all = record_bytes(&response.responses);
+    broker.metrics.bytes_out.inc_by(all);
+    if all == 0 || broker.cluster.is_none() {
+        return;
+    }
+    let image = broker.image();
+    let led_elsewhere = |topic: &FetchableTopicResponse, data: &PartitionData| {
+        let known = match topic.topic_id {
+            Uuid::ZERO => image.topic(&topic.topic),
+            id => image.topic_by_id(id),
+        };
+        let leader = current_leader(known, data.partition_index);
+        leader.is_some_and(|(leader, _)| leader != broker.node_id)
+    };
+    let topics = response.responses.iter();
+    let followed = topics.map(|topic| {
+        let partitions = topic.partitions.iter();
+        let followed = partitions.filter(|data| led_elsewhere(topic, data));
+        followed.map(bytes_of).sum::<u64>()
+    });
+    broker.metrics.follower_bytes_out.inc_by(followed.sum());
 }
 
 /// As Kafka counts an answer: with its size in front, without the header.
@@ -96,11 +130,15 @@ fn encoded_len(response: &FetchResponse, version: i16) -> usize {
     FRAME_SIZE_LEN + encoder.len()
 }
 
-fn record_bytes(response: &FetchResponse) -> u64 {
-    let topics = response.responses.iter();
-    let partitions = topics.flat_map(|topic| &topic.partitions);
-    let records = partitions.filter_map(|data| data.records.as_ref());
-    records.map(|records| records.len() as u64).sum()
+fn record_bytes(topics: &[FetchableTopicResponse]) -> u64 {
+    let partitions = topics.iter().flat_map(|topic| &topic.partitions);
+    partitions.map(bytes_of).sum()
+}
+
+fn bytes_of(data: &PartitionData) -> u64 {
+    data.records
+        .as_ref()
+        .map_or(0, |records| records.len() as u64)
 }
 
 async fn wait_for_more(plan: FetchPlan, deadline: Instant, stop: CancellationToken) -> Progress {

@@ -7,9 +7,12 @@
 use super::Call;
 use super::current_leader::{current_leader, nodes};
 use crate::broker::Broker;
+use crate::endpoints::ClientPlace;
 use crate::partitions::{Isolation, Partition, ReadRequest, ServedBy};
 use crate::settings::Listener;
 use bytes::Bytes;
+use isthmus_broker_core::metadata::MetadataImage;
+use isthmus_broker_core::replica::ReplicaSelector;
 use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::fetch_request::FetchPartition;
 use isthmus_wire::messages::fetch_response::{
@@ -33,6 +36,8 @@ pub(super) struct FetchPlan {
     max_bytes: usize,
     isolation: Isolation,
     served_by: ServedBy,
+    /// In which the client stands, where that counts.
+    rack: Option<String>,
     version: i16,
     broker: Arc<Broker>,
     listener: Arc<Listener>,
@@ -49,6 +54,8 @@ pub(super) struct Progress {
     response: FetchResponse,
     bytes: usize,
     failed: bool,
+    /// Of some partition the client is to ask another replica.
+    redirected: bool,
 }
 
 impl Progress {
@@ -100,6 +107,10 @@ impl FetchPlan {
             } else {
                 ServedBy::Leader
             },
+            rack: (broker.settings.replica_selector == ReplicaSelector::RackAware
+                && version >= FOLLOWERS_FROM
+                && !request.rack_id.is_empty())
+            .then(|| request.rack_id.to_string()),
             version,
             broker: Arc::clone(broker),
             listener: Arc::clone(&call.caller.listener),
@@ -114,6 +125,7 @@ impl FetchPlan {
     /// A fetch of nothing has nothing to wait for.
     pub(super) fn is_enough(&self, progress: &Progress) -> bool {
         progress.failed
+            || progress.redirected
             || progress.bytes >= self.min_bytes
             || self.topics.iter().all(|topic| topic.partitions.is_empty())
     }
@@ -121,13 +133,16 @@ impl FetchPlan {
     pub(super) fn read(&self) -> Progress {
         let mut bytes = 0;
         let mut failed = false;
+        let mut redirected = false;
+        let image = self.rack.as_ref().map(|_| self.broker.image());
         let mut responses = Vec::with_capacity(self.topics.len());
         for topic in &self.topics {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for (asked, found) in &topic.partitions {
-                let data = self.read_partition(asked, found, bytes);
+                let data = self.read_partition(asked, found, bytes, image.as_deref());
                 bytes += data.records.as_ref().map_or(0, Records::len);
                 failed |= data.error_code.is_error();
+                redirected |= data.preferred_read_replica >= 0;
                 partitions.push(data);
             }
             responses.push(FetchableTopicResponse {
@@ -147,6 +162,7 @@ impl FetchPlan {
             response,
             bytes,
             failed,
+            redirected,
         }
     }
 
@@ -180,11 +196,20 @@ impl FetchPlan {
         response.node_endpoints = endpoints.collect();
     }
 
+    fn place<'a>(&'a self, image: Option<&'a MetadataImage>) -> Option<ClientPlace<'a>> {
+        Some(ClientPlace {
+            image: image?,
+            listener: &self.listener.name,
+            rack: self.rack.as_deref()?,
+        })
+    }
+
     fn read_partition(
         &self,
         asked: &FetchPartition,
         found: &Result<Arc<Partition>, ErrorCode>,
         bytes_so_far: usize,
+        image: Option<&MetadataImage>,
     ) -> PartitionData {
         let partition = match found {
             Ok(partition) => partition,
@@ -201,6 +226,7 @@ impl FetchPlan {
             served_by: self.served_by,
             current_leader_epoch: asked.current_leader_epoch,
             last_fetched_epoch: asked.last_fetched_epoch,
+            place: self.place(image),
         };
         match partition.read(&request) {
             Ok(read) => PartitionData {
@@ -222,6 +248,7 @@ impl FetchPlan {
                     aborted.into_iter().map(entry).collect()
                 }),
                 records: Some(read.records),
+                preferred_read_replica: read.preferred_read_replica.unwrap_or(-1),
                 ..PartitionData::default()
             },
             // Kafka shows a partition that was looked at by the absence of a list.

@@ -65,6 +65,7 @@ fn panels_and_alerts_ask_for_what_is_exported() {
         "isthmus_broker_under_replicated_partitions",
         "isthmus_broker_fenced_brokers",
         "isthmus_broker_replica_lag_records",
+        "isthmus_broker_follower_records_out_bytes_total",
         "isthmus_broker_metadata_quorum_term",
         "isthmus_broker_refused_nodes_total",
         "isthmus_broker_lease_refusals_total",

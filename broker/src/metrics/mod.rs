@@ -41,6 +41,7 @@ pub(crate) struct Metrics {
     pub(crate) refused_nodes: IntCounter,
     pub(crate) bytes_in: IntCounter,
     pub(crate) bytes_out: IntCounter,
+    pub(crate) follower_bytes_out: IntCounter,
     pub(crate) partitions: PartitionMetrics,
     pub(crate) pool_bytes_in_use: IntGauge,
     pub(crate) pool_bytes_max: IntGauge,
@@ -187,6 +188,10 @@ impl Metrics {
             bytes_out: counter(
                 "isthmus_broker_records_out_bytes_total",
                 "Bytes of record batches put into fetch answers.",
+            ),
+            follower_bytes_out: counter(
+                "isthmus_broker_follower_records_out_bytes_total",
+                "Bytes of record batches put into fetch answers from partitions that another broker leads.",
             ),
             partitions: PartitionMetrics {
                 count: gauge("isthmus_broker_partitions", "Partitions this broker holds."),

@@ -7,6 +7,7 @@
 use super::partition::{Partition, State};
 use super::role::Role;
 use crate::disk_failure::DiskFailure;
+use crate::endpoints::ClientPlace;
 use crate::groups::LoadError;
 use isthmus_log::disk::{Disk, ProcessDisk};
 use isthmus_log::{LogRead, ReadError, StorageError, TimestampedOffset};
@@ -97,7 +98,7 @@ impl From<StorageError> for ReadFailure {
 }
 
 /// One partition's share of a fetch.
-pub(crate) struct ReadRequest {
+pub(crate) struct ReadRequest<'a> {
     pub(crate) offset: i64,
     pub(crate) max_bytes: usize,
     pub(crate) at_least_one_batch: bool,
@@ -106,6 +107,8 @@ pub(crate) struct ReadRequest {
     /// -1: the client does not know one.
     pub(crate) current_leader_epoch: i32,
     pub(crate) last_fetched_epoch: i32,
+    /// Of a client that is to read from a replica near it, if there is one that can serve it.
+    pub(crate) place: Option<ClientPlace<'a>>,
 }
 
 pub(crate) struct ReadAnswer {
@@ -117,6 +120,8 @@ pub(crate) struct ReadAnswer {
     pub(crate) diverging: Option<(i32, i64)>,
     /// For read_committed: producer id and first offset of aborted transactions.
     pub(crate) aborted: Option<Vec<(i64, i64)>>,
+    /// Who is to be asked in place of this leader; there are no records then.
+    pub(crate) preferred_read_replica: Option<i32>,
 }
 
 /// What ListOffsets asks for.
@@ -147,7 +152,7 @@ const NOT_FOUND: FoundOffset = FoundOffset {
 
 impl Partition {
     /// Finds the records from an offset on, as far as the asker may see.
-    pub(crate) fn read(&self, request: &ReadRequest) -> Result<ReadAnswer, ReadFailure> {
+    pub(crate) fn read(&self, request: &ReadRequest<'_>) -> Result<ReadAnswer, ReadFailure> {
         let (found, mut answer) = {
             let state = self.state.lock();
             state.check(request.current_leader_epoch, request.served_by)?;
@@ -161,7 +166,11 @@ impl Partition {
                 log_start_offset,
                 diverging: None,
                 aborted: None,
+                preferred_read_replica: state.preferred_read_replica(request),
             };
+            if answer.preferred_read_replica.is_some() {
+                return Ok(answer);
+            }
             if let Some(diverging) = state.diverging(request)? {
                 answer.diverging = Some(diverging);
                 return Ok(answer);
@@ -380,9 +389,17 @@ impl State {
         }
     }
 
+    /// The follower that the client should ask in place of this leader (KIP-392).
+    fn preferred_read_replica(&self, request: &ReadRequest<'_>) -> Option<i32> {
+        let place = request.place?;
+        let is_near = |broker| place.is_near(broker);
+        self.leader()?
+            .preferred_read_replica(request.offset, is_near)
+    }
+
     /// Rule 13: the client's last epoch ended before the offset it asks for. An epoch that this
     /// log cannot place leaves nothing to compare: out of range, as in Kafka.
-    fn diverging(&self, request: &ReadRequest) -> Result<Option<(i32, i64)>, ReadFailure> {
+    fn diverging(&self, request: &ReadRequest<'_>) -> Result<Option<(i32, i64)>, ReadFailure> {
         if request.last_fetched_epoch < 0 {
             return Ok(None);
         }

@@ -7,6 +7,7 @@ mod dynamic;
 mod kafka_names;
 mod limits;
 mod listeners;
+mod racks;
 mod schema;
 mod security;
 mod server_properties;
@@ -32,9 +33,11 @@ use isthmus_broker_core::config::{TopicConfig, broker_key, min_insync_replicas};
 use isthmus_broker_core::groups::GroupConfig;
 use isthmus_broker_core::metadata::{ConfigResource, MetadataImage, Sufficiency, TopicDefaults};
 use isthmus_broker_core::quotas::QuotaWindow;
+use isthmus_broker_core::replica::ReplicaSelector;
 use isthmus_broker_core::security::Authorizer;
 use isthmus_config::{Breach, ConfigProblem, ConfigProblems, Layers, Loaded, Rule, Setting, load};
 use listeners::{LISTENER_NAMES, LISTENERS, dev_listeners, file_listeners};
+use racks::SELECTOR;
 use security::SUPER_USERS;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -70,6 +73,8 @@ pub struct Settings {
     /// How long a follower may lag before it leaves the ISR.
     pub replica_lag_time_max: Duration,
     pub(crate) replication: ReplicationSettings,
+    /// Which replica consumers are told to read from.
+    pub(crate) replica_selector: ReplicaSelector,
     /// Between two looks for partitions that their preferred replica does not lead; none where
     /// nobody is to look.
     pub(crate) leader_balance_interval: Option<Duration>,
@@ -122,6 +127,7 @@ pub(super) const RULES: &[Rule] = &[
     SESSION_TIMEOUTS,
     GZIP_LEVEL,
     DATA,
+    SELECTOR,
     ROLES,
     CONTROLLERS,
     KINDS,
@@ -137,6 +143,7 @@ pub(super) const FILE_RULES: &[Rule] = &[
     SESSION_TIMEOUTS,
     GZIP_LEVEL,
     DATA,
+    SELECTOR,
     ROLES,
     CONTROLLERS,
     KINDS,
@@ -246,6 +253,7 @@ impl Settings {
                 socket_timeout: bounded(&loaded, "replica.socket.timeout.ms", TICK_MIN),
                 lag_time_max: bounded(&loaded, "replica.lag.time.max.ms", TICK_MIN),
             },
+            replica_selector: racks::replica_selector(&loaded),
             leader_balance_interval: (loaded.get::<bool>("auto.leader.rebalance.enable")).then(
                 || {
                     Duration::from_secs(
@@ -286,7 +294,12 @@ impl Settings {
             .unwrap_or(i16::MAX),
             offsets_topic_segment_bytes: loaded.get("offsets.topic.segment.bytes"),
             dynamic: Arc::new(dynamic),
-            notices: [loaded.notices(), &cluster::notices(&loaded)].concat(),
+            notices: [
+                loaded.notices(),
+                &cluster::notices(&loaded),
+                &racks::notices(&loaded),
+            ]
+            .concat(),
             idle,
         })
     }

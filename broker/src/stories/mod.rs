@@ -15,6 +15,7 @@ mod groups;
 mod kit;
 mod latency;
 mod leases;
+mod nearby;
 mod offline;
 mod quorum;
 mod racks;

@@ -2,7 +2,8 @@
 //!
 //! [`role`] says what a change of metadata makes of this broker; [`leader`] and [`follower`] are
 //! the two roles. A shell holds the log, asks the role, and does what it says: append, send,
-//! truncate, tell the controller. The tables of events stand in docs/replication.md.
+//! truncate, tell the controller. [`ReplicaSelector`] has a leader say which replica a consumer reads
+//! from. The tables of events stand in docs/replication.md.
 
 mod epochs;
 mod fetch;
@@ -14,6 +15,7 @@ mod leader_lease;
 mod member_racks;
 mod own_copy;
 mod progress;
+mod read_replica;
 pub mod role;
 
 pub use epochs::{EpochHistory, truncation_point};
@@ -23,4 +25,5 @@ pub use isr::{AlterPartition, AlterPartitionAnswer, IsrMember, NewIsr};
 pub use known_log::KnownLog;
 pub use leader::{AppendRefused, Completion, Leader, LeaderEffects, Leadership};
 pub use own_copy::OwnCopy;
+pub use read_replica::ReplicaSelector;
 pub use role::{RoleChange, role_change};

@@ -101,6 +101,16 @@ impl Progress {
         leader_end.saturating_sub(reached).max(0)
     }
 
+    /// Whether that offset is in its log, or the next to be.
+    pub(super) fn holds(&self, offset: i64) -> bool {
+        self.log_end.is_some_and(|end| end >= offset) && self.log_start <= offset
+    }
+
+    /// Greater for whoever keeps up better.
+    pub(super) fn standing(&self) -> (Option<i64>, Duration) {
+        (self.log_end, self.last_caught_up)
+    }
+
     /// Rule 5: has everything, or had it not longer than `lag_max` ago.
     pub(super) fn is_caught_up(&self, now: Duration, leader_end: i64, lag_max: Duration) -> bool {
         self.log_end == Some(leader_end) || now.saturating_sub(self.last_caught_up) <= lag_max

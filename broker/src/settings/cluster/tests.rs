@@ -45,6 +45,7 @@ impl Layout {
                 let roles: Vec<&str> = words.flat_map(|roles| roles.split(',')).collect();
                 self.node = format!("id = {id}\nroles = {roles:?}\ndata = \"/d\"\n");
             }
+            "rack" => self.node += &format!("rack = {rest:?}\n"),
             "voters" => {
                 let voters: Vec<&str> = words.collect();
                 self.cluster += &format!("controllers = {voters:?}\n");

@@ -12,6 +12,7 @@ use isthmus_wire::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
 use isthmus_wire::messages::fetch_request::{FetchPartition, FetchTopic};
+use isthmus_wire::messages::fetch_response::PartitionData;
 use isthmus_wire::messages::metadata_request::MetadataRequestTopic;
 use isthmus_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use isthmus_wire::messages::{CreateTopicsRequest, FetchRequest, MetadataRequest, ProduceRequest};
@@ -201,9 +202,27 @@ impl Client {
         topic: &str,
         offset: i64,
     ) -> Option<Result<Vec<String>, ErrorCode>> {
+        let found = self
+            .fetch(node, topic, offset, ("", Duration::ZERO))
+            .await?;
+        if found.error_code != ErrorCode::NONE {
+            return Some(Err(found.error_code));
+        }
+        Some(Ok(values_of(&found, offset)))
+    }
+
+    /// What is answered to a client in that rack which waits for so long.
+    pub(crate) async fn fetch(
+        &mut self,
+        node: i32,
+        topic: &str,
+        offset: i64,
+        (rack, wait): (&str, Duration),
+    ) -> Option<PartitionData> {
         let request = FetchRequest {
-            max_wait_ms: 0,
+            max_wait_ms: i32::try_from(wait.as_millis()).unwrap(),
             min_bytes: 1,
+            rack_id: rack.to_owned(),
             topics: vec![FetchTopic {
                 topic: topic.to_owned(),
                 partitions: vec![FetchPartition {
@@ -216,15 +235,16 @@ impl Client {
             }],
             ..FetchRequest::default()
         };
-        let answer = self.ask(node, &request, 12).await?;
-        let partition = answer.responses.first()?.partitions.first()?;
-        if partition.error_code != ErrorCode::NONE {
-            return Some(Err(partition.error_code));
-        }
-        let bytes = partition.records.as_ref();
-        let bytes = bytes.and_then(|it| it.bytes().cloned());
-        Some(Ok(values(&bytes.unwrap_or_default(), offset)))
+        let mut answer = self.ask(node, &request, 12).await?;
+        answer.responses.first_mut()?.partitions.pop()
     }
+}
+
+/// The values in an answer from that offset on.
+pub(crate) fn values_of(data: &PartitionData, from: i64) -> Vec<String> {
+    let bytes = data.records.as_ref();
+    let bytes = bytes.and_then(|it| it.bytes().cloned());
+    values(&bytes.unwrap_or_default(), from)
 }
 
 /// The values from that offset on.

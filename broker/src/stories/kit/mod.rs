@@ -5,7 +5,7 @@ mod log;
 mod node;
 mod producer;
 
-pub(super) use client::{Client, PAUSE, batch};
+pub(super) use client::{Client, PAUSE, batch, values_of};
 pub(super) use node::{BOTH, BROKER, CONTROLLER, Layout};
 pub(super) use producer::Producer;
 

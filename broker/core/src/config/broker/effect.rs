@@ -43,7 +43,6 @@ reasons! {
     NO_PLUGINS = "Java classes cannot be loaded";
     NO_PURGATORY = "a wait that has ended is forgotten at once";
     NO_REMOTE = "there is no remote storage";
-    NO_SELECTOR = "consumers read from leaders";
     NO_SESSIONS = "fetch sessions are not kept: every fetch is a full one";
     NO_SHARE = "share groups are not served";
     NO_START_LIMIT = "a start takes as long as it takes";

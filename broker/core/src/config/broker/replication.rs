@@ -4,7 +4,7 @@ use super::super::key::ConfigType::{Boolean, Text};
 use super::super::key::{ANY_INT, ANY_LONG, INT_FROM_0, INT_FROM_1, LONG_FROM_1};
 use super::Update::{ClusterWide, Internal, ReadOnly};
 use super::effect::{
-    Applied, FIXED_PAUSE, NO_LINGERING, NO_SELECTOR, NO_THROTTLE, ONE_DIRECTORY, ONE_FETCHER,
+    Applied, FIXED_PAUSE, NO_LINGERING, NO_THROTTLE, ONE_DIRECTORY, ONE_FETCHER,
     SYSTEM_BUFFERS,
 };
 use super::{BrokerKey, keys};
@@ -44,8 +44,8 @@ pub(super) const KEYS: &[BrokerKey] = keys! {
         "Time between two writes of the high watermarks.";
     "replica.lag.time.max.ms", ANY_LONG, Some("30000"), ReadOnly, Applied,
         "How long a follower may lag before it leaves the ISR.";
-    "replica.selector.class", Text, None, ReadOnly, NO_SELECTOR,
-        "Class that chooses the replica a consumer reads from.";
+    "replica.selector.class", Text, None, ReadOnly, Applied,
+        "What chooses the replica a consumer reads from: org.apache.kafka.common.replica.RackAwareReplicaSelector; without it, leaders.";
     "replica.socket.receive.buffer.bytes", ANY_INT, Some("65536"), ReadOnly, SYSTEM_BUFFERS,
         "Receive buffer of a follower's connection.";
     "replica.socket.timeout.ms", ANY_INT, Some("30000"), ReadOnly, Applied,
