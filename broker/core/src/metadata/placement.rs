@@ -1,7 +1,8 @@
 //! Where the replicas of new partitions go.
 //!
 //! Kafka's rack-aware rule (KIP-36): brokers are dealt out rack by rack, leaders go round all
-//! brokers, and the replicas of a partition meet as many racks as there are before one repeats.
+//! brokers, and the replicas of a partition meet as many racks as there are before one repeats. Beyond
+//! Kafka's, no rack gets a second replica more than another while that has a broker left (requirement S0-06).
 //!
 //! A fenced broker leads nothing, and gets a replica only where its rack has nobody else: a partition
 //! whose only replica was fenced when it was made would have no leader, and never had one to come back.
@@ -50,16 +51,12 @@ pub fn place(
         });
     }
     let ring = rack_alternating(brokers);
-    let racks = ring
-        .iter()
-        .map(|broker| &broker.rack)
-        .collect::<std::collections::BTreeSet<_>>();
     let place_one = |partition: usize| {
         let first = start.wrapping_add(partition);
         // Each time round the ring the followers move on by one, so that two brokers which once
         // share a partition do not share all of them.
         let shift = partition / ring.len();
-        replicas_of(&ring, racks.len(), first, shift, replication_factor)
+        replicas_of(&ring, first, shift, replication_factor)
     };
     Ok((0..partitions).map(place_one).collect())
 }
@@ -77,7 +74,6 @@ fn rack_alternating(brokers: &[UsableBroker]) -> Vec<&UsableBroker> {
 
 fn replicas_of(
     ring: &[&UsableBroker],
-    racks: usize,
     first: usize,
     shift: usize,
     replication_factor: usize,
@@ -86,30 +82,18 @@ fn replicas_of(
     let mut round = (0..ring.len()).map(|step| (first % ring.len()) + step);
     let lives = |at: &usize| !ring[at % ring.len()].fenced;
     let first = round.find(lives).unwrap_or(first);
-    let leader = ring[first % ring.len()];
-    let mut chosen = vec![leader];
     let others = ring.len() - 1;
-    let candidates: Vec<&UsableBroker> = (0..others)
+    let mut candidates: Vec<&UsableBroker> = (0..others)
         .map(|step| ring[(first + 1 + (shift + step) % others.max(1)) % ring.len()])
         .collect();
-    let candidates: Vec<&UsableBroker> = [false, true]
-        .iter()
-        .flat_map(|fenced| candidates.iter().filter(move |it| it.fenced == *fenced))
-        .copied()
-        .collect();
-    // First pass: only racks not met yet; second pass: whoever is left.
-    for new_racks_only in [true, false] {
-        for &candidate in &candidates {
-            let taken = chosen.iter().any(|broker| broker.id == candidate.id);
-            let rack_met = chosen.iter().any(|broker| broker.rack == candidate.rack);
-            let all_met = chosen.len() >= racks;
-            if chosen.len() < replication_factor
-                && !taken
-                && (!new_racks_only || all_met || !rack_met)
-            {
-                chosen.push(candidate);
-            }
-        }
+    let mut chosen = vec![ring[first % ring.len()]];
+    while chosen.len() < replication_factor && !candidates.is_empty() {
+        let held = |of: &UsableBroker| chosen.iter().filter(|it| it.rack == of.rack).count();
+        // The first of those whose rack has fewest of the replicas, and who lives if any of them does.
+        let rank = |it: &&&UsableBroker| (held(it), it.fenced);
+        let best = candidates.iter().min_by_key(rank).map(|it| it.id);
+        let at = candidates.iter().position(|it| Some(it.id) == best);
+        chosen.extend(at.map(|at| candidates.remove(at)));
     }
     chosen.iter().map(|broker| broker.id).collect()
 }
@@ -135,6 +119,9 @@ mod tests {
             &["a", "a", "b", "b", "c", "c"][..],
             &["a", "b", "b", "b"],
             &["a", "a", "a", "b"],
+            &["a", "a", "b", "b", "b", "b"],
+            &["a", "b", "b", "c", "c", "c", "c"],
+            &["a", "a", "a", "b", "b", "b", "c", "c", "c"],
         ] {
             let brokers = brokers(racks);
             let distinct = racks.iter().collect::<BTreeSet<_>>().len();
@@ -147,8 +134,51 @@ mod tests {
                         .map(|&id| racks[usize::try_from(id).unwrap() - 1])
                         .collect();
                     assert_eq!(met.len(), factor.min(distinct), "{racks:?} {replicas:?}");
+                    check_levels(racks, &replicas);
                 }
             }
+        }
+    }
+
+    /// No rack has two replicas more than one with a broker to spare.
+    fn check_levels(racks: &[&str], replicas: &[i32]) {
+        let rack_of = |id: i32| racks[usize::try_from(id).unwrap() - 1];
+        let held = |rack: &str| replicas.iter().filter(|it| rack_of(**it) == rack).count();
+        let brokers = |rack: &str| racks.iter().filter(|it| **it == rack).count();
+        let names: BTreeSet<&str> = racks.iter().copied().collect();
+        for (few, many) in names.iter().flat_map(|a| names.iter().map(move |b| (a, b))) {
+            let may_have_more = held(few) < brokers(few);
+            assert!(
+                !may_have_more || held(many) <= held(few) + 1,
+                "{racks:?} {replicas:?}"
+            );
+        }
+    }
+
+    /// The reference topology: six brokers in three racks, 12 partitions of 3 (requirement S4-02).
+    #[test]
+    fn leaders_and_replicas_are_even_over_racks_and_brokers() {
+        let racks = ["a", "a", "b", "b", "c", "c"];
+        for start in 0..6 {
+            let placed = place(&brokers(&racks), 12, 3, start).unwrap();
+            for id in 1..=6 {
+                let led = placed.iter().filter(|it| it[0] == id).count();
+                let held = placed.iter().filter(|it| it.contains(&id)).count();
+                assert_eq!((led, held), (2, 6), "broker {id} of {placed:?}");
+            }
+        }
+        // A thousand, and whatever number: no rack leads more than one more than another.
+        for partitions in [1, 5, 12, 1_000] {
+            let placed = place(&brokers(&racks), partitions, 3, 1).unwrap();
+            let led = |rack: &str| {
+                let of_rack = |it: &&Vec<i32>| racks[usize::try_from(it[0]).unwrap() - 1] == rack;
+                placed.iter().filter(of_rack).count()
+            };
+            let led = ["a", "b", "c"].map(led);
+            assert!(
+                led.iter().max() <= led.iter().min().map(|it| it + 1).as_ref(),
+                "{led:?}"
+            );
         }
     }
 
