@@ -359,14 +359,27 @@ impl Controller {
         create_topics(&image, topics, defaults, random_id, &mut may_change).0
     }
 
+    /// What growing would come to, without doing it.
+    pub(crate) fn check_partitions(
+        &self,
+        topics: &[CreatePartitions],
+        mutations: &Mutations,
+    ) -> Vec<Result<(), TopicError>> {
+        let (image, placement) = (self.image.load(), self.topic_defaults.rack_placement);
+        let mut may_change = may_change(Some(mutations));
+        create_partitions(&image, topics, placement, &mut may_change).0
+    }
+
     pub(crate) async fn create_partitions(
         &self,
         topics: Vec<CreatePartitions>,
         mutations: Mutations,
         timeout: Duration,
     ) -> Result<Vec<Result<(), TopicError>>, ControllerFailure> {
+        let placement = self.topic_defaults.rack_placement;
         self.change(timeout, move |image| {
-            create_partitions(image, &topics, &mut may_change(Some(&mutations)))
+            let mut may_change = may_change(Some(&mutations));
+            create_partitions(image, &topics, placement, &mut may_change)
         })
         .await
     }

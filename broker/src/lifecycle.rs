@@ -264,7 +264,8 @@ impl Lifecycle {
             }
         }
         if let Some(code) = refusal {
-            tracing::warn!(event = "broker_not_registered", code = ?code);
+            let remedy = registration_remedy(code);
+            tracing::warn!(event = "broker_not_registered", code = ?code, remedy);
         }
         tokio::time::sleep(REFUSED_PAUSE).await;
         self.core.lock().not_registered(refusal);
@@ -414,6 +415,13 @@ async fn carry(
     let deadline = Instant::now() + ANSWER_MAX;
     let answer = connection.call(request, HEARTBEAT_VERSION, deadline).await;
     Ok((answer?, connection))
+}
+
+/// What to do about a refused registration, where that is known.
+pub(crate) fn registration_remedy(code: ErrorCode) -> Option<&'static str> {
+    (code == ErrorCode::INVALID_REGISTRATION).then_some(
+        "the cluster's rack.placement is spread, and a broker without a rack is not let in: set node.rack",
+    )
 }
 
 fn refusal(failure: &ControllerFailure) -> Option<ErrorCode> {

@@ -9,7 +9,7 @@ use isthmus_broker_core::controller::{
 };
 use isthmus_broker_core::metadata::{
     AlterConfigs, ConfigChange, ConfigContext, ConfigOperation, ConfigResource, MIN_INSYNC_RACKS,
-    MetadataChange, MetadataImage, MetadataRecord, alter_configs,
+    MetadataChange, MetadataImage, MetadataRecord, RackPlacement, alter_configs,
 };
 use isthmus_wire::ErrorCode;
 use std::collections::VecDeque;
@@ -59,6 +59,7 @@ impl ControllerNode {
             broker_hang_up_timeout: Duration::from_micros(HANG_UP_TIMEOUT),
             min_insync_replicas: scenario.min_insync_replicas,
             unclean_leader_election: scenario.unclean_leader_election,
+            rack_placement: RackPlacement::Any,
             leader_balance_interval: Some(Duration::from_secs(4)),
             unclean_election_interval: Duration::from_secs(3),
         };

@@ -115,9 +115,13 @@ fn is_of_elr(line: &str) -> bool {
 
 /// Keys of ours, which Kafka's tools show as they show any other (docs/configuration.md).
 fn is_of_a_key_of_ours(line: &str) -> bool {
-    ["  flush.policy=", "  min.insync.racks="]
-        .iter()
-        .any(|key| line.starts_with(key))
+    [
+        "  flush.policy=",
+        "  min.insync.racks=",
+        "  rack.placement=",
+    ]
+    .iter()
+    .any(|key| line.starts_with(key))
 }
 
 /// Each entry behind its resource, in an order of their own. The marks of the driver are left out.

@@ -3,7 +3,8 @@
 
 use isthmus_broker_core::metadata::{
     AlterConfigs, ConfigChange, ConfigContext, ConfigOperation, ConfigResource, CreateTopic,
-    MetadataDelta, MetadataImage, MetadataRecord, TopicDefaults, alter_configs, create_topics,
+    MetadataDelta, MetadataImage, MetadataRecord, RackPlacement, TopicDefaults, alter_configs,
+    create_topics,
 };
 use isthmus_broker_core::rules::Rules;
 use isthmus_wire::Uuid;
@@ -71,6 +72,7 @@ fn cluster() -> MetadataImage {
     let defaults = TopicDefaults {
         num_partitions: 1,
         replication_factor: 1,
+        rack_placement: RackPlacement::Any,
     };
     for (name, id) in [("t", 1), ("u", 2)] {
         let topic = CreateTopic::with_defaults(name);

@@ -4,7 +4,8 @@
 use isthmus_broker_core::metadata::{
     AlterConfigs, ConfigChange, ConfigContext, ConfigOperation, ConfigResource, CreatePartitions,
     CreateTopic, METADATA_LEVEL, MIN_INSYNC_RACKS, MetadataDelta, MetadataImage, MetadataRecord,
-    PartitionImage, RACKS_LEVEL, TopicDefaults, alter_configs, create_partitions, create_topics,
+    PartitionImage, RACKS_LEVEL, RackPlacement, TopicDefaults, alter_configs, create_partitions,
+    create_topics,
 };
 use isthmus_broker_core::rules::Rules;
 use isthmus_wire::messages::{FeatureLevelRecord, PartitionChangeRecord, RegisterBrokerRecord};
@@ -13,6 +14,7 @@ use isthmus_wire::{ErrorCode, Uuid};
 const DEFAULTS: TopicDefaults = TopicDefaults {
     num_partitions: 1,
     replication_factor: 1,
+    rack_placement: RackPlacement::Any,
 };
 
 fn commit(image: &mut MetadataImage, records: &[MetadataRecord]) {
@@ -189,7 +191,8 @@ fn new_partitions_are_in_as_many_racks_as_are_asked_for() {
         count: 2,
         assignments: Some(vec![list.to_vec()]),
     };
-    let (refused, records) = create_partitions(&image, &[more(&[1, 2])], &mut |_| true);
+    let (refused, records) =
+        create_partitions(&image, &[more(&[1, 2])], RackPlacement::Any, &mut |_| true);
     let error = refused[0].as_ref().unwrap_err();
     assert_eq!(error.code, ErrorCode::INVALID_REPLICA_ASSIGNMENT);
     assert!(
@@ -197,7 +200,7 @@ fn new_partitions_are_in_as_many_racks_as_are_asked_for() {
         "{error:?}"
     );
     assert_eq!(records, []);
-    let (made, _) = create_partitions(&image, &[more(&[2, 3])], &mut |_| true);
+    let (made, _) = create_partitions(&image, &[more(&[2, 3])], RackPlacement::Any, &mut |_| true);
     assert_eq!(made, [Ok(())]);
 }
 

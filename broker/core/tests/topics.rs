@@ -1,8 +1,8 @@
 //! Decisions on topics as a text table: what is asked for, what comes out.
 
 use isthmus_broker_core::metadata::{
-    CreatePartitions, CreateTopic, MetadataDelta, MetadataImage, MetadataRecord, TopicDefaults,
-    TopicKey, create_partitions, create_topics, delete_topics,
+    CreatePartitions, CreateTopic, MetadataDelta, MetadataImage, MetadataRecord, RackPlacement,
+    TopicDefaults, TopicKey, create_partitions, create_topics, delete_topics,
 };
 use isthmus_wire::messages::RegisterBrokerRecord;
 use isthmus_wire::{ErrorCode, Uuid};
@@ -10,6 +10,7 @@ use isthmus_wire::{ErrorCode, Uuid};
 const DEFAULTS: TopicDefaults = TopicDefaults {
     num_partitions: 2,
     replication_factor: 1,
+    rack_placement: RackPlacement::Any,
 };
 
 fn commit(image: &mut MetadataImage, records: &[MetadataRecord]) {
@@ -188,7 +189,8 @@ fn a_topic_grows_and_never_shrinks() {
                 count,
                 assignments,
             };
-            let (verdicts, records) = create_partitions(image, &[asked], &mut |_| true);
+            let (verdicts, records) =
+                create_partitions(image, &[asked], RackPlacement::Any, &mut |_| true);
             commit(image, &records);
             verdicts[0].clone().map_err(|error| error.code)
         };

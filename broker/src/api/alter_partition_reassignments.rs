@@ -4,8 +4,10 @@
 //! Versions: 1 lets the number of replicas stay as it is (KIP-860).
 
 use super::{Call, Reply, Serve};
-use isthmus_broker_core::controller::{ControllerEvent, ControllerReply};
-use isthmus_broker_core::metadata::{MetadataImage, PartitionImage, Sufficiency, too_few_racks};
+use isthmus_broker_core::controller::{ControllerEvent, ControllerReply, check_reassigned};
+use isthmus_broker_core::metadata::{
+    MetadataImage, PartitionImage, RackPlacement, Sufficiency, too_few_racks,
+};
 use isthmus_broker_core::security::Operation;
 use isthmus_wire::messages::alter_partition_reassignments_request::{
     ReassignablePartition, ReassignableTopic,
@@ -55,7 +57,10 @@ impl Serve for AlterPartitionReassignments {
         let timeout = u64::try_from(request.timeout_ms).unwrap_or(0);
         let limit = Duration::from_millis(timeout).min(call.broker.settings.request_timeout);
         Reply::Now(match call.broker.controller.events(limit, events).await {
-            Ok(replies) => answer(&call.broker.image(), &request, checks, replies),
+            Ok(replies) => {
+                let placement = call.broker.settings.topic_defaults.rack_placement;
+                answer((&call.broker.image(), placement), &request, checks, replies)
+            }
             Err(failure) => refused(&request, failure.code(), &failure.to_string()),
         })
     }
@@ -130,7 +135,7 @@ fn check_replicas(image: &MetadataImage, replicas: &[i32]) -> Result<(), String>
 }
 
 fn answer(
-    image: &MetadataImage,
+    decided_on: (&MetadataImage, RackPlacement),
     request: &AlterPartitionReassignmentsRequest,
     mut checks: VecDeque<Result<Uuid, (ErrorCode, String)>>,
     replies: Vec<ControllerReply>,
@@ -140,7 +145,9 @@ fn answer(
         let partitions = topic.partitions.iter().map(|asked| {
             let verdict = match checks.pop_front() {
                 Some(Err((code, words))) => Err((code, Some(words))),
-                Some(Ok(_)) | None => decided(image, topic, asked, replies.pop_front().as_ref()),
+                Some(Ok(_)) | None => {
+                    decided(decided_on, topic, asked, replies.pop_front().as_ref())
+                }
             };
             partition_answer(asked.partition_index, verdict)
         });
@@ -160,7 +167,7 @@ fn answer(
 
 /// What the controller said.
 fn decided(
-    image: &MetadataImage,
+    (image, placement): (&MetadataImage, RackPlacement),
     topic: &ReassignableTopic,
     asked: &ReassignablePartition,
     reply: Option<&ControllerReply>,
@@ -179,6 +186,10 @@ fn decided(
             "Unable to revert partition assignment for {name}:{index} because it would require an \
              unclean leader election."
         )),
+        ErrorCode::POLICY_VIOLATION => asked.replicas.as_ref().and_then(|wanted| {
+            let refused = check_reassigned(image, name, wanted, placement).err();
+            refused.map(|why| why.to_string())
+        }),
         _ => None,
     };
     Err((code, words))

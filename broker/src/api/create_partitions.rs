@@ -49,8 +49,7 @@ impl Serve for CreatePartitions {
         let mutations = call.mutations(STRICT_FROM);
         let controller = &call.broker.controller;
         let verdicts = if request.validate_only {
-            let mut may_change = |partitions| mutations.may_change(partitions);
-            Ok(metadata::create_partitions(&call.broker.image(), &wishes, &mut may_change).0)
+            Ok(controller.check_partitions(&wishes, &mutations))
         } else {
             controller
                 .create_partitions(wishes, mutations.clone(), timeout(request.timeout_ms))

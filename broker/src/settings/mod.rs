@@ -37,7 +37,7 @@ use isthmus_broker_core::replica::ReplicaSelector;
 use isthmus_broker_core::security::Authorizer;
 use isthmus_config::{Breach, ConfigProblem, ConfigProblems, Layers, Loaded, Rule, Setting, load};
 use listeners::{LISTENER_NAMES, LISTENERS, dev_listeners, file_listeners};
-use racks::SELECTOR;
+use racks::{PLACEMENT, SELECTOR};
 use security::SUPER_USERS;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -128,6 +128,7 @@ pub(super) const RULES: &[Rule] = &[
     GZIP_LEVEL,
     DATA,
     SELECTOR,
+    PLACEMENT,
     ROLES,
     CONTROLLERS,
     KINDS,
@@ -144,6 +145,7 @@ pub(super) const FILE_RULES: &[Rule] = &[
     GZIP_LEVEL,
     DATA,
     SELECTOR,
+    PLACEMENT,
     ROLES,
     CONTROLLERS,
     KINDS,
@@ -217,6 +219,7 @@ impl Settings {
                 num_partitions: loaded.get("num.partitions"),
                 replication_factor: i16::try_from(loaded.get::<i32>("default.replication.factor"))
                     .unwrap_or(i16::MAX),
+                rack_placement: racks::rack_placement(&loaded),
             },
             socket_request_max_bytes: size("socket.request.max.bytes"),
             queued_max_request_bytes: usize::try_from(

@@ -315,6 +315,7 @@ pub(crate) fn controller_config(settings: &Settings) -> ControllerConfig {
         ),
         min_insync_replicas: usize::try_from(topics.min_insync_replicas).unwrap_or(1),
         unclean_leader_election: settings.unclean_leader_election,
+        rack_placement: settings.topic_defaults.rack_placement,
         leader_balance_interval: settings.leader_balance_interval,
         ..ControllerConfig::default()
     }

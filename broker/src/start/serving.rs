@@ -4,7 +4,7 @@ use super::{StartError, open_partitions};
 use crate::api::node::IsrChanges;
 use crate::broker::Broker;
 use crate::housekeeping;
-use crate::lifecycle::{Lifecycle, Standing};
+use crate::lifecycle::{Lifecycle, Standing, registration_remedy};
 use crate::observe;
 use crate::publisher::Publisher;
 use crate::running::Running;
@@ -98,7 +98,10 @@ impl Serving {
             Standing::Registered { epoch, .. } => epoch,
             Standing::GaveUp(code) => {
                 return Err(StartError::NotRegistered(match code {
-                    Some(code) => format!("they answered {code:?}"),
+                    Some(code) => match registration_remedy(code) {
+                        Some(remedy) => format!("they answered {code:?}: {remedy}"),
+                        None => format!("they answered {code:?}"),
+                    },
                     None => "none of them was reached in time".to_owned(),
                 }));
             }

@@ -10,7 +10,7 @@ use std::path::Path;
 const HEAD: &str = "\
 # Keys of a broker
 
-All keys of Apache Kafka 4.2's broker, with Kafka's defaults, and one of ours. They are set in `[kafka]` of the
+All keys of Apache Kafka 4.2's broker, with Kafka's defaults, and two of ours. They are set in `[kafka]` of the
 configuration file under these names, or in `server.properties`. This page is made from the tables in
 `broker/core/src/config/broker`; a test holds them together.
 

@@ -83,6 +83,7 @@ pub(super) const ANY_DOUBLE: ConfigType = ConfigType::Double {
     max: f64::MAX,
 };
 /// Of topics, and of the brokers' default for them.
+pub(super) const RACK_PLACEMENT: ConfigType = ConfigType::Choice(&["any", "spread"]);
 pub(super) const FLUSH_POLICY: ConfigType = ConfigType::Choice(&["none", "interval", "group"]);
 
 pub(super) const GZIP_LEVEL: ConfigType = ConfigType::IntOr {

@@ -1,14 +1,14 @@
 //! The keys of a topic's configuration (Kafka 4.2), and the typed values a partition works with.
 //!
-//! Two are not Kafka's: `flush.policy` and `min.insync.racks`, whose defaults leave everything as Kafka has
-//! it.
+//! Not Kafka's are `flush.policy`, `min.insync.racks` and `rack.placement`, whose defaults leave everything
+//! as Kafka has it.
 //! Every key that Kafka knows is accepted and shown. Those that steer something this broker does
 //! not have yet (remote storage, replication throttles) are kept and have no effect:
 //! docs/configuration.md tells which.
 
 use super::key::{
     ANY_LONG, ConfigKey, ConfigType, FLUSH_POLICY, FOREVER, GZIP_LEVEL, INT_FROM_0, LONG_FROM_0,
-    words_of,
+    RACK_PLACEMENT, words_of,
 };
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -71,6 +71,8 @@ pub const TOPIC_KEYS: &[ConfigKey] = keys! {
         "Members the ISR must have for an acks=all write to be taken.";
     "preallocate", ConfigType::Boolean, "false", Some("log.preallocate"),
         "Whether a segment's file gets its full size when it is made.";
+    "rack.placement", RACK_PLACEMENT, "any", Some("rack.placement"),
+        "Where replicas of new and moved partitions may stand: spread over the racks so that none has two more of them than another (spread), or anywhere (any).";
     "remote.log.copy.disable", ConfigType::Boolean, "false", None,
         "With remote storage: stop copying to it.";
     "remote.log.delete.on.disable", ConfigType::Boolean, "false", None,

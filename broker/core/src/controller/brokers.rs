@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | any | registration of another incarnation, session alive | DUPLICATE_BROKER_REGISTRATION |
 //! | any | registration of the registered incarnation | its epoch again |
+//! | any | registration without a rack, where replicas must be spread over racks (S4-01) | INVALID_REGISTRATION |
 //! | any | registration | out of every ISR; out of ELR too if the stop was unclean (rule 23); fenced, new epoch |
 //! | any | registration with another directory than its replicas are in | the same, and it is no last known leader: they are gone (rule 23) |
 //! | any | an operator unregisters it | out of every ISR and ELR (rule 23), successors elected; not registered |
@@ -21,7 +22,7 @@ use super::partition_change::{Broker, PartitionChange};
 use super::successor::Election;
 use super::{Controller, ControllerReply, Decision};
 use crate::metadata::{
-    BrokerRegistration, MetadataImage, MetadataRecord, PartitionImage, Sufficiency,
+    BrokerRegistration, MetadataImage, MetadataRecord, PartitionImage, RackPlacement, Sufficiency,
     committed_session,
 };
 use crate::rules::Rule;
@@ -78,6 +79,10 @@ impl Controller {
             if alive && !before.in_controlled_shutdown {
                 return Err(ErrorCode::DUPLICATE_BROKER_REGISTRATION);
             }
+        }
+        let placement = RackPlacement::of_cluster(image, self.config.rack_placement);
+        if placement == RackPlacement::Spread && request.record.rack.is_none() {
+            return Err(ErrorCode::INVALID_REGISTRATION);
         }
         let ended = match (replaced_disk(image, &request.record), before) {
             (Some(directory), _) => Some(Broker::ReplacedDisk(id, directory)),

@@ -30,11 +30,11 @@ pub use brokers::{BrokerHeartbeat, BrokerRegistrationRequest, HeartbeatReply, re
 pub use elections::ElectionType;
 pub use given_up::{GivenUp, give_up_brokers};
 pub use offline::{Offline, QuorumStanding};
-pub use reassignment::is_reassigning;
+pub use reassignment::{check_reassigned, is_reassigning};
 pub use successor::{Candidates, Election, Successor};
 pub use unclean::{UncleanElection, UncleanKind, unclean_elections};
 
-use crate::metadata::{ConfigResource, MetadataImage, MetadataRecord, Sufficiency};
+use crate::metadata::{ConfigResource, MetadataImage, MetadataRecord, RackPlacement, Sufficiency};
 use crate::rules::{Rule, Rules};
 use heartbeats::Heartbeats;
 use isthmus_wire::{ErrorCode, Uuid};
@@ -52,6 +52,8 @@ pub struct ControllerConfig {
     pub min_insync_replicas: usize,
     /// Where a topic says nothing.
     pub unclean_leader_election: bool,
+    /// Where neither a topic nor the cluster says anything.
+    pub rack_placement: RackPlacement,
     /// `auto.leader.rebalance.enable` and `leader.imbalance.check.interval.seconds`.
     pub leader_balance_interval: Option<Duration>,
     /// `unclean.leader.election.interval.ms`.
@@ -72,6 +74,7 @@ impl Default for ControllerConfig {
             broker_hang_up_timeout: Duration::from_millis(750),
             min_insync_replicas: 1,
             unclean_leader_election: false,
+            rack_placement: RackPlacement::Any,
             leader_balance_interval: Some(Duration::from_secs(300)),
             unclean_election_interval: Duration::from_secs(300),
         }

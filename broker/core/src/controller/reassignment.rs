@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | any | replicas that are none, twice, or unknown | INVALID_REPLICA_ASSIGNMENT |
 //! | any | replicas in fewer racks than `min.insync.racks` (rule 21) | INVALID_REPLICA_ASSIGNMENT |
+//! | any | replicas that are not spread over the racks, where they must be (S0-06) | POLICY_VIOLATION |
 //! | settled | another list | moving, or settled at once where nobody is added |
 //! | settled | the end of the move | NO_REASSIGNMENT_IN_PROGRESS |
 //! | moving | another list | as if the present move had never begun |
@@ -16,7 +17,9 @@ use super::assignment::{Assignment, staying};
 use super::heartbeats::is_active;
 use super::partition_change::PartitionChange;
 use super::{Controller, ControllerReply, Decision};
-use crate::metadata::{MetadataImage, PartitionImage};
+use crate::metadata::{
+    ConfigResource, MetadataImage, NotSpread, PartitionImage, RackPlacement, check_spread,
+};
 use crate::rules::Rule;
 use isthmus_wire::{ErrorCode, Uuid};
 use std::collections::BTreeSet;
@@ -49,6 +52,8 @@ impl Controller {
                 if !sufficiency.has_racks_of(image, wanted) {
                     return Err(ErrorCode::INVALID_REPLICA_ASSIGNMENT);
                 }
+                check_reassigned(image, &topic.name, wanted, self.config.rack_placement)
+                    .map_err(|_| ErrorCode::POLICY_VIOLATION)?;
                 before.towards(wanted, |id| directory(image, id))
             }
             None if present.is_moving() => before,
@@ -76,6 +81,19 @@ impl Controller {
         let records = record.into_iter().map(Into::into).collect();
         Ok((ControllerReply::Reassigned, records))
     }
+}
+
+/// Whether a partition may go to those replicas by `rack.placement`; `given` counts where neither the topic
+/// nor the cluster says. The end of a move is never refused for it.
+pub fn check_reassigned(
+    image: &MetadataImage,
+    topic: &str,
+    wanted: &[i32],
+    given: RackPlacement,
+) -> Result<(), NotSpread> {
+    let own = image.config(&ConfigResource::topic(topic));
+    let placement = RackPlacement::of_topic(image, own, given);
+    check_spread(image, placement, [wanted])
 }
 
 fn check(image: &MetadataImage, wanted: &[i32]) -> Result<(), ErrorCode> {

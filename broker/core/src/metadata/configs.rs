@@ -8,6 +8,7 @@
 use super::features::{METADATA_LEVEL, RACKS_LEVEL, metadata_level};
 use super::min_isr::recounted;
 use super::session::check_session;
+use super::spread::check_placement;
 use super::sufficiency::{MIN_INSYNC_RACKS, MIN_INSYNC_REPLICAS, too_few_racks, wanted_replicas};
 use super::{ConfigResource, MetadataImage, MetadataRecord};
 use crate::config::{
@@ -286,6 +287,7 @@ fn alter_broker(image: &MetadataImage, one: &AlterConfigs, context: &ConfigConte
     let heartbeat = effective("broker.heartbeat.interval.ms");
     let heartbeat = heartbeat.and_then(|it| it.trim().parse().ok());
     let checked = checked.and_then(|()| check_session(name.is_empty(), before, &after, heartbeat));
+    let checked = checked.and_then(|()| check_placement(image, name.is_empty(), &after));
     if let Err(message) = checked.and_then(|()| check_together(&effective)) {
         return refuse(ErrorCode::INVALID_REQUEST, message);
     }

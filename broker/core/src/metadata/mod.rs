@@ -13,6 +13,7 @@ mod placement;
 mod producer_ids;
 mod record;
 mod session;
+mod spread;
 mod sufficiency;
 mod topics;
 
@@ -35,6 +36,7 @@ pub use producer_ids::{
 };
 pub use record::{MetadataRecord, RecordFrameError};
 pub use session::{SESSION_KEY, SESSION_MIN_MS, commit_session, committed_session};
+pub use spread::{NotSpread, RACK_PLACEMENT, RackPlacement, Racks, check_spread};
 pub use sufficiency::{MIN_INSYNC_RACKS, Sufficiency, racks_of, too_few_racks};
 pub use topics::{
     Assignments, CreatePartitions, CreateTopic, CreatedTopic, DeletionVerdict, MayChange,

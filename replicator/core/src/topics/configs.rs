@@ -32,6 +32,8 @@ pub const CONFIG_EXCLUDE_DEFAULT: [&str; 6] = [
 
 const MIN_INSYNC: &str = "min.insync.replicas";
 const MIN_INSYNC_RACKS: &str = "min.insync.racks";
+/// A key of Isthmus about the racks of one cluster: never copied.
+const RACK_PLACEMENT: &str = "rack.placement";
 const UNCLEAN: &str = "unclean.leader.election.enable";
 
 /// One setting, as DescribeConfigs answers it.
@@ -162,7 +164,8 @@ fn wanted(
     for entry in &source.configs {
         let is_own = entry.origin == ConfigOrigin::Topic;
         let is_copied = is_own && !entry.is_read_only && !entry.is_sensitive;
-        if !is_copied || exclude.excludes(&entry.name) || entry.name == UNCLEAN {
+        let is_kept_back = [UNCLEAN, RACK_PLACEMENT].contains(&entry.name.as_str());
+        if !is_copied || exclude.excludes(&entry.name) || is_kept_back {
             continue;
         }
         match &entry.value {

@@ -1,5 +1,5 @@
 //! The keys of a broker's configuration (Kafka 4.2): every one, with type, default, whether it may
-//! change while the broker runs, and what it does here. One is ours, `log.flush.policy`.
+//! change while the broker runs, and what it does here. Ours are `log.flush.policy` and `rack.placement`.
 //!
 //! The tables are data, one file per area, in the order of the names. DescribeConfigs, the checks of
 //! AlterConfigs, the settings' schema and docs/broker-keys.md are all made from them.

@@ -1,11 +1,10 @@
 //! Keys of replicas, leaders and quotas.
 
 use super::super::key::ConfigType::{Boolean, Text};
-use super::super::key::{ANY_INT, ANY_LONG, INT_FROM_0, INT_FROM_1, LONG_FROM_1};
+use super::super::key::{ANY_INT, ANY_LONG, INT_FROM_0, INT_FROM_1, LONG_FROM_1, RACK_PLACEMENT};
 use super::Update::{ClusterWide, Internal, ReadOnly};
 use super::effect::{
-    Applied, FIXED_PAUSE, NO_LINGERING, NO_THROTTLE, ONE_DIRECTORY, ONE_FETCHER,
-    SYSTEM_BUFFERS,
+    Applied, FIXED_PAUSE, NO_LINGERING, NO_THROTTLE, ONE_DIRECTORY, ONE_FETCHER, SYSTEM_BUFFERS,
 };
 use super::{BrokerKey, keys};
 
@@ -30,6 +29,8 @@ pub(super) const KEYS: &[BrokerKey] = keys! {
         "Samples over which client quotas are measured.";
     "quota.window.size.seconds", INT_FROM_1, Some("1"), ReadOnly, Applied,
         "Length of a sample of client quotas.";
+    "rack.placement", RACK_PLACEMENT, Some("any"), ClusterWide, Applied,
+        "Where replicas of new and moved partitions may stand: spread over the racks so that none has two more of them than another, which then every broker must name (spread), or anywhere (any). Not a key of Kafka.";
     "replica.fetch.backoff.ms", INT_FROM_0, Some("1000"), ReadOnly, FIXED_PAUSE,
         "Pause of a follower after an error of a partition.";
     "replica.fetch.max.bytes", INT_FROM_0, Some("1048576"), ReadOnly, Applied,

@@ -1,12 +1,15 @@
 //! New topics: names, counts, configs (CreateTopics, KIP-4).
 
-use super::replicas::{check_replica_lists, invalid_assignment, new_partition, place_new};
+use super::replicas::{
+    check_replica_lists, invalid_assignment, must_be_spread, new_partition, place_new,
+};
 use super::{
     MayChange, PARTITIONS_PER_REQUEST_MAX, TopicError, names_given_twice, take_budget,
     too_many_partitions, within_quota,
 };
 use crate::config::check_topic_configs;
 use crate::metadata::configs::asked_racks;
+use crate::metadata::spread::{RACK_PLACEMENT, RackPlacement};
 use crate::metadata::sufficiency::too_few_racks;
 use crate::metadata::{ConfigResource, MetadataImage, MetadataRecord};
 use crate::topic_name::{self, CLUSTER_METADATA_TOPIC};
@@ -48,6 +51,8 @@ impl CreateTopic {
 pub struct TopicDefaults {
     pub num_partitions: i32,
     pub replication_factor: i16,
+    /// Where the cluster has no value either.
+    pub rack_placement: RackPlacement,
 }
 
 /// A topic as it will be.
@@ -106,11 +111,13 @@ fn create_topic(
 ) -> Result<(CreatedTopic, Vec<MetadataRecord>), TopicError> {
     check_name(image, &topic.name, accepted)?;
     let id = new_id();
+    let placement = placement(image, topic, defaults);
     let assignments = if topic.assignments.is_empty() {
-        assign(image, topic, defaults, id, *budget)?
+        assign(image, topic, (defaults, placement), id, *budget)?
     } else {
         assigned_by_hand(image, topic)?
     };
+    must_be_spread(image, placement, &assignments)?;
     let configs = check_configs(&topic.configs)?;
     check_racks(image, &topic.name, &configs, &assignments)?;
     take_budget(budget, assignments.len())?;
@@ -187,10 +194,18 @@ fn colliding<'a>(image: &'a MetadataImage, name: &str) -> Option<&'a str> {
         .find(|other| topic_name::collide(other, name))
 }
 
+/// As the topic asks for itself; of values that are refused later any is as good.
+fn placement(image: &MetadataImage, topic: &CreateTopic, defaults: TopicDefaults) -> RackPlacement {
+    let mut own = topic.configs.iter();
+    let own = own.find(|(name, _)| name == RACK_PLACEMENT);
+    let own = own.and_then(|(_, value)| RackPlacement::from_word(value.as_deref()?));
+    own.unwrap_or_else(|| RackPlacement::of_cluster(image, defaults.rack_placement))
+}
+
 fn assign(
     image: &MetadataImage,
     topic: &CreateTopic,
-    defaults: TopicDefaults,
+    (defaults, placement): (TopicDefaults, RackPlacement),
     id: Uuid,
     budget: usize,
 ) -> Result<Vec<Vec<i32>>, TopicError> {
@@ -222,9 +237,9 @@ fn assign(
     place_new(
         image,
         id,
-        partitions,
+        (0, partitions),
         usize::try_from(factor).unwrap_or_default(),
-        0,
+        placement,
     )
 }
 

@@ -1,10 +1,13 @@
 //! More partitions for topics that are there (CreatePartitions, KIP-195).
 
-use super::replicas::{check_replica_lists, invalid_assignment, new_partition, place_new};
+use super::replicas::{
+    check_replica_lists, invalid_assignment, must_be_spread, new_partition, place_new,
+};
 use super::{
     MayChange, PARTITIONS_PER_REQUEST_MAX, TopicError, names_given_twice, take_budget, within_quota,
 };
-use crate::metadata::{MetadataImage, MetadataRecord, Sufficiency, too_few_racks};
+use crate::metadata::spread::RackPlacement;
+use crate::metadata::{ConfigResource, MetadataImage, MetadataRecord, Sufficiency, too_few_racks};
 use isthmus_wire::ErrorCode;
 
 /// A wish for more partitions.
@@ -17,10 +20,12 @@ pub struct CreatePartitions {
     pub assignments: Option<Vec<Vec<i32>>>,
 }
 
-/// Verdicts in the order of the request, and the records of the accepted growth.
+/// Verdicts in the order of the request, and the records of the accepted growth. `given`: the placement where
+/// neither topic nor cluster say one.
 pub fn create_partitions(
     image: &MetadataImage,
     requested: &[CreatePartitions],
+    given: RackPlacement,
     may_change: MayChange<'_>,
 ) -> (Vec<Result<(), TopicError>>, Vec<MetadataRecord>) {
     let twice = names_given_twice(requested.iter().map(|topic| topic.name.as_str()));
@@ -34,7 +39,7 @@ pub fn create_partitions(
                 "Duplicate topic name.",
             ))
         } else {
-            grow_topic(image, topic, &mut budget, may_change)
+            grow_topic(image, topic, given, &mut budget, may_change)
         };
         verdicts.push(verdict.map(|mut made| records.append(&mut made)));
     }
@@ -44,6 +49,7 @@ pub fn create_partitions(
 fn grow_topic(
     image: &MetadataImage,
     topic: &CreatePartitions,
+    given: RackPlacement,
     budget: &mut usize,
     may_change: MayChange<'_>,
 ) -> Result<Vec<MetadataRecord>, TopicError> {
@@ -83,13 +89,16 @@ fn grow_topic(
         .partitions
         .first()
         .map_or(1, |partition| partition.replicas.len());
+    let own = image.config(&ConfigResource::topic(&topic.name));
+    let placement = RackPlacement::of_topic(image, own, given);
     let lists = match &topic.assignments {
-        None => place_new(image, existing.id, more, factor, have)?,
+        None => place_new(image, existing.id, (have, more), factor, placement)?,
         Some(lists) => {
             check_replica_lists(image, lists, factor)?;
             lists.clone()
         }
     };
+    must_be_spread(image, placement, &lists)?;
     let first = i32::try_from(have).unwrap_or(i32::MAX);
     // Rule 21: what is new is not asked for more racks than it has.
     let asked = Sufficiency::of_topic(image, &topic.name, 1).min_insync_racks;

@@ -2,16 +2,18 @@
 
 use super::TopicError;
 use crate::metadata::placement::{UsableBroker, place};
+use crate::metadata::spread::{RackPlacement, check_spread};
 use crate::metadata::{MetadataImage, MetadataRecord};
 use isthmus_wire::messages::PartitionRecord;
 use isthmus_wire::{ErrorCode, Uuid};
 use std::collections::BTreeSet;
+
 pub(super) fn place_new(
     image: &MetadataImage,
     id: Uuid,
-    partitions: usize,
+    (first, partitions): (usize, usize),
     factor: usize,
-    first: usize,
+    placement: RackPlacement,
 ) -> Result<Vec<Vec<i32>>, TopicError> {
     // Kafka's words. Of those that are there, the replicas on fenced ones come into the ISR later.
     if image.brokers().all(|broker| broker.fenced) && image.brokers().next().is_some() {
@@ -21,23 +23,36 @@ pub(super) fn place_new(
         let code = ErrorCode::INVALID_REPLICATION_FACTOR;
         return Err(TopicError::new(code, message));
     }
-    let brokers = usable_brokers(image);
+    let brokers = usable_brokers(image, placement);
     let start = usize::from(u16::from_be_bytes([id.0[0], id.0[1]])) + first;
     place(&brokers, partitions, factor, start)
         .map_err(|error| TopicError::new(ErrorCode::INVALID_REPLICATION_FACTOR, error.to_string()))
 }
 
-fn usable_brokers(image: &MetadataImage) -> Vec<UsableBroker> {
-    let brokers = image
-        .brokers()
-        .filter(|broker| !broker.in_controlled_shutdown);
+/// Nobody gets a replica who is stopping; where replicas must be spread, such a broker counts as one that is
+/// away, since its rack may have no other.
+fn usable_brokers(image: &MetadataImage, placement: RackPlacement) -> Vec<UsableBroker> {
+    let brokers = image.brokers().filter(|broker| match placement {
+        RackPlacement::Any => !broker.in_controlled_shutdown,
+        RackPlacement::Spread => true,
+    });
     brokers
         .map(|broker| UsableBroker {
             id: broker.id,
             rack: broker.rack.clone(),
-            fenced: broker.fenced,
+            fenced: broker.fenced || broker.in_controlled_shutdown,
         })
         .collect()
+}
+
+/// Refused where replicas must be spread over the racks and are not (requirement S0-06).
+pub(super) fn must_be_spread(
+    image: &MetadataImage,
+    placement: RackPlacement,
+    lists: &[Vec<i32>],
+) -> Result<(), TopicError> {
+    let verdict = check_spread(image, placement, lists.iter().map(Vec::as_slice));
+    verdict.map_err(|error| TopicError::new(ErrorCode::POLICY_VIOLATION, error.to_string()))
 }
 
 pub(super) fn check_replica_lists(
@@ -95,7 +110,10 @@ pub(super) fn new_partition(
     partition_id: i32,
     replicas: Vec<i32>,
 ) -> MetadataRecord {
-    let live = |id: &i32| image.broker(*id).is_some_and(|broker| !broker.fenced);
+    let live = |id: &i32| {
+        let broker = image.broker(*id);
+        broker.is_some_and(|it| !it.fenced && !it.in_controlled_shutdown)
+    };
     let isr: Vec<i32> = replicas.iter().copied().filter(live).collect();
     let directories = replicas.iter().map(|&id| directory_of(image, id)).collect();
     PartitionRecord {
