@@ -25,6 +25,7 @@ mod logging;
 mod options;
 mod plan;
 mod quorum;
+mod rack;
 #[cfg(feature = "replicator")]
 mod replicator;
 #[cfg(feature = "replicator")]
@@ -77,6 +78,8 @@ enum Command {
     Level(level::LevelOptions),
     /// The metadata quorum of a cluster: show it, take voters in and out.
     Quorum(quorum::QuorumOptions),
+    /// Where a cluster's replicas stand, by rack: verify it.
+    Rack(rack::RackOptions),
     /// Have partitions led by their preferred leaders.
     Elect(elect::ElectOptions),
     /// Write what the machines of a deployment model need.
@@ -109,6 +112,7 @@ fn main() -> ExitCode {
         Command::Config(options) => config::run(&options),
         Command::Level(options) => level::run(&options),
         Command::Quorum(options) => quorum::run(&options),
+        Command::Rack(options) => rack::run(&options),
         Command::Elect(options) => elect::run(&options),
         Command::Plan(options) => plan::run(&options),
         #[cfg(feature = "lab")]

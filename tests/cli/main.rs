@@ -18,6 +18,7 @@ mod life;
 mod node_tls;
 mod plan;
 mod quorum;
+mod rack;
 mod recover;
 mod replicator;
 #[path = "../support/mod.rs"]
