@@ -62,6 +62,23 @@ pub(super) enum Kind {
     Stops { rack: String, left: usize },
     /// Without that rack too few are left for acks=all, however the replicas stand.
     StopsAnyway { needed: usize, racks: usize },
+    /// Preferred leaders are not shared by the racks as their brokers are: one more or less than its share
+    /// is none.
+    LeadersUneven {
+        rack: String,
+        preferred: usize,
+        share: usize,
+    },
+}
+
+impl Kind {
+    /// Of others somebody is told, and may have meant them so.
+    fn is_a_fault(&self) -> bool {
+        match self {
+            Self::WithoutRack(_) | Self::Unplaced | Self::Uneven | Self::Stops { .. } => true,
+            Self::StopsAnyway { .. } | Self::LeadersUneven { .. } => false,
+        }
+    }
 }
 
 impl Finding {
@@ -76,12 +93,13 @@ impl Finding {
             Kind::Uneven => "uneven",
             Kind::Stops { .. } => "stops-without-rack",
             Kind::StopsAnyway { .. } => "stops-without-any-rack",
+            Kind::LeadersUneven { .. } => "leaders-uneven",
         }
     }
 
     pub(super) fn rack(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Stops { rack, .. } => Some(rack),
+            Kind::Stops { rack, .. } | Kind::LeadersUneven { rack, .. } => Some(rack),
             Kind::WithoutRack(_) | Kind::Unplaced | Kind::Uneven | Kind::StopsAnyway { .. } => None,
         }
     }
@@ -131,8 +149,18 @@ impl fmt::Display for Finding {
                 "{which}: no placement over {racks} rack(s) bears the loss of one: acks=all needs {needed} \
                  replica(s) in sync"
             ),
+            Kind::LeadersUneven {
+                rack,
+                preferred,
+                share,
+            } => write!(
+                f,
+                "{}: rack {rack} has the preferred leaders of {preferred} partition(s), and its brokers' \
+                 share is {share}",
+                self.topic.as_deref().unwrap_or_default()
+            ),
         }?;
-        if self.topic.is_some() && !self.is_warning && self.kind() != "stops-without-any-rack" {
+        if self.kind.is_a_fault() && self.topic.is_some() && !self.is_warning {
             write!(f, " (the topic's own {RACK_PLACEMENT} is any)")?;
         }
         Ok(())
@@ -208,16 +236,31 @@ impl Seen {
                 }
             }
         }
-        let finding = |(kind, partitions)| {
-            let is_told = matches!(kind, Kind::StopsAnyway { .. });
-            Finding {
-                is_warning: !is_told && !topic.is_anywhere,
-                kind,
-                topic: Some(topic.name.clone()),
-                partitions,
-            }
+        let uneven = self.leaders_uneven(topic);
+        found.extend(uneven.map(|kind| (kind, Vec::new())));
+        let finding = |(kind, partitions): (Kind, Vec<i32>)| Finding {
+            is_warning: kind.is_a_fault() && !topic.is_anywhere,
+            kind,
+            topic: Some(topic.name.clone()),
+            partitions,
         };
         found.into_iter().map(finding).collect()
+    }
+
+    /// Requirement S4-02: leaders go round the brokers, so each rack has the share that its brokers are of all.
+    fn leaders_uneven(&self, topic: &SeenTopic) -> Option<Kind> {
+        let brokers: usize = self.racks.values().map(Vec::len).sum();
+        let shares = self.shares(topic);
+        let mut off = shares.into_iter().filter_map(|(rack, share)| {
+            let led = share.preferred_leaders * brokers;
+            let due = topic.partitions.len() * self.racks[rack].len();
+            (led.abs_diff(due) > brokers).then(|| Kind::LeadersUneven {
+                rack: rack.to_owned(),
+                preferred: share.preferred_leaders,
+                share: due.div_ceil(brokers),
+            })
+        });
+        off.next()
     }
 
     fn look_at(&self, topic: &SeenTopic, partition: &SeenPartition, racks: &Racks) -> Vec<Kind> {
@@ -308,9 +351,11 @@ a b c     | 1       | 2 | [stops-without-any-rack]
     fn told(finding: &Finding) -> String {
         let text = match &finding.kind {
             Kind::Stops { rack, left } => format!("{} {rack} {left}", finding.kind()),
-            Kind::WithoutRack(_) | Kind::Unplaced | Kind::Uneven | Kind::StopsAnyway { .. } => {
-                finding.kind().to_owned()
-            }
+            Kind::WithoutRack(_)
+            | Kind::Unplaced
+            | Kind::Uneven
+            | Kind::StopsAnyway { .. }
+            | Kind::LeadersUneven { .. } => finding.kind().to_owned(),
         };
         if finding.is_warning {
             text
@@ -339,6 +384,34 @@ a b c     | 1       | 2 | [stops-without-any-rack]
             text.ends_with("(the topic's own rack.placement is any)"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn preferred_leaders_are_shared_as_brokers_are() {
+        let led_by = |racks: &str, leaders: &[i32]| {
+            let mut seen = seen(racks, "1", 1, false);
+            let partition = |(index, leader): (i32, &i32)| SeenPartition {
+                index,
+                leader: None,
+                replicas: vec![*leader],
+            };
+            seen.topics[0].partitions = (0..).zip(leaders).map(partition).collect();
+            seen.leaders_uneven(&seen.topics[0])
+        };
+        assert_eq!(led_by("a b c", &[1, 2, 3, 1]), None);
+        assert_eq!(
+            led_by("a b c", &[1, 1, 2, 2]),
+            Some(Kind::LeadersUneven {
+                rack: "c".to_owned(),
+                preferred: 0,
+                share: 2,
+            })
+        );
+        assert_eq!(led_by("a b b b", &[1, 2, 3, 4, 1, 2, 3, 4]), None);
+        assert!(led_by("a b b b", &[1, 2, 1, 3, 1, 4, 1, 2]).is_some());
+        assert_eq!(led_by("a b c", &[1]), None);
+        assert_eq!(led_by("a b c", &[]), None);
+        assert_eq!(led_by("- -", &[1]), None);
     }
 
     #[test]
