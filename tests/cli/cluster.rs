@@ -1,8 +1,9 @@
 //! Three nodes as one cluster, each a process: they find a leader, outlive it, keep strangers out.
 
 use super::LIMIT;
+use super::support::address::quiet_addresses;
 use super::support::broker::{Broker, DevBroker, isthmus};
-use super::support::cluster::{Cluster, Rules, free_addresses, until};
+use super::support::cluster::{Cluster, Rules, until};
 use super::support::http;
 use super::support::process::{Program, run};
 use super::support::wire::Connection;
@@ -207,7 +208,7 @@ fn three_nodes_are_one_cluster_and_outlive_the_active_controller() {
 #[test]
 fn a_broker_follows_a_controller_through_restarts() {
     let dir = tempfile::tempdir().unwrap();
-    let controller = free_addresses(1)[0];
+    let controller = quiet_addresses(1)[0];
     let config = |name: &str, head: &str, listeners: &str| {
         let path = dir.path().join(format!("{name}.toml"));
         let data = dir.path().join(name);

@@ -2,8 +2,9 @@
 //! looked at with real ones elsewhere.
 
 use super::LIMIT;
+use super::support::address::quiet_addresses;
 use super::support::broker::{DevBroker, isthmus};
-use super::support::cluster::{free_addresses, until};
+use super::support::cluster::until;
 use super::support::gateway::GatewayFile;
 use super::support::process::run;
 use super::support::wire::Connection;
@@ -85,7 +86,7 @@ fn is_closed_after(address: SocketAddr, sent: &[u8]) -> bool {
 fn a_broker_that_is_away_closes_its_port_and_not_the_gateway() {
     let dir = tempfile::tempdir().unwrap();
     let broker = DevBroker::on(dir.path()).start();
-    let nobody = free_addresses(1)[0];
+    let nobody = quiet_addresses(1)[0];
     let file = GatewayFile::new(dir.path(), &[(1, broker.address()), (2, nobody)], "");
     let gateway = file.start();
     until("the gateway ready", || gateway.is_ready().then_some(()));

@@ -1,8 +1,9 @@
 //! `isthmus quorum` and `isthmus elect` on three nodes: what is shown, changed, and refused.
 
 use super::LIMIT;
+use super::support::address::quiet_addresses;
 use super::support::broker::{Broker, isthmus};
-use super::support::cluster::{Cluster, free_addresses, until};
+use super::support::cluster::{Cluster, until};
 use super::support::process::{Finished, Program, run};
 use super::support::wire::Connection;
 use isthmus_wire::ErrorCode;
@@ -316,7 +317,7 @@ fn elected(nodes: &Nodes, partition: &str, id: i32) {
 fn a_nodes_own_file_says_how_its_cluster_is_reached() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("node.toml");
-    let clients = free_addresses(1)[0];
+    let clients = quiet_addresses(1)[0];
     let write = |clients: &str| {
         let text = format!(
             "[node]\nid = 1\ndata = \"{}\"\nobserve = \"127.0.0.1:0\"\n\

@@ -2,8 +2,9 @@
 //! and what they notice when a broker or the gateway dies (requirements S0-01, S0-02, S0-14, S3-01).
 
 use super::lines;
+use super::support::address::quiet_addresses;
 use super::support::broker::{Broker, isthmus};
-use super::support::cluster::{Cluster, Rules, free_addresses, until};
+use super::support::cluster::{Cluster, Rules, until};
 use super::support::gateway::{BOOTSTRAP_PORT, FIRST_PORT, Gateway, GatewayFile};
 use super::support::peers::{Peers, peers};
 use super::support::process::Program;
@@ -34,7 +35,7 @@ struct Behind {
 
 fn behind(test: &str) -> Option<Behind> {
     let peers = peers(test)?;
-    let clients = free_addresses(3);
+    let clients = quiet_addresses(3);
     let cluster = Cluster::formatted_with(|_| Rules {
         client_addresses: clients.clone(),
         ..Rules::default()

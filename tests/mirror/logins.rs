@@ -2,7 +2,7 @@
 //! all of that changes, the daemon goes on without a restart.
 
 use crate::content::{fill, wait_for};
-use crate::kafka::free_addresses;
+use crate::support::address::quiet_addresses;
 use crate::support::broker::{Broker, isthmus};
 use crate::support::certificates::write_certificates;
 use crate::support::http;
@@ -82,9 +82,9 @@ struct Sides {
 impl Sides {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let [a, b, c, d] = free_addresses();
-        let source = Side::new(folder.path().join("a"), PASSWORD, [a, b]);
-        let target = Side::new(folder.path().join("b"), CERTIFICATE, [c, d]);
+        let at = quiet_addresses(4);
+        let source = Side::new(folder.path().join("a"), PASSWORD, [at[0], at[1]]);
+        let target = Side::new(folder.path().join("b"), CERTIFICATE, [at[2], at[3]]);
         for name in ["of-a", "of-b"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }

@@ -1,9 +1,10 @@
 //! Apache Kafka as the oracle: one node, broker and controller in one process.
 
+use super::support::address::quiet_addresses;
 use super::support::peers::Peers;
 use super::support::process::Program;
 use std::fmt::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -72,7 +73,8 @@ pub(crate) fn start(peers: &Peers, folder: &Path, more: &str) -> Kafka {
 
 pub(crate) fn start_with(peers: &Peers, folder: &Path, wishes: &Wishes<'_>) -> Kafka {
     std::fs::create_dir_all(folder).unwrap();
-    let [broker, controller] = free_addresses();
+    let addresses = quiet_addresses(2);
+    let (broker, controller) = (addresses[0], addresses[1]);
     let properties = write_properties(folder, broker, controller, wishes);
     let words = [
         &["format", "-t", wishes.cluster, "-c", &properties],
@@ -122,11 +124,4 @@ fn write_properties(
 fn logged_as(command: &mut Command, log4j: &Path) {
     let flag = format!("-Dlog4j2.configurationFile={} -Xmx512m", log4j.display());
     command.env("_JAVA_OPTIONS", flag);
-}
-
-/// Kafka must be told its ports before it has them.
-pub(crate) fn free_addresses<const N: usize>() -> [SocketAddr; N] {
-    // All are held at once, so that they differ.
-    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    held.map(|listener| listener.local_addr().unwrap())
 }

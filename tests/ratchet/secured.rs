@@ -2,6 +2,7 @@
 //! comes by the first one may do anything.
 
 use super::kafka::{self, Kafka, Wishes};
+use super::support::address::quiet_addresses;
 use super::support::broker::{Broker, isthmus};
 use super::support::peers::Peers;
 use super::support::process::{Program, run};
@@ -49,7 +50,7 @@ plain_users_file = "DIR/users"
 /// Apache Kafka, and its guarded address. Without eligible leader replicas, whose marks in
 /// configurations the other pair compares.
 pub(crate) fn start_kafka(peers: &Peers, folder: &Path) -> (Kafka, SocketAddr) {
-    let [guarded] = kafka::free_addresses();
+    let guarded = quiet_addresses(1)[0];
     let wishes = Wishes {
         properties: PROPERTIES,
         guarded: Some(guarded),

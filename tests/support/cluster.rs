@@ -1,10 +1,11 @@
 //! Three nodes as one cluster, each a process with a configuration and a directory of its own.
 
+use super::address::quiet_addresses;
 use super::broker::{Broker, isthmus};
 use super::process::{Finished, Program, run};
 use isthmus_wire::Uuid;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -23,14 +24,6 @@ pub(crate) struct Cluster {
     dir: TempDir,
     pub(crate) controllers: Vec<SocketAddr>,
     pub(crate) cluster_id: String,
-}
-
-/// Ports that are free now; what takes one meanwhile makes the test fail, not pass.
-pub(crate) fn free_addresses(count: usize) -> Vec<SocketAddr> {
-    let bound: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-        .collect();
-    bound.iter().map(|it| it.local_addr().unwrap()).collect()
 }
 
 /// What a node's file says beyond its addresses: lines for its listeners, and more behind them.
@@ -54,7 +47,7 @@ impl Cluster {
     pub(crate) fn formatted_with(rules: impl FnOnce(&Path) -> Rules) -> Self {
         let cluster = Self {
             dir: tempfile::tempdir().unwrap(),
-            controllers: free_addresses(3),
+            controllers: quiet_addresses(3),
             cluster_id: "three".to_owned(),
         };
         fs::write(cluster.dir.path().join("secret"), SECRET).unwrap();
@@ -87,7 +80,7 @@ impl Cluster {
     pub(crate) fn with_one_controller_of(nodes: usize) -> Self {
         let cluster = Self {
             dir: tempfile::tempdir().unwrap(),
-            controllers: free_addresses(1),
+            controllers: quiet_addresses(1),
             cluster_id: "one-controller".to_owned(),
         };
         fs::write(cluster.dir.path().join("secret"), SECRET).unwrap();

@@ -1,5 +1,6 @@
 //! A gateway in front of brokers, on an address of this machine that nothing else listens at.
 
+use super::address::own_ip;
 use super::broker::isthmus;
 use super::http;
 use super::process::{Finished, Program};
@@ -8,7 +9,6 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 /// A gateway is ready long before this, and stops long before this.
@@ -17,17 +17,6 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub(crate) const BOOTSTRAP_PORT: u16 = 19_092;
 pub(crate) const FIRST_PORT: u16 = 19_100;
 const OBSERVE_PORT: u16 = 18_640;
-
-/// Every test has addresses of its own in 127.0.0.0/8: one part tells the process, one the gateway in it.
-/// So its ports, which the file must name, meet nobody's.
-pub(crate) fn own_address() -> IpAddr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    let process = std::process::id() % 60_000;
-    let (high, low) = (process / 250 + 10, process % 250 + 1);
-    let part = |number: u32| u8::try_from(number).unwrap();
-    let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    IpAddr::from([127, part(high), part(low), next])
-}
 
 /// The file of one gateway.
 pub(crate) struct GatewayFile {
@@ -45,7 +34,7 @@ pub(crate) struct Gateway {
 impl GatewayFile {
     /// In that folder, for these brokers; `more` are further lines of `[gateway]`.
     pub(crate) fn new(dir: &Path, brokers: &[(i32, SocketAddr)], more: &str) -> Self {
-        let address = own_address();
+        let address = own_ip();
         let rows = brokers
             .iter()
             .map(|(id, address)| format!("[[brokers]]\nid = {id}\naddress = \"{address}\"\n"));

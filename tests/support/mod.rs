@@ -3,6 +3,7 @@
 //! Owns: that everything a test started is ended when the test ends, passed or failed. Must not
 //! know: what is tested. Waits are for an event and have a deadline; nobody sleeps.
 
+pub(crate) mod address;
 pub(crate) mod broker;
 pub(crate) mod certificates;
 pub(crate) mod cluster;
