@@ -272,8 +272,8 @@ fn what_cannot_be_run_is_refused_by_name_before_anything_is_touched() {
         "single-site: cluster home has 2 nodes, and a drill runs one node of Isthmus per cluster so far",
     );
     refused(
-        &["drill", "2dc-consistency"],
-        "2dc-consistency: is no model and no file",
+        &["drill", "no-such-model"],
+        "no-such-model: is no model and no file",
     );
     let other = ["drill", "single-site", "--target", "external"];
     refused(&other, "invalid value 'external'");
