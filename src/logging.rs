@@ -32,11 +32,12 @@ impl LoggingOptions {
             (false, 0) => "info",
             (false, _) => "debug",
         };
-        // The consensus library tells its steps at INFO; what it comes to is told by us.
-        let level = format!(
-            "{level},openraft={}",
-            if level == "debug" { "info" } else { "error" }
-        );
+        // The consensus library tells its steps at INFO, and at its end, as errors, which of its channels
+        // were closed first; what it comes to is told by us.
+        let level = match level {
+            "debug" => "debug,openraft=info".to_owned(),
+            level => format!("{level},openraft=error,openraft::core::raft_core=off"),
+        };
         let filter =
             EnvFilter::try_from_env("ISTHMUS_LOG").unwrap_or_else(|_| EnvFilter::new(level));
         let lines = tracing_subscriber::fmt()
